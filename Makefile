@@ -1,0 +1,37 @@
+# Everything that a fresh machine with Python 3.11, pip, git and make needs:  make report   make test
+PYTHON  ?= python3
+PROFILE ?= sample
+export AUTHOR ?=
+VENV    := .venv
+BIN     := $(VENV)/bin
+READY   := $(VENV)/.ready
+
+.PHONY: report test notebooks lint lab env clean
+
+report: $(READY)  ## execute the notebooks and write build/workbook.pdf and .html
+	$(BIN)/coursekit report --run --profile $(PROFILE) --author "$$AUTHOR"
+
+test: $(READY)  ## every test that needs neither a network nor a GPU
+	$(BIN)/python -m pytest
+
+notebooks: $(READY)  ## execute notebooks/src into notebooks/, on real data: PROFILE=cpu or full
+	$(BIN)/coursekit run $(ONLY) --profile $(PROFILE) --source real -o notebooks --figures figures
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+lab: $(READY)  ## JupyterLab with the notebooks
+	$(PYTHON) -m pip --python $(BIN)/python install -q -c constraints.txt -e ".[lab]"
+	$(BIN)/jupyter lab notebooks
+
+env: $(READY)
+
+# pip of the machine installs into the environment, so that a Python without ensurepip will do.
+$(READY): pyproject.toml requirements.txt constraints.txt
+	$(PYTHON) -m venv --without-pip $(VENV)
+	$(PYTHON) -m pip --python $(BIN)/python install -q -c constraints.txt pip -e ".[dev]"
+	touch $(READY)
+
+clean:
+	rm -rf build $(VENV)

@@ -1,0 +1,94 @@
+"""Splits, and batches that live on the device of the model."""
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from coursekit.errors import DataError
+
+
+def first_fraction(count: int, fraction: float = 0.8) -> tuple[Tensor, Tensor]:
+    """Indices of the first `fraction` of `count` examples and of the rest, in file order, nothing shuffled."""
+    cut = int(count * fraction)
+    return torch.arange(cut), torch.arange(cut, count)
+
+
+def stratified(labels: Tensor, per_class: int, seed: int = 0) -> tuple[Tensor, Tensor]:
+    """Indices for training and for validation, the second with `per_class` examples of every class; both ascending.
+
+    Raises DataError when a class has no example left to train on.
+    """
+    rng = np.random.default_rng(seed)
+    chosen = []
+    for label in torch.unique(labels).tolist():
+        members = torch.nonzero(labels == label).flatten().numpy()
+        if len(members) <= per_class:
+            raise DataError(f"class {label} has {len(members)} examples: too few to hold {per_class} out")
+        chosen.append(rng.choice(members, per_class, replace=False))
+    is_validation = torch.zeros(len(labels), dtype=torch.bool)
+    is_validation[torch.from_numpy(np.concatenate(chosen))] = True
+    return torch.nonzero(~is_validation).flatten(), torch.nonzero(is_validation).flatten()
+
+
+def channel_statistics(images: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation per channel of uint8 images, on the scale [0, 1], over all pixels of all images."""
+    channels = _channels_first(images).flatten(2).double() / 255
+    return channels.mean((0, 2)).float(), channels.std((0, 2), correction=0).float()
+
+
+def _channels_first(images: Tensor) -> Tensor:
+    return images.permute(0, 3, 1, 2) if images.ndim == 4 else images[:, None]
+
+
+class Batches:
+    """All batches of one epoch, as (images, labels) on `device`: float32 (batch, channels, H, W) and int64 (batch,).
+
+    images uint8 (N, H, W) or (N, H, W, C) and labels move to the device once, here; scaling to [0, 1], `normalize`
+    (mean, std per channel) and `augment` happen there, a batch at a time. With `shuffle`, the order of an epoch is a
+    pure function of (seed, epoch): set `epoch` before iterating, or let it count up by itself. Raises DataError when
+    there is nothing to iterate over.
+    """
+
+    def __init__(
+        self,
+        images: Tensor,
+        labels: Tensor,
+        batch_size: int,
+        shuffle: bool = False,
+        seed: int = 0,
+        device: str | torch.device = "cpu",
+        normalize: tuple[Tensor, Tensor] | None = None,
+        augment: Callable[[Tensor, torch.Generator], Tensor] | None = None,
+        drop_last: bool = False,
+    ):
+        if images.dtype != torch.uint8 or len(images) != len(labels):
+            got = f"{images.dtype} of {len(images)} and {len(labels)} labels"
+            raise DataError(f"images must be uint8, one for each label; got {got}")
+        self.images = _channels_first(images).contiguous().to(device)
+        self.labels = labels.long().to(device)
+        self.batch_size, self.shuffle, self.seed, self.drop_last = batch_size, shuffle, seed, drop_last
+        self.augment = augment
+        mean, std = normalize or (torch.zeros(self.images.shape[1]), torch.ones(self.images.shape[1]))
+        # One multiply-add per pixel: (x / 255 - mean) / std.
+        self.scale = (1 / (255 * std)).view(-1, 1, 1).to(device)
+        self.shift = (-mean / std).view(-1, 1, 1).to(device)
+        self.epoch = 0
+        if len(self) == 0:
+            raise DataError(f"0 batches: {len(labels)} examples, batch_size {batch_size}, drop_last={drop_last}")
+
+    def __len__(self) -> int:
+        count = len(self.labels)
+        return count // self.batch_size if self.drop_last else -(-count // self.batch_size)
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        generator = torch.Generator().manual_seed(1_000_003 * self.seed + self.epoch)
+        self.epoch += 1
+        order = None
+        if self.shuffle:
+            order = torch.randperm(len(self.labels), generator=generator).to(self.labels.device)
+        for start in range(0, len(self) * self.batch_size, self.batch_size):
+            chosen = slice(start, start + self.batch_size) if order is None else order[start : start + self.batch_size]
+            images = self.images[chosen].float().mul_(self.scale).add_(self.shift)
+            yield (self.augment(images, generator) if self.augment else images), self.labels[chosen]

@@ -1,0 +1,136 @@
+"""The command line: run notebooks, make the report, say whether this machine can do both."""
+
+import argparse
+import os
+import sys
+import time
+from pathlib import Path
+
+from coursekit import __version__
+from coursekit.errors import CoursekitError, NotebookError, UsageError
+
+SOURCES = Path("notebooks/src")
+COMMITTED = Path("notebooks")
+BUILT = Path("build/notebooks")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; the exit code is 0, or what `coursekit.errors` says for the error that stopped it."""
+    options = _parser().parse_args(arguments)
+    try:
+        return options.command(options) or 0
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return 130
+    except CoursekitError as error:
+        if options.debug:
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+
+
+def _parser() -> argparse.ArgumentParser:
+    shared = argparse.ArgumentParser(add_help=False)
+    shared.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    running = argparse.ArgumentParser(add_help=False)
+    running.add_argument("notebooks", nargs="*", help="numbers, names or paths; all of them when none is given")
+    running.add_argument("--profile", choices=("sample", "cpu", "full"), default="sample", help="how much to run")
+    running.add_argument("--source", choices=("auto", "real", "sample"), help="where the data come from")
+    running.add_argument("--limit", type=float, default=3600, metavar="SECONDS", help="for one notebook (default 3600)")
+
+    parser = argparse.ArgumentParser(prog="coursekit", description="Run the deep-learning workbook and report it.")
+    parser.add_argument("--version", action="version", version=f"coursekit {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    run = commands.add_parser("run", parents=[shared, running], help="execute notebooks")
+    run.add_argument("-o", "--output", type=Path, default=BUILT, metavar="DIR", help=f"default {BUILT}")
+    run.add_argument("--figures", type=Path, metavar="DIR", help="also write every captioned figure there")
+    run.set_defaults(command=_run)
+
+    report = commands.add_parser("report", parents=[shared, running], help="make PDF and HTML from executed notebooks")
+    report.add_argument("--run", action="store_true", help=f"execute them first, into {BUILT}")
+    report.add_argument(
+        "-o", "--output", type=Path, default=Path("build/workbook"), metavar="FILE", help="without suffix"
+    )
+    report.add_argument("--format", choices=("pdf", "html", "both"), default="both")
+    report.add_argument("--author", default="", help="printed on the cover")
+    report.add_argument("--title", help="printed on the cover")
+    report.set_defaults(command=_report)
+
+    doctor = commands.add_parser("doctor", parents=[shared], help="say whether the workbook can run here")
+    doctor.set_defaults(command=_doctor)
+    return parser
+
+
+def _run(options: argparse.Namespace) -> None:
+    _execute(options, options.output, options.figures)
+
+
+def _execute(options: argparse.Namespace, folder: Path, figures: Path | None = None) -> list[Path]:
+    from coursekit import runner
+
+    done = []
+    for source in _find(options.notebooks, SOURCES, ".py"):
+        target = folder / f"{source.stem}.ipynb"
+        if target.resolve() == source.resolve():
+            raise UsageError(f"{source} would be overwritten; choose another folder with -o")
+        start = time.perf_counter()
+        notebook = runner.run(source, target, options.profile, options.source, options.limit)
+        print(f"{target}  {time.perf_counter() - start:.1f} s")
+        if figures:
+            runner.save_figures(notebook, figures)
+        done.append(target)
+    return done
+
+
+def _report(options: argparse.Namespace) -> None:
+    from coursekit import report, storage
+
+    paths = _execute(options, BUILT) if options.run else _find(options.notebooks, COMMITTED, ".ipynb")
+    start = time.perf_counter()
+    notebooks = report.read(paths)
+    title = options.title or report.TITLE
+    base = options.output.with_suffix("") if options.output.suffix in (".pdf", ".html") else options.output
+    for suffix, make in ((".html", _html), (".pdf", report.to_pdf)):
+        if options.format in ("both", suffix[1:]):
+            content = make(notebooks, title, options.author)
+            storage.write_bytes(base.with_name(base.name + suffix), content)
+            print(f"{base}{suffix}  {len(content) / 1e6:.1f} MB  {time.perf_counter() - start:.1f} s")
+
+
+def _html(*arguments) -> bytes:
+    from coursekit import report
+
+    return report.to_html(*arguments).encode()
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from coursekit import doctor
+
+    return doctor.main()
+
+
+def _find(wanted: list[str], folder: Path, suffix: str) -> list[Path]:
+    """Paths of the notebooks named by path, by name or by number ("1", "01"); all in `folder` when none is named."""
+    known = sorted(folder.glob(f"[0-9][0-9]_*{suffix}"))
+    if not wanted:
+        if not known:
+            raise NotebookError(f"no notebooks in {folder}{os.sep}; call this in the workbook's folder, or name a file")
+        return known
+    found = []
+    for word in wanted:
+        matches = [Path(word)] if Path(word).is_file() else [p for p in known if _is(word, p)]
+        if len(matches) != 1:
+            names = ", ".join(path.stem for path in known) or f"none in {folder}{os.sep}"
+            raise UsageError(f"no such notebook {word!r}; there are: {names}")
+        found += matches
+    return found
+
+
+def _is(word: str, path: Path) -> bool:
+    number = path.stem[:2]
+    return word in (path.stem, number, number.lstrip("0"), path.stem[3:])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,168 @@
+"""A data set by name: verified uint8 tensors that know where they come from."""
+
+import hashlib
+import io
+import os
+import sys
+import zipfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from coursekit import download, samples, storage
+from coursekit.errors import DataError, UsageError
+
+IMAGE_SHAPES = {"mnist": (28, 28), "cifar10": (32, 32, 3), "letters": (16, 8)}
+SOURCES = ("auto", "real", "sample")
+ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")
+
+# SHA-256 of the arrays' bytes in C order. MNIST and CIFAR-10 are the published files; the letters are the course's
+# choice of 60 glyphs for each of ten letters.
+CHECKSUMS = {
+    "mnist": {
+        "train_images": "741c988805d008ac6e4c904b69001ba184c24b2c540a4ef403f4c71b676cf757",
+        "train_labels": "1feba77c54802fa5339a11837ea4b2866434b83314ec45192930f1df69120c13",
+        "test_images": "6d87418db22cc8025d05968bec9bd5c3932904b23485740db143a061a2c9d161",
+        "test_labels": "ddeff807876a9661a1110d45c266c86239a3a1b7d37da0c3716a7a683c852ff5",
+    },
+    "cifar10": {
+        "train_images": "47af8b02cfcfb6cdf3dbbd1969ad7f1b70f4413f6f80f437b020ee4e5bc8304a",
+        "train_labels": "2b7cd2f24487317614016b72ffd53071c3062f592f0eb300c18a770d41ae1253",
+        "test_images": "f9b1e2130bab680db56eb06d886f7f1ad0f1183907ceff4659d1735c890f5b04",
+        "test_labels": "cec8a24a1e92aa2ecaa0bbd3dbfa86bf6cd8759fbd209a832824c8cf0afca9d5",
+    },
+    "letters": {
+        "train_images": "830132d147feb51f4c57dba1b60b17670317bd5d356807e764a6e88c62c7aa26",
+        "train_labels": "6a2d68c78a5fec8847d1b57ed63e5d3b08e13650e6774ad5dd41b1787761ef28",
+        "test_images": "f4799a0fe1bec9e352f06b941ce6c124326c0bd15805d99092762e5c2df49bd4",
+        "test_labels": "e91f0de93a3d2ae072ef26c3fb82dcea1f5ee20f3fbbe96f3176ca70cf96b349",
+    },
+}
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Images uint8 (N, H, W) or (N, H, W, 3) and labels uint8 (N,), as stored; `source` is shown beside every result."""
+
+    name: str
+    train_images: torch.Tensor
+    train_labels: torch.Tensor
+    test_images: torch.Tensor
+    test_labels: torch.Tensor
+    classes: tuple[str, ...]
+    source: str
+    sha256: str
+
+    @property
+    def is_sample(self) -> bool:
+        """Whether the images were drawn by code and show nothing about the real data set."""
+        return self.source.startswith("sample data")
+
+    def __str__(self) -> str:
+        counts = f"{len(self.train_images):,} train + {len(self.test_images):,} test"
+        return f"{self.name}: {counts} images {tuple(self.train_images.shape[1:])}, {len(self.classes)} classes · {self.source}"
+
+
+def load(name: str, source: str = "auto", folder: Path | None = None) -> Dataset:
+    """The data set `name` ("mnist", "cifar10" or "letters") from the cache, a download, or drawn by code.
+
+    source "auto": cache, else download, else sample data with a notice on stderr. "real" never falls back, "sample" never
+    touches the network. `folder` is the cache: by default COURSEKIT_DATA, else ~/.cache/coursekit. A cached copy whose
+    checksum is not the published one is used under "auto" and says so in its source; under "real" it raises DataError,
+    as damaged files and failed downloads do.
+    """
+    if name not in IMAGE_SHAPES or source not in SOURCES:
+        raise UsageError(
+            f"no data {name!r} from {source!r}; choose {', '.join(IMAGE_SHAPES)} from {', '.join(SOURCES)}"
+        )
+    if source == "sample":
+        return _dataset(name, samples.ARRAYS[name](), samples.CLASSES[name], samples.SOURCE)
+    path = (folder or cache_folder()) / f"{name}.npz"
+    if path.exists():
+        return _from_file(name, path, strict=source == "real")
+    try:
+        arrays, classes, text = download.ARRAYS[name]()
+    except download.DownloadFailed as error:
+        advice = f"put {path.name} from the coursekit cache of a machine that has it into {path.parent}"
+        if source == "real":
+            raise DataError(f"cannot download {name} ({error}); {advice}, or use source 'sample'") from None
+        print(f"NOTICE: cannot download {name} ({error}). Using SAMPLE DATA drawn by code.", file=sys.stderr)
+        return load(name, "sample")
+    _save(path, arrays, classes, text)
+    return _from_file(name, path, strict=source == "real")
+
+
+def cache_folder() -> Path:
+    """COURSEKIT_DATA, or ~/.cache/coursekit."""
+    return Path(os.environ.get("COURSEKIT_DATA") or Path.home() / ".cache" / "coursekit").expanduser()
+
+
+def _from_file(name: str, path: Path, strict: bool) -> Dataset:
+    arrays, classes, source, own_checksum = _read(path)
+    _check_shapes(name, path, arrays, classes)
+    digests = {key: storage.sha256(np.ascontiguousarray(array)) for key, array in arrays.items()}
+    if digests != CHECKSUMS[name] and _combined(digests) != own_checksum:
+        odd = ", ".join(key for key in ARRAYS if digests[key] != CHECKSUMS[name][key])
+        if strict:
+            raise DataError(
+                f"{path}: {odd} differ from the published {name} (sha256); delete the file to download it anew"
+            )
+        source = f"{source} · NOT VERIFIED: {odd} differ from the published files"
+        print(f"NOTICE: {path.name}: {odd} differ from the published {name}.", file=sys.stderr)
+    return _dataset(name, arrays, classes, source, digests)
+
+
+def _read(path: Path) -> tuple[dict, tuple, str, str]:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {key: file[key] for key in ARRAYS}
+            classes = tuple(str(c) for c in file["classes"]) if "classes" in file else tuple("0123456789")
+            source = str(file["source"]) if "source" in file else f"a file of unknown origin ({path.name})"
+            return arrays, classes, source, str(file["checksum"]) if "checksum" in file else ""
+    except KeyError as error:
+        reason = f"has no array {error.args[0]!r}"
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
+        reason = f"is damaged ({error})"
+    except (ValueError, AttributeError, TypeError):
+        reason = "is not a plain .npz archive (it may hold pickled objects, which are never loaded)"
+    raise DataError(f"{path}: {reason}; delete it and load again, or put a good copy there")
+
+
+def _check_shapes(name: str, path: Path, arrays: dict, classes: tuple) -> None:
+    for split in ("train", "test"):
+        images, labels = arrays[f"{split}_images"], arrays[f"{split}_labels"]
+        expected = IMAGE_SHAPES[name]
+        if images.dtype != np.uint8 or images.shape[1:] != expected or len(images) == 0:
+            got = f"shape {images.shape} of {images.dtype}"
+            raise DataError(
+                f"{path}: '{split}_images' has {got}, expected (N, {', '.join(map(str, expected))}) of uint8"
+            )
+        if labels.dtype != np.uint8 or labels.shape != images.shape[:1]:
+            got = f"shape {labels.shape} of {labels.dtype}"
+            raise DataError(f"{path}: '{split}_labels' has {got}, expected ({len(images)},) of uint8")
+        if labels.max() >= len(classes):
+            index = int(np.flatnonzero(labels >= len(classes))[0])
+            found = f"found {labels[index]} at index {index}"
+            raise DataError(f"{path}: '{split}_labels' must be 0..{len(classes) - 1}; {found}")
+
+
+def _save(path: Path, arrays: dict, classes: tuple, source: str) -> None:
+    digests = {key: storage.sha256(np.ascontiguousarray(array)) for key, array in arrays.items()}
+    buffer = io.BytesIO()
+    np.savez(
+        buffer, classes=np.array(classes), source=np.array(source), checksum=np.array(_combined(digests)), **arrays
+    )
+    storage.write_bytes(path, buffer.getbuffer())
+
+
+def _combined(digests: dict[str, str]) -> str:
+    return hashlib.sha256("".join(digests[key] for key in ARRAYS).encode()).hexdigest()
+
+
+def _dataset(name: str, arrays: dict, classes: tuple, source: str, digests: dict | None = None) -> Dataset:
+    digests = digests or {key: storage.sha256(np.ascontiguousarray(array)) for key, array in arrays.items()}
+    tensors = {key: torch.from_numpy(np.ascontiguousarray(arrays[key])) for key in ARRAYS}
+    return Dataset(name, **tensors, classes=classes, source=source, sha256=_combined(digests))

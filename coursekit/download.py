@@ -1,0 +1,106 @@
+"""The public files of the three data sets, fetched by torchvision or urllib into a folder that is thrown away."""
+
+import gzip
+import socket
+import tempfile
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+
+LETTERS_URL = "http://ai.stanford.edu/~btaskar/ocr/letter.data.gz"
+LETTERS = tuple("aegilnortu")
+TRAIN_PER_LETTER, TEST_PER_LETTER = 50, 10
+SECONDS_WITHOUT_AN_ANSWER = 20
+
+Downloaded = tuple[dict[str, np.ndarray], tuple[str, ...], str]
+
+
+class DownloadFailed(Exception):
+    """No bytes, or bytes that are not the data set; the text is the reason."""
+
+
+@contextmanager
+def _folder() -> Iterator[str]:
+    """A temporary folder; what the network does wrong inside becomes one DownloadFailed."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(SECONDS_WITHOUT_AN_ANSWER)
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            yield folder
+    except (urllib.error.URLError, OSError, EOFError, RuntimeError, ValueError) as error:
+        reason = "no network" if isinstance(error, urllib.error.URLError) else f"{type(error).__name__}: {error}"
+        raise DownloadFailed(str(reason).splitlines()[0]) from error
+    finally:
+        socket.setdefaulttimeout(before)
+
+
+def mnist() -> Downloaded:
+    """MNIST through torchvision: 60,000 + 10,000 grey 28×28 images."""
+    from torchvision import datasets  # slow to import, and needed once in the life of a cache
+
+    with _folder() as folder:
+        train, test = (datasets.MNIST(folder, train=is_train, download=True) for is_train in (True, False))
+        arrays = {
+            "train_images": train.data.numpy(),
+            "train_labels": train.targets.numpy().astype(np.uint8),
+            "test_images": test.data.numpy(),
+            "test_labels": test.targets.numpy().astype(np.uint8),
+        }
+        return arrays, tuple(str(digit) for digit in range(10)), "MNIST, original pixels (60,000 + 10,000)"
+
+
+def cifar10() -> Downloaded:
+    """CIFAR-10 through torchvision: 50,000 + 10,000 colour 32×32 images."""
+    from torchvision import datasets
+
+    with _folder() as folder:
+        train, test = (datasets.CIFAR10(folder, train=is_train, download=True) for is_train in (True, False))
+        arrays = {
+            "train_images": train.data,
+            "train_labels": np.array(train.targets, np.uint8),
+            "test_images": test.data,
+            "test_labels": np.array(test.targets, np.uint8),
+        }
+        return arrays, tuple(train.classes), "CIFAR-10, original pixels and order (50,000 + 10,000)"
+
+
+def letters() -> Downloaded:
+    """Ten letters of the MIT OCR set: for each the first 50 glyphs to train and the next 10 to test.
+
+    The course's own choice of glyphs was never published, so this is another sample of the same letters.
+    """
+    with _folder() as folder:
+        path, _ = urllib.request.urlretrieve(LETTERS_URL, f"{folder}/letter.data.gz")
+        with gzip.open(path, "rt") as lines:
+            arrays = parse_letters(lines)
+    counts = f"{TRAIN_PER_LETTER} train + {TEST_PER_LETTER} test each, the first of each letter"
+    return arrays, LETTERS, f"MIT OCR letters, 10 letters, 16x8 binary, {counts}"
+
+
+def parse_letters(lines) -> dict[str, np.ndarray]:
+    """Arrays from lines of `letter.data`: id, letter, next id, word, position, fold, then 16×8 pixels, tab-separated."""
+    per_letter = TRAIN_PER_LETTER + TEST_PER_LETTER
+    glyphs: dict[str, list] = {letter: [] for letter in LETTERS}
+    for line in lines:
+        fields = line.split()
+        kept = glyphs.get(fields[1]) if len(fields) >= 134 else None
+        if kept is not None and len(kept) < per_letter:
+            kept.append(np.array(fields[6:134], np.uint8).reshape(16, 8))
+    short = [letter for letter, kept in glyphs.items() if len(kept) < per_letter]
+    if short:
+        raise ValueError(f"letter.data has fewer than {per_letter} glyphs of {', '.join(short)}")
+    images = np.array([glyphs[letter] for letter in LETTERS])
+    labels = np.repeat(np.arange(len(LETTERS), dtype=np.uint8), per_letter).reshape(len(LETTERS), per_letter)
+    cut = TRAIN_PER_LETTER
+    return {
+        "train_images": images[:, :cut].reshape(-1, 16, 8),
+        "train_labels": labels[:, :cut].reshape(-1),
+        "test_images": images[:, cut:].reshape(-1, 16, 8),
+        "test_labels": labels[:, cut:].reshape(-1),
+    }
+
+
+ARRAYS = {"mnist": mnist, "cifar10": cifar10, "letters": letters}

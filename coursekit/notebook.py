@@ -1,0 +1,91 @@
+"""What a notebook's cells show: source code, figures and tables with captions, findings, where the data come from.
+
+Outputs carry what the report needs (caption, width, run) in their metadata, so the report never parses code.
+"""
+
+import inspect
+import io
+import platform
+import textwrap
+
+import matplotlib.pyplot as plt
+import pandas as pd
+import torch
+from matplotlib.figure import Figure
+
+from coursekit import __version__, plots, profiles
+from coursekit.data import Dataset
+
+PAGE_WIDTH = 6.6  # inches of text on A4
+RUN = "run"  # output metadata that the runner gathers: profile, device, data sources
+
+
+def setup() -> str:
+    """Set the figures' style, say on what this notebook runs, and return the profile."""
+    plots.set_theme()
+    device = profiles.device()
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU ({torch.get_num_threads()} threads)"
+    run = dict(profile=profiles.profile(), device=name, torch=torch.__version__, python=platform.python_version())
+    line = f"profile {run['profile']} · {name} · torch {run['torch']} · coursekit {__version__}"
+    _show({"text/plain": line}, {RUN: run | {"coursekit": __version__}})
+    return run["profile"]
+
+
+def show_data(*datasets: Dataset) -> None:
+    """One line per data set: sizes, classes, and where the pixels come from."""
+    lines = "\n".join(f"- {dataset}" for dataset in datasets)
+    if any(dataset.is_sample for dataset in datasets):
+        lines += "\n\n**Sample data: the numbers below say nothing about the real data sets.**"
+    sources = {dataset.name: dataset.source for dataset in datasets}
+    _show({"text/markdown": lines, "text/plain": lines}, {RUN: {"sources": sources}})
+
+
+def show_source(*objects) -> None:
+    """The code of functions and classes, as it stands in the tested package."""
+    code = "\n\n".join(textwrap.dedent(inspect.getsource(item)).rstrip() for item in objects)
+    _show({"text/markdown": f"```python\n{code}\n```", "text/plain": code}, {"source": True})
+
+
+def show_figure(fig: Figure, name: str, caption: str, pixels: bool = False) -> None:
+    """Show a figure with its caption and close it; `name` is its file under figures/.
+
+    Lines are drawn as SVG. `pixels` makes a PNG of 150 dpi instead: smaller for pictures and for many thousand points.
+    """
+    kind, mime = ("png", "image/png") if pixels else ("svg", "image/svg+xml")
+    buffer = io.BytesIO()
+    options = dict(dpi=150) if pixels else dict(metadata={"Date": None})
+    fig.savefig(buffer, format=kind, bbox_inches="tight", **options)
+    plt.close(fig)
+    content = buffer.getvalue()
+    if not pixels:
+        content = content.decode()
+    width = min(100, round(100 * fig.get_size_inches()[0] / PAGE_WIDTH))
+    _show({mime: content, "text/plain": caption}, {"figure": name, "caption": caption, "width": width})
+    _show({"text/markdown": f"*{caption}*", "text/plain": ""}, {"live": True})
+
+
+def show_table(frame: pd.DataFrame, caption: str) -> None:
+    """Show a table with its caption; values are printed as they are, so format them first."""
+    html = frame.to_html(border=0, escape=True)
+    _show({"text/html": html, "text/plain": frame.to_string()}, {"caption": caption})
+    _show({"text/markdown": f"*{caption}*", "text/plain": ""}, {"live": True})
+
+
+def finding(text: str) -> None:
+    """What the run shows, its numbers formatted from variables."""
+    _show({"text/markdown": f"> **Finding.** {text}", "text/plain": text}, {"finding": True})
+
+
+def _show(bundle: dict, metadata: dict) -> None:
+    """Display in a notebook; print the text where there is none, so that a notebook's source runs as a plain script."""
+    try:
+        from IPython import get_ipython
+        from IPython.display import display
+    except ImportError:
+        shell = None
+    else:
+        shell = get_ipython()
+    if shell is not None:
+        display(bundle, raw=True, metadata={"coursekit": metadata})
+    elif bundle["text/plain"]:
+        print(bundle["text/plain"])

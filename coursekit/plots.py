@@ -1,0 +1,89 @@
+"""Figures: numbers in, Axes out; nothing here saves, shows or trains."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+LABELS = {
+    "epoch": "epoch",
+    "step": "step",
+    "train_loss": "training loss (nats)",
+    "train_accuracy": "training accuracy",
+    "val_loss": "validation loss (nats)",
+    "val_accuracy": "validation accuracy",
+    "test_loss": "test loss (nats)",
+    "test_accuracy": "test accuracy",
+}
+# A variant keeps its colour in every notebook; names not listed take what is left of the palette, in order.
+_NAMED = ("ReLU", "sigmoid", "tanh", "Swish", "published")
+_PALETTE = sns.color_palette("colorblind", 10)
+
+
+def set_theme() -> None:
+    """One style for all figures: white ground, light grid, text that stays readable at half width."""
+    sns.set_theme(context="notebook", style="whitegrid", palette=_PALETTE, font="DejaVu Sans")
+    plt.rcParams.update({"svg.hashsalt": "coursekit", "figure.constrained_layout.use": True, "legend.frameon": False})
+
+
+def colors(variants: Iterable[str]) -> dict[str, tuple]:
+    """A colour for each variant: its own where it has one, else the next free one of a colour-blind safe palette."""
+    variants = list(variants)
+    named = {name: color for name, color in zip(_NAMED, _PALETTE, strict=False) if name in variants}
+    free = [color for color in _PALETTE if color not in named.values()]
+    unnamed = [variant for variant in variants if variant not in named]
+    return named | {variant: free[i % len(free)] for i, variant in enumerate(unnamed)}
+
+
+def figure(rows: int = 1, columns: int = 1, height: float = 3.4) -> tuple[Figure, np.ndarray]:
+    """A figure as wide as the page, with its Axes as a flat array."""
+    fig, axes = plt.subplots(rows, columns, figsize=(4.6 * max(columns, 1.4), height * rows), squeeze=False)
+    return fig, axes.ravel()
+
+
+def learning_curves(frame: pd.DataFrame, metric: str, ax: Axes | None = None, x: str = "epoch", log=False) -> Axes:
+    """One line per variant of a `history.to_frame`: the mean over seeds with a band of ± one standard deviation."""
+    ax = ax or plt.gca()
+    palette = colors(frame["variant"].unique())
+    sns.lineplot(frame, x=x, y=metric, hue="variant", palette=palette, errorbar="sd", ax=ax)
+    ax.set(xlabel=LABELS.get(x, x), ylabel=LABELS.get(metric, metric), yscale="log" if log else "linear")
+    ax.get_legend().set_title(None)
+    return ax
+
+
+def compare(scores: Mapping[str, Iterable[float]], label: str, ax: Axes | None = None) -> Axes:
+    """Every run as a dot, one row per variant, with the mean as a bar: what is inside the spread is a tie."""
+    ax = ax or plt.gca()
+    palette = colors(scores)
+    for row, (variant, values) in enumerate(scores.items()):
+        values = np.asarray(list(values), float)
+        ax.plot(values, np.full(len(values), row), "o", color=palette[variant], alpha=0.6)
+        ax.plot([values.mean()] * 2, [row - 0.3, row + 0.3], color=palette[variant], linewidth=2.5)
+    ax.set(yticks=range(len(scores)), yticklabels=list(scores), xlabel=label)
+    ax.set_ylim(len(scores) - 0.5, -0.5)
+    return ax
+
+
+def image_grid(images: np.ndarray, columns: int, ax: Axes | None = None, row_labels: Sequence[str] = ()) -> Axes:
+    """Images (N, H, W) or (N, H, W, 3) as one picture with `columns` in a row and a one-pixel seam."""
+    ax = ax or plt.gca()
+    images = np.asarray(images)
+    rows = -(-len(images) // columns)
+    height, width = images.shape[1:3]
+    canvas = np.full((rows * (height + 1), columns * (width + 1), *images.shape[3:]), images.max(), images.dtype)
+    for index, image in enumerate(images):
+        y, x = divmod(index, columns)
+        canvas[y * (height + 1) :, x * (width + 1) :][:height, :width] = image
+    ax.imshow(canvas[:-1, :-1], cmap="gray", interpolation="nearest")
+    centres = np.arange(rows) * (height + 1) + height / 2 - 0.5
+    ax.set(xticks=[], yticks=centres if len(row_labels) else [])
+    if len(row_labels):
+        ax.set_yticklabels(row_labels)
+    ax.tick_params(length=0)
+    ax.grid(False)
+    ax.spines[:].set_visible(False)
+    return ax

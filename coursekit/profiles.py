@@ -1,0 +1,38 @@
+"""How much to run and on what data: the two settings that a notebook reads from its surroundings."""
+
+import os
+from typing import TypeVar
+
+import torch
+
+from coursekit.errors import UsageError
+
+PROFILES = ("sample", "cpu", "full")
+Value = TypeVar("Value")
+
+
+def profile() -> str:
+    """COURSEKIT_PROFILE, else "full" where there is a GPU and "cpu" where there is none.
+
+    "sample": drawn data, seconds; "cpu": real data, cut to two cores; "full": the published protocols. Raises UsageError
+    for any other word.
+    """
+    name = os.environ.get("COURSEKIT_PROFILE") or ("full" if torch.cuda.is_available() else "cpu")
+    if name not in PROFILES:
+        raise UsageError(f"no profile {name!r}; COURSEKIT_PROFILE is one of {', '.join(PROFILES)}")
+    return name
+
+
+def source() -> str:
+    """Where `data.load` looks: COURSEKIT_SOURCE, else "sample" in the sample profile and "auto" in the others."""
+    return os.environ.get("COURSEKIT_SOURCE") or ("sample" if profile() == "sample" else "auto")
+
+
+def budget(*, sample: Value, cpu: Value, full: Value) -> Value:
+    """The value for the current profile; the code path is the same in all three."""
+    return dict(sample=sample, cpu=cpu, full=full)[profile()]
+
+
+def device() -> torch.device:
+    """The GPU where there is one, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")

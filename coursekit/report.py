@@ -1,0 +1,289 @@
+"""Executed notebooks as one PDF or one HTML file: nbconvert to Markdown, pandoc to Typst or HTML, no TeX, no browser."""
+
+import datetime
+import html
+import json
+import re
+import tempfile
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import nbformat
+from nbconvert.exporters import MarkdownExporter
+from nbformat import NotebookNode
+from traitlets import default
+from traitlets.config import Config
+
+from coursekit import __version__, fonts
+from coursekit.errors import NotebookError
+
+TEMPLATES = Path(__file__).with_name("templates")
+TITLE = "Deep learning workbook"
+MARKDOWN = (
+    "markdown+lists_without_preceding_blankline-blank_before_header-blank_before_blockquote+tex_math_single_backslash"
+)
+LINES_SHOWN = 40  # of a cell's printed output
+HIDDEN_CELLS = {"remove-cell", "setup"}
+HIDDEN_INPUTS = {"hide-input", "finding", "figure"}
+NOISE = re.compile(r".*(Deprecation|Future)Warning: .*\n(\s+.*\n?)?")
+
+
+class ReportExporter(MarkdownExporter):
+    """Markdown of one notebook, with its pictures as files in resources["outputs"]."""
+
+    template_name = "report"
+    template_extension = ".md.j2"
+    export_from_notebook = None
+
+    @property
+    def extra_template_basedirs(self) -> list[str]:
+        return [str(TEMPLATES)]
+
+    @default("template_file")
+    def _template_file(self) -> str:
+        return "index.md.j2"
+
+    @property
+    def default_config(self) -> Config:
+        config = Config(
+            {
+                "ExtractOutputPreprocessor": {"enabled": True},
+                "CoalesceStreamsPreprocessor": {"enabled": True},
+                "TagRemovePreprocessor": {
+                    "enabled": True,
+                    "remove_cell_tags": HIDDEN_CELLS,
+                    "remove_input_tags": HIDDEN_INPUTS,
+                    "remove_all_outputs_tags": {"remove-output"},
+                },
+                "NbConvertBase": {
+                    "display_data_priority": [
+                        "text/html",
+                        "text/markdown",
+                        "image/svg+xml",
+                        "image/png",
+                        "image/jpeg",
+                        "text/latex",
+                        "text/plain",
+                    ]
+                },
+            }
+        )
+        return super().default_config.merge(config) or config
+
+    def default_filters(self):
+        yield from super().default_filters()
+        yield from {"fenced": fenced, "picture": picture, "caption": caption}.items()
+
+    def from_notebook_node(self, nb: NotebookNode, resources=None, **kwargs):
+        return super().from_notebook_node(for_print(nb), resources, **kwargs)
+
+
+class _DocumentExporter(ReportExporter):
+    """One notebook through the same door as the whole workbook."""
+
+    def from_notebook_node(self, nb: NotebookNode, resources=None, **kwargs):
+        resources = dict(resources or {})
+        name = resources.get("metadata", {}).get("name", "notebook")
+        nb = nb.copy()
+        content = self.render([(name, nb)])
+        resources["output_extension"] = self.file_extension
+        resources["outputs"] = {}
+        return content, resources
+
+
+class PDFReportExporter(_DocumentExporter):
+    """File > Save and Export Notebook As > PDF report; `jupyter nbconvert --to coursekit_pdf`."""
+
+    export_from_notebook = "PDF report"
+    output_mimetype = "application/pdf"
+
+    @default("file_extension")
+    def _file_extension(self) -> str:
+        return ".pdf"
+
+    def render(self, notebooks):
+        """The document's bytes."""
+        return to_pdf(notebooks)
+
+
+class HTMLReportExporter(_DocumentExporter):
+    """File > Save and Export Notebook As > HTML report; `jupyter nbconvert --to coursekit_html`."""
+
+    export_from_notebook = "HTML report"
+    output_mimetype = "text/html"
+
+    @default("file_extension")
+    def _file_extension(self) -> str:
+        return ".html"
+
+    def render(self, notebooks):
+        """The document's text."""
+        return to_html(notebooks)
+
+
+Notebooks = Sequence[tuple[str, NotebookNode]]
+
+
+def read(paths: Iterable[Path]) -> list[tuple[str, NotebookNode]]:
+    """Name and content of each notebook; raises NotebookError for a file that is none."""
+    notebooks = []
+    for path in paths:
+        try:
+            notebooks.append((path.stem, nbformat.read(path, as_version=4)))
+        except (OSError, ValueError, nbformat.reader.NotJSONError) as error:
+            raise NotebookError(f"{path}: not a readable notebook ({error})".splitlines()[0]) from error
+    return notebooks
+
+
+def to_pdf(notebooks: Notebooks, title: str = TITLE, author: str = "") -> bytes:
+    """One PDF with cover, contents and a chapter for each notebook.
+
+    Warns on stderr about characters for which this machine has no font. Raises NotebookError when Typst refuses the text.
+    """
+    import typst
+
+    with tempfile.TemporaryDirectory() as folder:
+        markdown = _write_sources(notebooks, Path(folder), "typst")
+        body = _pandoc(
+            markdown, "typst", folder, f"--template={TEMPLATES / 'report.typ'}", "--syntax-highlighting=idiomatic"
+        )
+        source = Path(folder, "report.typ")
+        source.write_text(body, encoding="utf-8")
+        cover = _cover(notebooks, title, author)
+        families, lost = fonts.cover(author + title + body)
+        inputs = cover | {"facts": json.dumps(cover["facts"]), "fonts": json.dumps(families)}
+        try:
+            pdf = typst.compile(source, root=folder, font_paths=fonts.FOLDERS, sys_inputs=inputs)
+        except typst.TypstError as error:
+            raise NotebookError(f"Typst refused the report: {error}".splitlines()[0]) from error
+    fonts.warn(lost)
+    return pdf
+
+
+def to_html(notebooks: Notebooks, title: str = TITLE, author: str = "") -> str:
+    """One self-contained HTML file: pictures inside, mathematics as MathML, no script."""
+    cover = _cover(notebooks, title, author)
+    lines = [f"<dt>{html.escape(name)}</dt><dd>{html.escape(value)}</dd>" for name, value in cover["facts"]]
+    notice = f'<p class="notice">{html.escape(cover["notice"])}</p>' if cover["notice"] else ""
+    with tempfile.TemporaryDirectory() as folder:
+        markdown = _write_sources(notebooks, Path(folder), "html")
+        Path(folder, "facts.html").write_text(f'{notice}<dl class="facts">{"".join(lines)}</dl>', encoding="utf-8")
+        metadata = {"pagetitle": title, "title": title, "author": [author] if author else [], "lang": "en"}
+        Path(folder, "metadata.json").write_text(json.dumps(metadata), encoding="utf-8")
+        return _pandoc(
+            markdown,
+            "html5",
+            folder,
+            *("--standalone", "--embed-resources", "--mathml", "--toc", "--toc-depth=2", "--number-sections"),
+            f"--number-offset={_chapter(notebooks[0][0]) - 1}",
+            f"--css={TEMPLATES / 'report.css'}",
+            f"--metadata-file={Path(folder, 'metadata.json')}",
+            f"--include-before-body={Path(folder, 'facts.html')}",
+        )
+
+
+def for_print(notebook: NotebookNode) -> NotebookNode:
+    """A copy without what only a screen needs: live captions, library warnings, the tail of a long print-out."""
+    notebook = nbformat.from_dict(json.loads(json.dumps(notebook)))
+    for cell in notebook.cells:
+        if cell.cell_type != "code":
+            cell.source = re.sub(r"^# \d+\s*·\s*", "# ", cell.source)
+            continue
+        cell.outputs = [o for o in cell.outputs if not _said(o).get("live")]
+        for output in cell.outputs:
+            if output.output_type == "stream":
+                output.text = shorten(NOISE.sub("", output.text))
+        if any(_said(output).get("source") for output in cell.outputs):
+            cell.metadata.setdefault("tags", []).append("hide-input")  # show_source(...) is replaced by what it shows
+    return notebook
+
+
+def shorten(text: str, lines_shown: int = LINES_SHOWN) -> str:
+    """The first lines of a long print-out and how many more there were; of a progress bar, its last state."""
+    lines = [line.rsplit("\r", 1)[-1] for line in text.rstrip("\n").split("\n")]
+    more = len(lines) - lines_shown
+    return "\n".join(lines[:lines_shown] + [f"… {more} more lines"] if more > 0 else lines)
+
+
+def _said(output: NotebookNode) -> dict:
+    """What our own display calls put beside an output."""
+    return output.get("metadata", {}).get("coursekit", {})
+
+
+def fenced(text: str, language: str) -> str:
+    """A Markdown code block whose fence is longer than any in the text."""
+    longest = max((len(run) for run in re.findall(r"`{3,}", text)), default=2)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}{language}\n{text}\n{fence}" if text.strip() else ""
+
+
+def picture(output: NotebookNode, mime: str) -> str:
+    """A Markdown image from an output whose picture was written to a file."""
+    said = _said(output)
+    width = f"{{width={said['width']}%}}" if "width" in said else ""
+    return f"![{said.get('caption', '')}]({output.metadata.filenames[mime]}){width}\n"
+
+
+def caption(output: NotebookNode) -> str:
+    """The caption that `show_table` gave, or nothing."""
+    return _said(output).get("caption", "")
+
+
+def _write_sources(notebooks: Notebooks, folder: Path, target: str) -> Path:
+    """All notebooks as one Markdown file in `folder`, their pictures beside it."""
+    parts = []
+    for name, notebook in notebooks:
+        resources = {"unique_key": name, "output_files_dir": "."}
+        markdown, resources = ReportExporter().from_notebook_node(notebook, resources)
+        for file, content in resources["outputs"].items():
+            Path(folder, file).write_bytes(content)
+        if target == "typst":
+            parts.append(f"```{{=typst}}\n#counter(heading).update({_chapter(name) - 1})\n```")
+        parts.append(markdown)
+    path = folder / "report.md"
+    path.write_text("\n\n".join(parts), encoding="utf-8")
+    return path
+
+
+def _chapter(name: str) -> int:
+    """The chapter number that a notebook's file name starts with; 1 where it starts with none."""
+    number = re.match(r"\d+", name)
+    return int(number[0]) if number else 1
+
+
+def _pandoc(markdown: Path, to: str, folder: str, *arguments: str) -> str:
+    import pypandoc
+
+    options = [f"--lua-filter={TEMPLATES / 'report.lua'}", f"--resource-path={folder}", *arguments]
+    try:
+        return pypandoc.convert_file(str(markdown), to, format=MARKDOWN, extra_args=options, cworkdir=folder)
+    except (RuntimeError, OSError) as error:
+        raise NotebookError(f"pandoc refused the report: {error}".splitlines()[0]) from error
+
+
+def _cover(notebooks: Notebooks, title: str, author: str) -> dict:
+    """Title, author, and what the notebooks say they ran on; a notice when some of it is sample data."""
+    runs = [notebook.metadata.get("coursekit", {}) for _, notebook in notebooks]
+    sources = {name: source for run in runs for name, source in run.get("sources", {}).items()}
+
+    def said(key: str) -> str:
+        return ", ".join(dict.fromkeys(str(run[key]) for run in runs if key in run))
+
+    facts = [
+        ("Profile", said("profile")),
+        *((f"Data: {name}", source) for name, source in sources.items()),
+        ("Device", said("device")),
+        ("Versions", f"coursekit {said('coursekit') or __version__}, torch {said('torch')}, Python {said('python')}"),
+        ("Run time", f"{sum(run.get('seconds', 0) for run in runs):.0f} s in {len(runs)} notebooks"),
+        ("Date", datetime.date.today().isoformat()),
+    ]
+    is_sample = any(source.startswith("sample data") for source in sources.values())
+    return {
+        "title": title,
+        "author": author,
+        "running": f"profile {said('profile')}" if said("profile") else "",
+        "facts": [(name, value) for name, value in facts if value.strip(", ")],
+        "notice": "Made from sample data: no number in this report says anything about the real data sets."
+        if is_sample
+        else "",
+    }

@@ -1,0 +1,165 @@
+"""Notebooks executed in a process of their own, saved after every cell, searched for hidden errors."""
+
+import base64
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jupytext
+import nbformat
+from nbformat import NotebookNode
+
+from coursekit import errors, storage
+from coursekit.errors import DataError, NotebookError
+
+KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
+
+
+def read_source(path: Path) -> NotebookNode:
+    """A notebook without outputs, from py:percent or .ipynb, with numbered cells and the SHA-256 of its source."""
+    if not path.is_file():
+        raise NotebookError(f"no notebook at {path}")
+    notebook = jupytext.read(path)
+    for number, cell in enumerate(notebook.cells, 1):
+        cell.id = f"cell-{number:03d}"
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
+    notebook.nbformat, notebook.nbformat_minor = 4, 5
+    notebook.metadata = NotebookNode(kernelspec=KERNEL, coursekit={"src_sha256": source_sha256(path)})
+    return notebook
+
+
+def source_sha256(path: Path) -> str:
+    """SHA-256 of a notebook's source text; line ends do not count."""
+    return storage.sha256(path.read_text(encoding="utf-8").encode())
+
+
+def run(
+    source: Path, target: Path, profile: str, data_source: str | None = None, limit_s: float = 3600
+) -> NotebookNode:
+    """Execute `source` (py:percent or .ipynb) into `target` and return the executed notebook.
+
+    Raises NotebookError naming the cell that failed, DataError when the cell's error was one, StorageError likewise; the
+    cells that finished are in `target` in every case.
+    """
+    environment = os.environ | {"COURSEKIT_PROFILE": profile}
+    environment.pop("MPLBACKEND", None)  # the kernel's own choice shows figures that a cell leaves open
+    if data_source:
+        environment["COURSEKIT_SOURCE"] = data_source
+    # The kernel of this environment, whatever kernels the user has installed elsewhere.
+    environment["JUPYTER_PATH"] = os.pathsep.join(
+        [str(Path(sys.prefix, "share", "jupyter")), *filter(None, [environment.get("JUPYTER_PATH")])]
+    )
+    command = [sys.executable, "-m", "coursekit.runner", str(source), str(target)]
+    target.unlink(missing_ok=True)
+    process = subprocess.Popen(command, env=environment, start_new_session=True)
+    try:
+        process.wait(timeout=limit_s)
+    except subprocess.TimeoutExpired:
+        raise NotebookError(f"{source.name}: not finished after {limit_s:.0f} s") from None
+    finally:
+        # On a time-out or Ctrl-C. The kernel sees its parent gone and ends itself within a second.
+        if process.poll() is None:
+            _kill(process)
+    if not target.is_file():
+        raise NotebookError(f"{source.name}: did not start (exit status {process.returncode})")
+    notebook = nbformat.read(target, as_version=4)
+    check(notebook, source.name)
+    return notebook
+
+
+def _kill(process: subprocess.Popen) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def check(notebook: NotebookNode, name: str) -> None:
+    """Raise unless every cell was executed and none holds an error, raised in the open or not."""
+    for number, cell in enumerate(notebook.cells, 1):
+        if cell.cell_type != "code" or not cell.source.strip():
+            continue
+        for output in cell.outputs:
+            if output.output_type == "error" and "raises-exception" not in cell.metadata.get("tags", []):
+                kind = getattr(errors, output.ename, NotebookError)
+                kind = kind if kind in (DataError, errors.StorageError, errors.Diverged) else NotebookError
+                raise kind(f"{name} cell {number}: {output.ename}: {output.evalue}".splitlines()[0])
+        if cell.execution_count is None:
+            reason = notebook.metadata.get("coursekit", {}).get("failure", "was not executed")
+            raise NotebookError(f"{name} cell {number}: {reason}")
+
+
+def execute(source: Path, target: Path) -> None:
+    """Run every cell in this process's kernel; `target` is complete JSON after each of them."""
+    from nbclient import NotebookClient
+    from nbclient.exceptions import CellExecutionError, DeadKernelError
+    from tqdm import tqdm
+
+    notebook = read_source(source)
+    kit = notebook.metadata.coursekit
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    bar = tqdm(total=len(cells), desc=source.stem, unit="cell", file=sys.stderr)
+
+    def save(**_) -> None:
+        storage.write_bytes(target, (nbformat.writes(notebook) + "\n").encode())
+
+    def after_cell(cell, **_) -> None:
+        bar.update()
+        save()
+
+    client = NotebookClient(
+        notebook,
+        timeout=None,
+        record_timing=False,
+        coalesce_streams=True,
+        store_widget_state=False,
+        kernel_name=KERNEL["name"],
+        on_cell_executed=after_cell,
+    )
+    start = time.perf_counter()
+    try:
+        client.execute(cwd=os.getcwd())
+    except CellExecutionError as error:
+        kit["failure"] = error.ename
+    except DeadKernelError:
+        kit["failure"] = "the kernel died (out of memory, or killed from outside)"
+    finally:
+        bar.close()
+        for key, value in gather_run(notebook).items():
+            kit[key] = value
+        kit["seconds"] = round(time.perf_counter() - start, 1)
+        save()
+
+
+def gather_run(notebook: NotebookNode) -> dict:
+    """What the cells said about their run (profile, device, versions, data sources), as one dictionary."""
+    run: dict = {}
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            said = output.get("metadata", {}).get("coursekit", {}).get("run", {})
+            sources = run.get("sources", {}) | said.get("sources", {})
+            run |= said | ({"sources": sources} if sources else {})
+    return run
+
+
+def save_figures(notebook: NotebookNode, folder: Path) -> list[Path]:
+    """Write each captioned figure of an executed notebook under the name that it was given; returns the files."""
+    files = []
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            name = output.get("metadata", {}).get("coursekit", {}).get("figure")
+            for mime, suffix in (("image/svg+xml", ".svg"), ("image/png", ".png")):
+                if name and mime in output.data:
+                    picture = output.data[mime]
+                    content = picture.encode() if suffix == ".svg" else base64.b64decode(picture)
+                    files.append(folder / f"{name}{suffix}")
+                    storage.write_bytes(files[-1], content)
+    return files
+
+
+if __name__ == "__main__":
+    execute(Path(sys.argv[1]), Path(sys.argv[2]))

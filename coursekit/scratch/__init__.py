@@ -1,0 +1,41 @@
+"""Neural networks in NumPy alone: the part of the course that is built by hand."""
+
+from coursekit.scratch.convolution import conv2d, conv2d_naive
+from coursekit.scratch.layers import (
+    Linear,
+    ReLU,
+    accuracy,
+    cross_entropy,
+    relu,
+    relu_derivative,
+    sigmoid,
+    sigmoid_derivative,
+    softmax,
+    tanh_derivative,
+)
+from coursekit.scratch.networks import SimpleNetwork, SoftmaxRegression, TwoLayerNet
+from coursekit.scratch.training import SGD, apply_regularization, evaluate, fit, minibatches, train_with_gd
+
+__all__ = [
+    "SGD",
+    "Linear",
+    "ReLU",
+    "SimpleNetwork",
+    "SoftmaxRegression",
+    "TwoLayerNet",
+    "accuracy",
+    "apply_regularization",
+    "conv2d",
+    "conv2d_naive",
+    "cross_entropy",
+    "evaluate",
+    "fit",
+    "minibatches",
+    "relu",
+    "relu_derivative",
+    "sigmoid",
+    "sigmoid_derivative",
+    "softmax",
+    "tanh_derivative",
+    "train_with_gd",
+]
