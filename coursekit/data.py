@@ -45,7 +45,7 @@ CHECKSUMS = {
 
 @dataclass(frozen=True)
 class Dataset:
-    """Images uint8 (N, H, W) or (N, H, W, 3) and labels uint8 (N,), as stored; `source` is shown beside every result."""
+    """Images uint8 (N, H, W) or (N, H, W, 3), labels uint8 (N,), as stored; `source` stands beside every result."""
 
     name: str
     train_images: torch.Tensor
@@ -63,16 +63,17 @@ class Dataset:
 
     def __str__(self) -> str:
         counts = f"{len(self.train_images):,} train + {len(self.test_images):,} test"
-        return f"{self.name}: {counts} images {tuple(self.train_images.shape[1:])}, {len(self.classes)} classes · {self.source}"
+        shape = "×".join(str(size) for size in self.train_images.shape[1:])
+        return f"{self.name}: {counts} images of {shape}, {len(self.classes)} classes · {self.source}"
 
 
 def load(name: str, source: str = "auto", folder: Path | None = None) -> Dataset:
     """The data set `name` ("mnist", "cifar10" or "letters") from the cache, a download, or drawn by code.
 
-    source "auto": cache, else download, else sample data with a notice on stderr. "real" never falls back, "sample" never
-    touches the network. `folder` is the cache: by default COURSEKIT_DATA, else ~/.cache/coursekit. A cached copy whose
-    checksum is not the published one is used under "auto" and says so in its source; under "real" it raises DataError,
-    as damaged files and failed downloads do.
+    source "auto": cache, else download, else sample data with a notice on stderr. "real" never falls back, "sample"
+    never touches the network. `folder` is the cache: by default COURSEKIT_DATA, else ~/.cache/coursekit. A cached copy
+    whose checksum is not the published one is used under "auto" and says so in its source; under "real" it raises
+    DataError, as damaged files and failed downloads do.
     """
     if name not in IMAGE_SHAPES or source not in SOURCES:
         raise UsageError(
@@ -85,7 +86,7 @@ def load(name: str, source: str = "auto", folder: Path | None = None) -> Dataset
         return _from_file(name, path, strict=source == "real")
     try:
         arrays, classes, text = download.ARRAYS[name]()
-    except download.DownloadFailed as error:
+    except download.DownloadError as error:
         advice = f"put {path.name} from the coursekit cache of a machine that has it into {path.parent}"
         if source == "real":
             raise DataError(f"cannot download {name} ({error}); {advice}, or use source 'sample'") from None
@@ -116,19 +117,21 @@ def _from_file(name: str, path: Path, strict: bool) -> Dataset:
 
 
 def _read(path: Path) -> tuple[dict, tuple, str, str]:
+    advice = "delete it and load again, or put a good copy there"
     try:
         with np.load(path, allow_pickle=False) as file:
+            missing = [key for key in ARRAYS if key not in file]
+            if missing:
+                raise DataError(f"{path}: has no array {missing[0]!r}; {advice}")
             arrays = {key: file[key] for key in ARRAYS}
             classes = tuple(str(c) for c in file["classes"]) if "classes" in file else tuple("0123456789")
             source = str(file["source"]) if "source" in file else f"a file of unknown origin ({path.name})"
             return arrays, classes, source, str(file["checksum"]) if "checksum" in file else ""
-    except KeyError as error:
-        reason = f"has no array {error.args[0]!r}"
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
         reason = f"is damaged ({error})"
     except (ValueError, AttributeError, TypeError):
         reason = "is not a plain .npz archive (it may hold pickled objects, which are never loaded)"
-    raise DataError(f"{path}: {reason}; delete it and load again, or put a good copy there")
+    raise DataError(f"{path}: {reason}; {advice}")
 
 
 def _check_shapes(name: str, path: Path, arrays: dict, classes: tuple) -> None:

@@ -18,21 +18,22 @@ SECONDS_WITHOUT_AN_ANSWER = 20
 Downloaded = tuple[dict[str, np.ndarray], tuple[str, ...], str]
 
 
-class DownloadFailed(Exception):
+class DownloadError(Exception):
     """No bytes, or bytes that are not the data set; the text is the reason."""
 
 
 @contextmanager
 def _folder() -> Iterator[str]:
-    """A temporary folder; what the network does wrong inside becomes one DownloadFailed."""
+    """A temporary folder; what the network does wrong inside becomes one DownloadError."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(SECONDS_WITHOUT_AN_ANSWER)
     try:
         with tempfile.TemporaryDirectory() as folder:
             yield folder
     except (urllib.error.URLError, OSError, EOFError, RuntimeError, ValueError) as error:
-        reason = "no network" if isinstance(error, urllib.error.URLError) else f"{type(error).__name__}: {error}"
-        raise DownloadFailed(str(reason).splitlines()[0]) from error
+        no_answer = isinstance(error, urllib.error.URLError) or "Error downloading" in str(error)
+        reason = "no network" if no_answer else f"{type(error).__name__}: {error}"
+        raise DownloadError(str(reason).splitlines()[0]) from error
     finally:
         socket.setdefaulttimeout(before)
 
@@ -81,7 +82,7 @@ def letters() -> Downloaded:
 
 
 def parse_letters(lines) -> dict[str, np.ndarray]:
-    """Arrays from lines of `letter.data`: id, letter, next id, word, position, fold, then 16×8 pixels, tab-separated."""
+    """Arrays from lines of `letter.data`: id, letter, next id, word, position, fold, then 16×8 pixels."""
     per_letter = TRAIN_PER_LETTER + TEST_PER_LETTER
     glyphs: dict[str, list] = {letter: [] for letter in LETTERS}
     for line in lines:

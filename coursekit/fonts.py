@@ -1,4 +1,4 @@
-"""Which characters of a report this machine can draw, asked of the fonts themselves: Typst draws an empty box in silence."""
+"""Which characters of a report this machine can draw, asked of its fonts: Typst draws empty boxes in silence."""
 
 import functools
 import sys

@@ -1,6 +1,7 @@
 """The networks of the course in torch; all return logits."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import nn
@@ -13,7 +14,7 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "sigmoid": nn.Sigmoi
 class MLP(nn.Sequential):
     """Fully connected layers of the given sizes with an activation between them; flattens images by itself.
 
-    `MLP((784, 128, 64, 10))` has 109,386 parameters. Raises UsageError for an unknown activation or fewer than two sizes.
+    `MLP((784, 128, 64, 10))` has 109,386 parameters. Raises UsageError for an unknown activation or too few sizes.
     """
 
     def __init__(self, sizes: Sequence[int], activation: str = "relu"):
@@ -21,7 +22,7 @@ class MLP(nn.Sequential):
             known = ", ".join(ACTIVATIONS)
             raise UsageError(f"MLP takes at least two sizes and one of {known}; got {sizes} and {activation!r}")
         layers: list[nn.Module] = [nn.Flatten()]
-        for d_in, d_out in zip(sizes[:-2], sizes[1:-1], strict=True):
+        for d_in, d_out in pairwise(sizes[:-1]):
             layers += [nn.Linear(d_in, d_out), ACTIVATIONS[activation]()]
         super().__init__(*layers, nn.Linear(sizes[-2], sizes[-1]))
 

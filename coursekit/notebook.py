@@ -54,12 +54,12 @@ def show_figure(fig: Figure, name: str, caption: str, pixels: bool = False) -> N
     kind, mime = ("png", "image/png") if pixels else ("svg", "image/svg+xml")
     buffer = io.BytesIO()
     options = dict(dpi=150) if pixels else dict(metadata={"Date": None})
+    width = min(100, round(100 * fig.get_tightbbox().width / PAGE_WIDTH))
     fig.savefig(buffer, format=kind, bbox_inches="tight", **options)
     plt.close(fig)
     content = buffer.getvalue()
     if not pixels:
         content = content.decode()
-    width = min(100, round(100 * fig.get_size_inches()[0] / PAGE_WIDTH))
     _show({mime: content, "text/plain": caption}, {"figure": name, "caption": caption, "width": width})
     _show({"text/markdown": f"*{caption}*", "text/plain": ""}, {"live": True})
 
@@ -71,9 +71,21 @@ def show_table(frame: pd.DataFrame, caption: str) -> None:
     _show({"text/markdown": f"*{caption}*", "text/plain": ""}, {"live": True})
 
 
-def finding(text: str) -> None:
-    """What the run shows, its numbers formatted from variables."""
+def finding(text: str, when: bool = True) -> None:
+    """What the run shows, its numbers formatted from variables; `when` is False where the profile cannot show it."""
+    if not when:
+        text = "none in this profile: it needs the real data and the full number of epochs."
     _show({"text/markdown": f"> **Finding.** {text}", "text/plain": text}, {"finding": True})
+
+
+def claim(holds: bool, text: str, when: bool = True) -> None:
+    """Assert what the next finding says; `when` is False where the profile is too small for it, and the cell says so.
+
+    Raises AssertionError when it does not hold.
+    """
+    assert holds or not when, f"claim does not hold: {text}"
+    line = f"✓ {text}" if when else f"– not checked in this profile: {text}"
+    _show({"text/plain": line}, {"claim": {"text": text, "checked": bool(when)}})
 
 
 def _show(bundle: dict, metadata: dict) -> None:

@@ -14,8 +14,8 @@ Value = TypeVar("Value")
 def profile() -> str:
     """COURSEKIT_PROFILE, else "full" where there is a GPU and "cpu" where there is none.
 
-    "sample": drawn data, seconds; "cpu": real data, cut to two cores; "full": the published protocols. Raises UsageError
-    for any other word.
+    "sample": drawn data, seconds; "cpu": real data, cut to two cores; "full": the published protocols. Raises
+    UsageError for any other word.
     """
     name = os.environ.get("COURSEKIT_PROFILE") or ("full" if torch.cuda.is_available() else "cpu")
     if name not in PROFILES:

@@ -1,4 +1,4 @@
-"""Executed notebooks as one PDF or one HTML file: nbconvert to Markdown, pandoc to Typst or HTML, no TeX, no browser."""
+"""Executed notebooks as one PDF or HTML file: nbconvert to Markdown, pandoc to Typst or HTML, no TeX, no browser."""
 
 import datetime
 import html
@@ -24,7 +24,7 @@ MARKDOWN = (
 )
 LINES_SHOWN = 40  # of a cell's printed output
 HIDDEN_CELLS = {"remove-cell", "setup"}
-HIDDEN_INPUTS = {"hide-input", "finding", "figure"}
+HIDDEN_INPUTS = {"hide-input", "claim", "finding", "figure"}
 NOISE = re.compile(r".*(Deprecation|Future)Warning: .*\n(\s+.*\n?)?")
 
 
@@ -138,7 +138,7 @@ def read(paths: Iterable[Path]) -> list[tuple[str, NotebookNode]]:
 def to_pdf(notebooks: Notebooks, title: str = TITLE, author: str = "") -> bytes:
     """One PDF with cover, contents and a chapter for each notebook.
 
-    Warns on stderr about characters for which this machine has no font. Raises NotebookError when Typst refuses the text.
+    Warns on stderr about characters for which this machine has no font. Raises NotebookError when Typst refuses it.
     """
     import typst
 
@@ -201,8 +201,9 @@ def for_print(notebook: NotebookNode) -> NotebookNode:
 def shorten(text: str, lines_shown: int = LINES_SHOWN) -> str:
     """The first lines of a long print-out and how many more there were; of a progress bar, its last state."""
     lines = [line.rsplit("\r", 1)[-1] for line in text.rstrip("\n").split("\n")]
-    more = len(lines) - lines_shown
-    return "\n".join(lines[:lines_shown] + [f"… {more} more lines"] if more > 0 else lines)
+    if len(lines) > lines_shown:
+        lines = [*lines[:lines_shown], f"… {len(lines) - lines_shown} more lines"]
+    return "\n".join(lines)
 
 
 def _said(output: NotebookNode) -> dict:

@@ -43,8 +43,8 @@ def run(
 ) -> NotebookNode:
     """Execute `source` (py:percent or .ipynb) into `target` and return the executed notebook.
 
-    Raises NotebookError naming the cell that failed, DataError when the cell's error was one, StorageError likewise; the
-    cells that finished are in `target` in every case.
+    Raises NotebookError naming the cell that failed, or DataError, StorageError, Diverged when its error was one.
+    The cells that finished are in `target` in every case.
     """
     environment = os.environ | {"COURSEKIT_PROFILE": profile}
     environment.pop("MPLBACKEND", None)  # the kernel's own choice shows figures that a cell leaves open
@@ -118,6 +118,7 @@ def execute(source: Path, target: Path) -> None:
         coalesce_streams=True,
         store_widget_state=False,
         kernel_name=KERNEL["name"],
+        extra_arguments=["--IPKernelApp.log_level=ERROR"],  # it warns about sockets that only this machine can reach
         on_cell_executed=after_cell,
     )
     start = time.perf_counter()

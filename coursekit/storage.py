@@ -1,5 +1,6 @@
 """Bytes written so that a reader sees the old file or the new one, never half of either."""
 
+import contextlib
 import hashlib
 import os
 import time
@@ -25,7 +26,8 @@ def write_bytes(path: Path | str, content: bytes) -> None:
             os.fsync(file.fileno())
         _replace(temporary, path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink()
         size = f"{len(content) / 1e6:.1f} MB"
         raise StorageError(f"cannot write {path.name} ({size}) to {path.parent}: {error.strerror}") from error
 

@@ -37,7 +37,7 @@ def relu_derivative(x: Array) -> Array:
 def softmax(logits: Array) -> Array:
     """Probabilities of each row of logits (batch, classes).
 
-    Adding a constant to a row leaves its probabilities as they are, so the row maximum is subtracted: exp cannot overflow.
+    Adding a constant to a row leaves its probabilities as they are; with its maximum subtracted, exp cannot overflow.
     """
     e = np.exp(logits - logits.max(axis=1, keepdims=True))
     return e / e.sum(axis=1, keepdims=True)
@@ -79,7 +79,7 @@ def accuracy(logits: Array, labels: Array) -> float:
 class Linear:
     """y = x W + b with W (d_in, d_out).
 
-    W is drawn with standard deviation sqrt(2 / d_in): He et al. 2015, section 2.2. That is the deviation, not the variance.
+    W is drawn with standard deviation (not variance) sqrt(2 / d_in): He et al. 2015, section 2.2. b starts at 0.
     """
 
     def __init__(self, d_in: int, d_out: int, seed: int | np.random.Generator = 0, dtype=np.float64):

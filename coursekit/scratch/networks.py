@@ -40,7 +40,7 @@ class _Classifier:
     gradients: dict[str, Array]
 
     def forward(self, images: Array, labels: Array, mode: str = "valid") -> tuple[float, float]:
-        """Loss and accuracy of a batch; in mode "train" also fills `gradients` (of the loss alone, without any penalty).
+        """Loss and accuracy of a batch; in mode "train" also fills `gradients`, of the loss without any penalty.
 
         images (batch, 784), labels (batch,). Raises UsageError for another mode.
         """

@@ -43,7 +43,7 @@ def minibatches(images: Array, labels: Array, batch_size: int, rng=None) -> Iter
 
 
 def apply_regularization(model, strength: float) -> None:
-    """Add the gradient of strength/2 · Σ w² to the weights' gradients: strength · w. Biases (names in b) are left alone."""
+    """Add strength · w, the gradient of strength/2 · Σ w², to the weights' gradients; biases are left alone."""
     for name, weight in model.weights.items():
         if name.startswith("W"):
             model.gradients[name] += strength * weight

@@ -1,0 +1,57 @@
+"""What all tests share: no network, no settings from outside, a clean figure list, real data where they are."""
+
+import os
+import socket
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+import pytest
+from hypothesis import settings
+
+from coursekit import data
+
+REAL_DATA = os.environ.get("COURSEKIT_DATA")
+
+settings.register_profile("coursekit", deadline=None, derandomize=True, max_examples=50)
+settings.load_profile("coursekit")
+
+
+@pytest.fixture(autouse=True)
+def _own_settings(monkeypatch, tmp_path):
+    for name in ("COURSEKIT_PROFILE", "COURSEKIT_SOURCE", "MPLBACKEND"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("COURSEKIT_DATA", str(tmp_path / "cache"))
+    yield
+    plt.close("all")
+
+
+@pytest.fixture(autouse=True)
+def _no_network(monkeypatch):
+    connect = socket.socket.connect
+
+    def only_here(self, address):
+        if self.family != socket.AF_UNIX and address[0] not in ("127.0.0.1", "localhost", "::1"):
+            raise OSError(f"a test tried to reach {address}")
+        return connect(self, address)
+
+    def no_lookup(host, *arguments, **options):
+        if host in ("127.0.0.1", "localhost", "::1", None):
+            return lookup(host, *arguments, **options)
+        raise socket.gaierror(f"a test looked up {host}")
+
+    lookup = socket.getaddrinfo
+    monkeypatch.setattr(socket.socket, "connect", only_here)
+    monkeypatch.setattr(socket, "getaddrinfo", no_lookup)
+
+
+@pytest.fixture
+def real_data(monkeypatch):
+    """Points coursekit at the real data sets; skips, and says so, where COURSEKIT_DATA does not have them."""
+    folder = REAL_DATA and os.path.expanduser(REAL_DATA)
+    if not folder or not all(os.path.exists(f"{folder}/{name}.npz") for name in data.IMAGE_SHAPES):
+        pytest.skip("needs the real data sets: set COURSEKIT_DATA to their folder")
+    monkeypatch.setenv("COURSEKIT_DATA", folder)
+    return folder

@@ -1,0 +1,142 @@
+import numpy as np
+import pytest
+import torch
+
+from coursekit import data, samples, scratch
+from coursekit.batches import Batches, channel_statistics, first_fraction, stratified
+from coursekit.errors import DataError
+
+LABELS = torch.arange(10, dtype=torch.uint8).repeat(20)
+COLOUR = torch.randint(0, 256, (200, 6, 5, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+
+
+def test_first_fraction_is_in_file_order():
+    train, validation = first_fraction(10, 0.8)
+    assert train.tolist() == list(range(8))
+    assert validation.tolist() == [8, 9]
+
+
+def test_first_80_percent_of_mnist(real_data):
+    _, validation = first_fraction(60_000, 0.8)
+    counts = torch.bincount(data.load("mnist").train_labels[validation].long())
+    assert counts.tolist() == [1194, 1272, 1196, 1242, 1187, 1097, 1170, 1297, 1198, 1147]
+
+
+def test_stratified_holds_out_the_same_number_of_each_class():
+    shuffled = LABELS[torch.randperm(200, generator=torch.Generator().manual_seed(1))]
+    train, validation = stratified(shuffled, per_class=3, seed=5)
+    assert torch.bincount(shuffled[validation].long()).tolist() == [3] * 10
+    assert sorted(train.tolist() + validation.tolist()) == list(range(200))
+    assert torch.equal(validation, stratified(shuffled, 3, seed=5)[1])
+    assert not torch.equal(validation, stratified(shuffled, 3, seed=6)[1])
+
+
+def test_stratified_refuses_to_empty_a_class():
+    with pytest.raises(DataError, match="class 0 has 20 examples"):
+        stratified(LABELS, per_class=20)
+
+
+def test_channel_statistics_equal_numpy():
+    mean, std = channel_statistics(COLOUR)
+    pixels = COLOUR.numpy().reshape(-1, 3) / 255
+    np.testing.assert_allclose(mean, pixels.mean(0), rtol=1e-6)
+    np.testing.assert_allclose(std, pixels.std(0), rtol=1e-6)
+
+
+def test_channel_statistics_of_cifar(real_data):
+    mean, std = channel_statistics(data.load("cifar10").train_images)
+    np.testing.assert_allclose(mean, (0.4914, 0.4822, 0.4465), atol=5e-5)
+    np.testing.assert_allclose(std, (0.2470, 0.2435, 0.2616), atol=5e-5)
+
+
+def test_a_batch_is_channels_first_and_normalised():
+    mean, std = channel_statistics(COLOUR)
+    [(images, labels)] = Batches(COLOUR, LABELS, 200, normalize=(mean, std))
+    assert images.shape == (200, 3, 6, 5)
+    assert images.dtype == torch.float32
+    assert labels.dtype == torch.int64
+    expected = (COLOUR.permute(0, 3, 1, 2).float() / 255 - mean[:, None, None]) / std[:, None, None]
+    torch.testing.assert_close(images, expected)
+    assert abs(float(images.mean())) < 1e-5
+
+
+def test_without_normalisation_pixels_lie_between_0_and_1():
+    [(images, _)] = Batches(COLOUR[..., 0], LABELS, 200)
+    assert images.shape == (200, 1, 6, 5)
+    torch.testing.assert_close(images[:, 0], COLOUR[..., 0].float() / 255)
+
+
+def test_every_example_once_an_epoch_images_with_their_labels():
+    images = torch.arange(200, dtype=torch.uint8)[:, None, None].expand(200, 2, 2)
+    batches = Batches(images, torch.arange(200, dtype=torch.uint8), 64, shuffle=True)
+    assert len(batches) == 4
+    chunks = list(batches)
+    assert [len(y) for _, y in chunks] == [64, 64, 64, 8]
+    labels = torch.cat([y for _, y in chunks])
+    assert sorted(labels.tolist()) == list(range(200))
+    assert all(torch.equal((x[:, 0, 0, 0] * 255).round().long(), y) for x, y in chunks)
+
+
+def test_the_order_is_a_function_of_seed_and_epoch():
+    def order(seed, epoch):
+        batches = Batches(COLOUR, torch.arange(200, dtype=torch.uint8), 64, shuffle=True, seed=seed)
+        batches.epoch = epoch
+        return torch.cat([y for _, y in batches]).tolist()
+
+    torch.manual_seed(1)
+    first = order(3, 2)
+    torch.manual_seed(2)
+    assert order(3, 2) == first
+    assert order(3, 3) != first
+    assert order(4, 2) != first
+    batches = Batches(COLOUR, torch.arange(200, dtype=torch.uint8), 64, shuffle=True, seed=3)
+    epochs = [torch.cat([y for _, y in batches]).tolist() for _ in range(3)]
+    assert epochs == [order(3, 0), order(3, 1), order(3, 2)]
+
+
+def test_drop_last_and_nothing_left():
+    assert len(Batches(COLOUR, LABELS, 64, drop_last=True)) == 3
+    assert sum(len(y) for _, y in Batches(COLOUR, LABELS, 64, drop_last=True)) == 192
+    with pytest.raises(DataError, match="0 batches: 200 examples, batch_size 256, drop_last=True"):
+        Batches(COLOUR, LABELS, 256, drop_last=True)
+    with pytest.raises(DataError, match="0 batches: 0 examples"):
+        Batches(COLOUR[:0], LABELS[:0], 64)
+
+
+def test_only_uint8_images_with_as_many_labels():
+    with pytest.raises(DataError, match=r"got torch.float32 of 200"):
+        Batches(COLOUR.float(), LABELS, 64)
+    with pytest.raises(DataError, match="and 199 labels"):
+        Batches(COLOUR, LABELS[:-1], 64)
+
+
+def test_augmentation_sees_the_batch_and_the_generator_of_the_epoch():
+    def add_noise(images, generator):
+        return images + torch.rand(images.shape, generator=generator)
+
+    def first(epoch):
+        batches = Batches(COLOUR, LABELS, 64, augment=add_noise)
+        batches.epoch = epoch
+        return next(iter(batches))[0]
+
+    torch.testing.assert_close(first(1), first(1))
+    assert not torch.equal(first(1), first(2))
+
+
+@pytest.mark.parametrize(("draw", "lr", "highest"), [(samples.digits, 0.1, 0.96), (samples.shapes, 0.02, 0.4)])
+def test_a_linear_model_does_not_saturate_on_sample_images(draw, lr, highest):
+    arrays = draw()
+    pixels = {k: (v.reshape(len(v), -1) / 255).astype(np.float32) for k, v in arrays.items() if k.endswith("images")}
+    model = scratch.SoftmaxRegression(pixels["train_images"].shape[1], relu=False)
+    train = (pixels["train_images"], arrays["train_labels"].astype(int))
+    test = (pixels["test_images"], arrays["test_labels"].astype(int))
+    scratch.fit(model, train, test, scratch.SGD(lr), epochs=30)
+    assert 0.12 < scratch.evaluate(model, *test)[1] < highest
+
+
+def test_sample_images_are_balanced_and_use_the_whole_range():
+    arrays = samples.shapes(100, 50)
+    assert np.bincount(arrays["test_labels"]).tolist() == [5] * 10
+    assert arrays["train_images"].shape == (100, 32, 32, 3)
+    assert arrays["train_images"].std() > 40
+    assert set(np.unique(samples.letters()["train_images"])) == {0, 1}
