@@ -119,7 +119,7 @@ def _from_file(name: str, path: Path, strict: bool) -> Dataset:
 def _read(path: Path) -> tuple[dict, tuple, str, str]:
     advice = "delete it and load again, or put a good copy there"
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
             missing = [key for key in ARRAYS if key not in file]
             if missing:
                 raise DataError(f"{path}: has no array {missing[0]!r}; {advice}")

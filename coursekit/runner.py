@@ -54,8 +54,8 @@ def run(
     environment["JUPYTER_PATH"] = os.pathsep.join(
         [str(Path(sys.prefix, "share", "jupyter")), *filter(None, [environment.get("JUPYTER_PATH")])]
     )
-    command = [sys.executable, "-m", "coursekit.runner", str(source), str(target)]
-    target.unlink(missing_ok=True)
+    storage.write_bytes(target, _bytes(read_source(source)))
+    command = [sys.executable, "-m", "coursekit.runner", str(target)]
     process = subprocess.Popen(command, env=environment, start_new_session=True)
     try:
         process.wait(timeout=limit_s)
@@ -65,8 +65,6 @@ def run(
         # On a time-out or Ctrl-C. The kernel sees its parent gone and ends itself within a second.
         if process.poll() is None:
             _kill(process)
-    if not target.is_file():
-        raise NotebookError(f"{source.name}: did not start (exit status {process.returncode})")
     notebook = nbformat.read(target, as_version=4)
     check(notebook, source.name)
     return notebook
@@ -89,27 +87,34 @@ def check(notebook: NotebookNode, name: str) -> None:
                 kind = kind if kind in (DataError, errors.StorageError, errors.Diverged) else NotebookError
                 raise kind(f"{name} cell {number}: {output.ename}: {output.evalue}".splitlines()[0])
         if cell.execution_count is None:
-            reason = notebook.metadata.get("coursekit", {}).get("failure", "was not executed")
-            raise NotebookError(f"{name} cell {number}: {reason}")
+            raise NotebookError(f"{name} cell {number}: was not executed")
+    failure = notebook.metadata.get("coursekit", {}).get("failure")
+    if failure:
+        raise NotebookError(f"{name} {failure}")
 
 
-def execute(source: Path, target: Path) -> None:
-    """Run every cell in this process's kernel; `target` is complete JSON after each of them."""
+def _bytes(notebook: NotebookNode) -> bytes:
+    return (nbformat.writes(notebook) + "\n").encode()
+
+
+def execute(path: Path) -> None:
+    """Run every cell of an unexecuted notebook, in place; the file is complete JSON after each of them."""
     from nbclient import NotebookClient
     from nbclient.exceptions import CellExecutionError, DeadKernelError
     from tqdm import tqdm
 
-    notebook = read_source(source)
+    notebook = nbformat.read(path, as_version=4)
     kit = notebook.metadata.coursekit
     cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    bar = tqdm(total=len(cells), desc=source.stem, unit="cell", file=sys.stderr)
+    bar = tqdm(total=len(cells), desc=path.stem, unit="cell", file=sys.stderr)
 
-    def save(**_) -> None:
-        storage.write_bytes(target, (nbformat.writes(notebook) + "\n").encode())
+    def before_cell(cell_index: int, **_) -> None:
+        kit["failure"] = f"cell {cell_index + 1}: the kernel died (out of memory, or killed from outside)"
 
-    def after_cell(cell, **_) -> None:
+    def after_cell(**_) -> None:
         bar.update()
-        save()
+        kit.pop("failure", None)
+        storage.write_bytes(path, _bytes(notebook))
 
     client = NotebookClient(
         notebook,
@@ -119,21 +124,19 @@ def execute(source: Path, target: Path) -> None:
         store_widget_state=False,
         kernel_name=KERNEL["name"],
         extra_arguments=["--IPKernelApp.log_level=ERROR"],  # it warns about sockets that only this machine can reach
+        on_cell_execute=before_cell,
         on_cell_executed=after_cell,
     )
     start = time.perf_counter()
     try:
-        client.execute(cwd=os.getcwd())
-    except CellExecutionError as error:
-        kit["failure"] = error.ename
-    except DeadKernelError:
-        kit["failure"] = "the kernel died (out of memory, or killed from outside)"
+        with contextlib.suppress(CellExecutionError, DeadKernelError):  # `check` finds both in what was saved
+            client.execute(cwd=os.getcwd())
     finally:
         bar.close()
         for key, value in gather_run(notebook).items():
             kit[key] = value
         kit["seconds"] = round(time.perf_counter() - start, 1)
-        save()
+        storage.write_bytes(path, _bytes(notebook))
 
 
 def gather_run(notebook: NotebookNode) -> dict:
@@ -163,4 +166,4 @@ def save_figures(notebook: NotebookNode, folder: Path) -> list[Path]:
 
 
 if __name__ == "__main__":
-    execute(Path(sys.argv[1]), Path(sys.argv[2]))
+    execute(Path(sys.argv[1]))

@@ -3,7 +3,11 @@
 local function parse_html(text)
   -- Code that a cell printed as HTML is read as a document: tables survive, scripts and styles do not.
   text = text:gsub("<style.->.-</style>", ""):gsub("<script.->.-</script>", "")
-  return pandoc.read(text, "html").blocks
+  return pandoc.Blocks(pandoc.read(text, "html").blocks):walk({
+    Image = function(image)
+      return image.src:match("^data:image/") and image or image.caption
+    end,
+  })
 end
 
 local function mend_table(block, caption)
@@ -16,8 +20,9 @@ local function mend_table(block, caption)
   return block
 end
 
-local function is_remote(source)
-  return source:match("^https?://") ~= nil
+-- Only pictures that the notebooks drew lie beside the text. Nothing else is read or fetched while a report is made.
+local function is_ours(source)
+  return source:match("^data:image/") ~= nil or source:match("^%./[%w_.-]+$") ~= nil
 end
 
 function Div(div)
@@ -44,10 +49,14 @@ function Div(div)
 end
 
 function Image(image)
-  -- Nothing is fetched while a report is made: a badge becomes its text.
-  if is_remote(image.src) then
-    return image.caption
-  end
+  return is_ours(image.src) and image or image.caption -- a badge, say, becomes its text
+end
+
+function Figure(figure)
+  -- A figure whose picture was left out is no figure.
+  local pictures = 0
+  figure:walk({ Image = function() pictures = pictures + 1 end })
+  return pictures == 0 and figure.content or nil
 end
 
 function Math(math)
@@ -74,4 +83,5 @@ end
 return {
   { Div = Div },
   { Image = Image, Math = Math, RawBlock = RawBlock, RawInline = RawInline },
+  { Figure = Figure },
 }

@@ -32,6 +32,7 @@ SEEDS = range(profiles.budget(sample=2, cpu=5, full=5))
 LETTERS_EPOCHS = profiles.budget(sample=100, cpu=1000, full=1000)
 DIGIT_EPOCHS = profiles.budget(sample=3, cpu=10, full=10)
 TUNING_EPOCHS = profiles.budget(sample=3, cpu=20, full=20)
+TORCH_SEEDS = range(profiles.budget(sample=2, cpu=10, full=10))  # with five, luck alone moved the mean loss by 11 %
 TORCH_EPOCHS = profiles.budget(sample=3, cpu=10, full=10)
 
 # %%
@@ -586,7 +587,7 @@ assert models.parameter_count(mlp) == 109_386
 print(
     f"109,386 parameters; loss before the first step {models.initial_loss(mlp, *next(iter(test_batches))):.3f}, ln 10 = {math.log(10):.3f}"
 )
-torch_runs = [run(seed) for seed in SEEDS]
+torch_runs = [run(seed) for seed in TORCH_SEEDS]
 
 # %% [markdown]
 # The course published its loss and test accuracy after each epoch. Batch size and pixel scaling were not stated; 128 and
@@ -614,7 +615,7 @@ for ax, metric, published in zip(
 show_figure(
     fig,
     "01-torch-mlp",
-    f"The MLP in PyTorch against the published series; ours is the mean ± std of {len(SEEDS)} seeds.",
+    f"The MLP in PyTorch against the published series; ours is the mean ± std of {len(TORCH_SEEDS)} seeds.",
 )
 
 # %% tags=["figure"]
@@ -634,13 +635,15 @@ table = pd.DataFrame(
     index=pd.Index(epochs, name="epoch"),
 )
 show_table(
-    table, f"MLP 784-128-64-10, Adam 1e-3, batch 128: published series and ours, mean ± std of {len(SEEDS)} seeds."
+    table,
+    f"MLP 784-128-64-10, Adam 1e-3, batch 128: published series and ours, mean ± std of {len(TORCH_SEEDS)} seeds.",
 )
 
 # %% tags=["claim"]
 deviations = [x.mean / y - 1 for x, y in zip(ours["train_loss"], PUBLISHED_LOSS, strict=False)]
 differences = [x.mean - y for x, y in zip(ours["test_accuracy"], PUBLISHED_ACCURACY, strict=False)]
 final_train, final_test = ours["train_accuracy"][-1], ours["test_accuracy"][-1]
+spreads = max(abs(x.mean - y) / x.std for x, y in zip(ours["train_loss"], PUBLISHED_LOSS, strict=False))
 claim(max(map(abs, deviations)) <= 0.10, "S2.1A: the loss of every epoch is within 10 % of the published one", REAL)
 claim(max(map(abs, differences)) <= 0.005, "S2.1A: the test accuracy of every epoch is within 0.005", REAL)
 claim(final_test.values.min() >= 0.973, "S2.1A: every seed reaches a test accuracy of 0.973", REAL)
@@ -649,9 +652,11 @@ claim(final_test.values.min() >= 0.973, "S2.1A: every seed reaches a test accura
 finding(
     f"After {TORCH_EPOCHS} epochs the MLP classifies {final_test:.4f} of the test images and {final_train:.4f} of its training images. "
     f"The source asks for both and gives only the first; the gap of {final_train.mean - final_test.mean:.4f} says that it overfits a little. "
-    f"Our loss stays within {max(map(abs, deviations)):.1%} of the published series, the test accuracy within {max(map(abs, differences)):.4f}. "
+    f"The published loss series is one run. Our mean over {len(TORCH_SEEDS)} seeds lies up to {max(map(abs, deviations)):.1%} from it, at most {spreads:.1f} times the standard "
+    f"deviation between seeds: an ordinary draw. "
+    f"The mean test accuracy stays within {max(map(abs, differences)):.4f} of the published one. "
     f"One standard deviation of an accuracy near {final_test.mean:.3f} on {len(digits.test_labels):,} images is "
-    f"{math.sqrt(final_test.mean * (1 - final_test.mean) / len(digits.test_labels)):.4f}, and the best epoch is within it of the last.",
+    f"{math.sqrt(final_test.mean * (1 - final_test.mean) / len(digits.test_labels)):.4f}, so differences in the fourth digit mean nothing.",
     when=REAL,
 )
 

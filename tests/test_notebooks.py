@@ -1,0 +1,58 @@
+"""The committed notebooks: current, executed, clean; and every one of them runs on sample data."""
+
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from coursekit import report, runner
+from coursekit.errors import UsageError
+from coursekit.profiles import budget, profile, source
+
+ROOT = Path(__file__).parents[1]
+SOURCES = sorted((ROOT / "notebooks" / "src").glob("*.py"))
+stem = pytest.mark.parametrize("source_path", SOURCES, ids=lambda path: path.stem)
+
+
+@stem
+def test_committed_notebook_is_executed_current_and_clean(source_path):
+    path = ROOT / "notebooks" / f"{source_path.stem}.ipynb"
+    notebook = nbformat.read(path, 4)
+    runner.check(notebook, path.name)
+    kit = notebook.metadata.coursekit
+    assert kit.src_sha256 == runner.source_sha256(source_path), "run `make notebooks`: the source has changed since"
+    assert kit.profile in ("cpu", "full")
+    assert not any(text.startswith("sample") or "NOT VERIFIED" in text for text in kit.sources.values())
+    assert "widgets" not in notebook.metadata
+    assert path.stat().st_size < 1_000_000
+    for word in ("/root/", "/home/", "/tmp/"):
+        assert word not in path.read_text()
+
+
+@stem
+def test_committed_figures_are_those_of_the_notebook(source_path, tmp_path):
+    notebook = nbformat.read(ROOT / "notebooks" / f"{source_path.stem}.ipynb", 4)
+    files = runner.save_figures(notebook, tmp_path)
+    assert files
+    for file in files:
+        assert (ROOT / "figures" / file.name).read_bytes() == file.read_bytes(), file.name
+
+
+@stem
+def test_notebook_runs_on_sample_data_and_becomes_a_report(source_path, tmp_path):
+    notebook = runner.run(source_path, tmp_path / "out.ipynb", "sample")
+    assert notebook.metadata.coursekit.profile == "sample"
+    assert report.to_pdf([(source_path.stem, notebook)]).startswith(b"%PDF-")
+    assert "Made from sample data" in report.to_html([(source_path.stem, notebook)])
+
+
+def test_profile_and_source_come_from_outside(monkeypatch):
+    monkeypatch.setenv("COURSEKIT_PROFILE", "sample")
+    assert (profile(), source(), budget(sample=1, cpu=2, full=3)) == ("sample", "sample", 1)
+    monkeypatch.setenv("COURSEKIT_PROFILE", "cpu")
+    assert (source(), budget(sample=1, cpu=2, full=3)) == ("auto", 2)
+    monkeypatch.setenv("COURSEKIT_SOURCE", "real")
+    assert source() == "real"
+    monkeypatch.setenv("COURSEKIT_PROFILE", "quick")
+    with pytest.raises(UsageError, match="sample, cpu, full"):
+        profile()

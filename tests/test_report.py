@@ -1,0 +1,212 @@
+import base64
+import io
+import re
+import subprocess
+import sys
+
+import matplotlib.pyplot as plt
+import nbformat
+import pandas as pd
+import pytest
+from nbconvert.exporters import get_export_names, get_exporter
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+
+from coursekit import fonts, report
+from coursekit.errors import NotebookError
+from coursekit.markdown import ReportExporter, fenced
+
+MATHS = r"""# 03 · Mathematics
+
+$$\begin{vmatrix} a & b \\ c & d \end{vmatrix} \odot \otimes \bigcap_i A_i$$
+
+\begin{align}
+x &= 1 \\
+y &= 2
+\end{align}
+
+A list right after a paragraph:
+- first
+- second
+
+![badge](https://example.org/badge.svg)
+
+> **Finding.** It is $\sigma(z)$.
+
+````python
+print("```")
+````
+"""
+
+
+def svg() -> str:
+    figure, ax = plt.subplots()
+    ax.plot([1, 2])
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg")
+    return buffer.getvalue()
+
+
+def shown(bundle: dict, **said):
+    return new_output("display_data", bundle, metadata={"coursekit": said})
+
+
+def code(source="x", *outputs, tags=()):
+    return new_code_cell(source, outputs=list(outputs), execution_count=1, metadata={"tags": list(tags)})
+
+
+@pytest.fixture
+def notebook():
+    frame = pd.DataFrame({"loss": ["0.1 ± 0.02", "<b>&"]}, index=["ReLU", "tanh"])
+    run = {"profile": "sample", "device": "CPU", "sources": {"mnist": "sample data drawn by code"}}
+    cells = [
+        new_markdown_cell(MATHS),
+        code("secret_setup = 1", tags=["setup"]),
+        code(
+            "plt.plot(hidden_input)",
+            shown({"image/svg+xml": svg()}, caption="Loss by epoch ($L$).", width=80),
+            tags=["figure"],
+        ),
+        code("table", shown({"text/html": frame.to_html(), "text/plain": "PLAIN"}, caption='The "best" table.')),
+        code("show", shown({"text/markdown": "*live caption*", "text/plain": ""}, live=True)),
+        code("printing", new_output("stream", text="\n".join(f"line {i}" for i in range(100)) + "\n")),
+        code("warned", new_output("stream", text="/x/y.py:1: FutureWarning: old\n  old()\nkept\n", name="stderr")),
+        code("bar", new_output("stream", text="\r 0%|  |\r100%|##|\n", name="stderr")),
+    ]
+    return new_notebook(cells=cells, metadata={"coursekit": run})
+
+
+def markdown(notebook) -> str:
+    return ReportExporter().from_notebook_node(notebook)[0]
+
+
+def text_of(pdf: bytes) -> str:
+    """The characters of a PDF, where poppler is installed to read them."""
+    try:
+        run = subprocess.run(["pdftotext", "-layout", "-", "-"], input=pdf, capture_output=True, check=True)
+    except FileNotFoundError:
+        pytest.skip("needs pdftotext to read the PDF back")
+    return run.stdout.decode().replace("\xa0", " ")
+
+
+def test_markdown_keeps_what_a_reader_needs(notebook):
+    text = markdown(notebook)
+    assert "# Mathematics" in text
+    assert "03 ·" not in text
+    assert "![Loss by epoch ($L$).](" in text
+    assert "{width=80%}" in text
+    assert "secret_setup" not in text
+    assert "hidden_input" not in text
+    assert "live caption" not in text
+    assert "PLAIN" not in text
+    assert "line 39" in text
+    assert "line 40" not in text
+    assert "… 60 more lines" in text
+    assert "FutureWarning" not in text
+    assert "kept" in text
+    assert "100%|##|" in text
+    assert " 0%|" not in text
+
+
+def test_the_notebook_itself_is_left_alone(notebook):
+    before = nbformat.writes(notebook)
+    report.to_html([("03_test", notebook)])
+    assert nbformat.writes(notebook) == before
+
+
+def test_pdf_has_cover_numbered_captions_and_no_remote_image(notebook):
+    pdf = report.to_pdf([("03_test", notebook)], title="A *title* #1", author="Ağca Şükrü $x$")
+    assert pdf.startswith(b"%PDF-")
+    text = text_of(pdf)
+    for expected in ("A *title* #1", "Ağca Şükrü $x$", "profile sample", "Made from sample data", "3 Mathematics"):
+        assert expected in text
+    for expected in ("Figure 1. Loss by epoch", "Table 1. The “best” table", "0.1 ± 0.02", "<b>&", "badge"):
+        assert expected in text
+
+
+def test_html_is_one_file_with_mathml_and_no_script(notebook):
+    text = report.to_html([("03_test", notebook)], title="T & T", author="<script>*x*</script>")
+    assert "<math" in text
+    assert "data:image/svg+xml" in text
+    assert "T &amp; T" in text
+    assert "<script" not in text
+    assert "&lt;script&gt;*x*&lt;/script&gt;" in text
+    assert not re.search(r'(src|href)="https?://', text.replace('href="https://example.org', ""))
+    assert "Made from sample data" in text
+    assert "line 40" not in text
+
+
+def test_scripts_and_styles_in_outputs_do_not_reach_a_report():
+    page = "<style>p {}</style><script>alert(1)</script><p onclick='x()'>kept</p><img src='x' onerror='alert(2)'>"
+    notebook = new_notebook(cells=[code("x", new_output("display_data", {"text/html": page}))])
+    text = report.to_html([("01_test", notebook)])
+    assert "kept" in text
+    assert not re.search(r"<script|alert|onclick|onerror", text)
+
+
+def test_code_with_a_fence_inside_survives():
+    text = fenced("a\n```\nb", "python")
+    assert text.startswith("````python\n")
+    assert text.endswith("\n````")
+    assert fenced("  ", "text") == ""
+
+
+@pytest.mark.parametrize("name", ["coursekit_pdf", "coursekit_html"])
+def test_exporters_are_registered_and_in_the_export_menu(name, notebook):
+    assert name in get_export_names()
+    exporter = get_exporter(name)()
+    assert exporter.export_from_notebook
+    assert re.fullmatch(r"\w+", name)  # JupyterLab's route knows no hyphen
+    content, resources = exporter.from_notebook_node(notebook, {"metadata": {"name": "03_test"}})
+    assert content
+    assert resources["output_extension"] == {"coursekit_pdf": ".pdf", "coursekit_html": ".html"}[name]
+
+
+def test_nbconvert_writes_the_pdf(tmp_path, notebook):
+    path = tmp_path / "03_test.ipynb"
+    nbformat.write(notebook, path)
+    command = [sys.executable, "-m", "nbconvert", "--to", "coursekit_pdf", str(path), "--output-dir", str(tmp_path)]
+    subprocess.run(command, check=True, capture_output=True)
+    assert (tmp_path / "03_test.pdf").read_bytes().startswith(b"%PDF-")
+
+
+def test_pictures_of_two_notebooks_do_not_overwrite_each_other(tmp_path):
+    pixel = base64.b64encode(b"\x89PNG one").decode()
+    other = base64.b64encode(b"\x89PNG two").decode()
+    notebooks = [
+        (name, new_notebook(cells=[code("x", shown({"image/png": data}, caption="c", width=10))]))
+        for name, data in (("01_a", pixel), ("02_b", other))
+    ]
+    path = report._write_sources(notebooks, tmp_path, "html")
+    files = re.findall(r"\]\((.*?)\)", path.read_text())
+    assert len(set(files)) == 2
+    assert [(tmp_path / file).read_bytes()[-3:] for file in files] == [b"one", b"two"]
+
+
+def test_chapters_take_their_number_from_the_file_name(notebook):
+    assert [report._chapter(name) for name in ("03_x", "12", "x")] == [3, 12, 1]
+
+
+def test_what_is_no_notebook_is_one_line(tmp_path):
+    path = tmp_path / "x.ipynb"
+    path.write_text("no json\nat all")
+    with pytest.raises(NotebookError, match="not a readable notebook") as caught:
+        report.read([path])
+    assert "\n" not in str(caught.value)
+
+
+def test_characters_without_a_font_are_named(monkeypatch, capsys):
+    monkeypatch.setattr(fonts.font_manager, "findSystemFonts", lambda: [])
+    families, lost = fonts.cover("Ağca 김 ∑ α ✓")
+    assert (families, lost) == ([], {"김"})
+    fonts.warn(lost)
+    assert "no font here draws '김'; install fonts-nanum" in capsys.readouterr().err
+    fonts.warn(set())
+    assert capsys.readouterr().err == ""
+
+
+def test_a_system_font_is_used_where_it_helps(monkeypatch):
+    monkeypatch.setattr(fonts.font_manager, "findSystemFonts", lambda: ["/fonts/nanum.ttf"])
+    drawn = fonts._drawn_by
+    monkeypatch.setattr(fonts, "_drawn_by", lambda path: frozenset([ord("김")]) if "nanum" in path else drawn(path))
+    monkeypatch.setattr(fonts.ft2font, "FT2Font", lambda path: type("Font", (), {"family_name": "Nanum"}))
+    assert fonts.cover("김山") == (["Nanum"], {"山"})

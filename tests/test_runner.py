@@ -1,0 +1,108 @@
+import os
+import time
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+from coursekit import runner
+from coursekit.errors import DataError, NotebookError
+
+
+def write(path, *cells):
+    """A py:percent notebook of code cells."""
+    path.write_text("".join(f"# %%\n{cell}\n\n" for cell in cells))
+    return path
+
+
+def run(tmp_path, *cells, **options):
+    return runner.run(write(tmp_path / "n.py", *cells), tmp_path / "out.ipynb", "sample", **options)
+
+
+def test_a_notebook_is_executed_with_profile_and_source(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    notebook = run(
+        tmp_path,
+        "import os\nprint(os.environ['COURSEKIT_PROFILE'], os.environ['COURSEKIT_SOURCE'])",
+        data_source="real",
+    )
+    assert notebook.cells[0].outputs[0].text == "sample real\n"
+    assert notebook.metadata.coursekit.src_sha256 == runner.source_sha256(tmp_path / "n.py")
+    assert notebook.metadata.coursekit.seconds > 0
+    assert "widgets" not in notebook.metadata
+    assert [cell.id for cell in notebook.cells] == ["cell-001"]
+    nbformat.validate(notebook)
+
+
+def test_an_error_names_its_cell_and_keeps_what_was_done(tmp_path):
+    with pytest.raises(NotebookError, match=r"n.py cell 2: ZeroDivisionError: division by zero"):
+        run(tmp_path, "print('first')", "1 / 0", "print('third')")
+    notebook = nbformat.read(tmp_path / "out.ipynb", 4)
+    assert notebook.cells[0].outputs[0].text == "first\n"
+    assert notebook.cells[1].outputs[0].output_type == "error"
+    assert not notebook.cells[2].outputs
+
+
+def test_a_data_error_keeps_its_kind(tmp_path):
+    with pytest.raises(DataError, match=r"cell 1: DataError: no such file"):
+        run(tmp_path, "from coursekit.errors import DataError\nraise DataError('no such file\\nsecond line')")
+
+
+def test_a_dead_kernel_is_said_to_be_dead(tmp_path):
+    with pytest.raises(NotebookError, match="cell 2: the kernel died"):
+        run(tmp_path, "x = 1", "import os\nos.kill(os.getpid(), 9)")
+
+
+def test_a_stubborn_cell_is_ended_with_its_kernel(tmp_path):
+    stubborn = (
+        "import os, time\nopen('pid', 'w').write(str(os.getpid()))\nwhile True:\n    try:\n        time.sleep(60)\n"
+    )
+    stubborn += "    except BaseException:\n        pass"
+    here = os.getcwd()
+    os.chdir(tmp_path)
+    try:
+        with pytest.raises(NotebookError, match="not finished after 6 s"):
+            run(tmp_path, stubborn, limit_s=6)
+        kernel = int((tmp_path / "pid").read_text())
+    finally:
+        os.chdir(here)
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline and _alive(kernel):
+        time.sleep(0.2)
+    assert not _alive(kernel)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def test_errors_that_do_not_raise_are_found():
+    error = nbformat.v4.new_output("error", ename="ValueError", evalue="hidden", traceback=[])
+    cell = new_code_cell("%%capture\nraise ValueError", outputs=[error], execution_count=1)
+    with pytest.raises(NotebookError, match="n cell 2: ValueError: hidden"):
+        runner.check(new_notebook(cells=[new_markdown_cell("text"), cell]), "n")
+    cell.metadata["tags"] = ["raises-exception"]
+    runner.check(new_notebook(cells=[cell]), "n")
+
+
+def test_a_cell_that_was_not_executed_is_found():
+    with pytest.raises(NotebookError, match="n cell 1: was not executed"):
+        runner.check(new_notebook(cells=[new_code_cell("x = 1")]), "n")
+
+
+def test_figures_are_written_under_their_names(tmp_path):
+    data = {"image/svg+xml": "<svg/>", "text/plain": "caption"}
+    output = nbformat.v4.new_output("display_data", data, metadata={"coursekit": {"figure": "01-loss"}})
+    unnamed = nbformat.v4.new_output("display_data", data)
+    files = runner.save_figures(new_notebook(cells=[new_code_cell("x", outputs=[output, unnamed])]), tmp_path)
+    assert files == [tmp_path / "01-loss.svg"]
+    assert files[0].read_text() == "<svg/>"
+
+
+def test_a_missing_notebook_is_one_line(tmp_path):
+    with pytest.raises(NotebookError, match="no notebook at"):
+        runner.read_source(tmp_path / "nothing.py")
