@@ -46,9 +46,9 @@ class Batches:
     """All batches of one epoch, as (images, labels) on `device`: float32 (batch, channels, H, W) and int64 (batch,).
 
     images uint8 (N, H, W) or (N, H, W, C) and labels move to the device once, here; scaling to [0, 1], `normalize`
-    (mean, std per channel) and `augment` happen there, a batch at a time. With `shuffle`, the order of an epoch is a
-    pure function of (seed, epoch): set `epoch` before iterating, or let it count up by itself. Raises DataError when
-    there is nothing to iterate over.
+    (mean, std per channel) and `augment` happen there, batch by batch. The order of an epoch (with `shuffle`) and its
+    augmentation are pure functions of (seed, epoch): iterating counts the epochs up, `of_epoch` takes one by number.
+    Raises DataError when there is nothing to iterate over.
     """
 
     def __init__(
@@ -83,12 +83,20 @@ class Batches:
         return count // self.batch_size if self.drop_last else -(-count // self.batch_size)
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        generator = torch.Generator().manual_seed(1_000_003 * self.seed + self.epoch)
         self.epoch += 1
+        return self.of_epoch(self.epoch - 1)
+
+    def of_epoch(self, epoch: int, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+        """The batches of one epoch from batch number `start` on: the same ones whenever they are asked for."""
+        seed = 1_000_003 * self.seed + epoch
         order = None
         if self.shuffle:
-            order = torch.randperm(len(self.labels), generator=generator).to(self.labels.device)
-        for start in range(0, len(self) * self.batch_size, self.batch_size):
-            chosen = slice(start, start + self.batch_size) if order is None else order[start : start + self.batch_size]
+            permutation = torch.randperm(len(self.labels), generator=torch.Generator().manual_seed(seed))
+            order = permutation.to(self.labels.device)
+        for batch in range(start, len(self)):
+            span = slice(batch * self.batch_size, (batch + 1) * self.batch_size)
+            chosen = span if order is None else order[span]
             images = self.images[chosen].float().mul_(self.scale).add_(self.shift)
-            yield (self.augment(images, generator) if self.augment else images), self.labels[chosen]
+            if self.augment:
+                images = self.augment(images, torch.Generator().manual_seed(1_000_003 * seed + batch))
+            yield images, self.labels[chosen]

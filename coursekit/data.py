@@ -96,6 +96,11 @@ def load(name: str, source: str = "auto", folder: Path | None = None) -> Dataset
     return _from_file(name, path, strict=source == "real")
 
 
+def expected_sha256(name: str, source: str = "auto") -> str:
+    """The checksum that `load(name, source).sha256` has when all is as published; reads no data unless it is drawn."""
+    return load(name, "sample").sha256 if source == "sample" else _combined(CHECKSUMS[name])
+
+
 def cache_folder() -> Path:
     """COURSEKIT_DATA, or ~/.cache/coursekit."""
     return Path(os.environ.get("COURSEKIT_DATA") or Path.home() / ".cache" / "coursekit").expanduser()

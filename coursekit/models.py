@@ -1,35 +1,146 @@
-"""The networks of the course in torch; all return logits."""
+"""The networks of the course in torch; all take images (batch, channels, H, W) and return logits."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 
+import pandas as pd
 import torch
 from torch import nn
 
 from coursekit.errors import UsageError
 
-ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "sigmoid": nn.Sigmoid, "tanh": nn.Tanh}
+ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "sigmoid": nn.Sigmoid, "tanh": nn.Tanh, "swish": nn.SiLU}
+
+
+def activation_layer(name: str) -> nn.Module:
+    """A new ReLU, sigmoid, tanh or Swish layer; raises UsageError for any other name."""
+    if name not in ACTIVATIONS:
+        raise UsageError(f"no activation {name!r}; choose {', '.join(ACTIVATIONS)}")
+    return ACTIVATIONS[name]()
 
 
 class MLP(nn.Sequential):
-    """Fully connected layers of the given sizes with an activation between them; flattens images by itself.
+    """Fully connected layers of the given sizes with an activation, and optionally dropout, between them.
 
-    `MLP((784, 128, 64, 10))` has 109,386 parameters. Raises UsageError for an unknown activation or too few sizes.
+    Flattens images by itself. `MLP((784, 128, 64, 10))` has 109,386 parameters. Raises UsageError for too few sizes.
     """
 
-    def __init__(self, sizes: Sequence[int], activation: str = "relu"):
-        if activation not in ACTIVATIONS or len(sizes) < 2:
-            known = ", ".join(ACTIVATIONS)
-            raise UsageError(f"MLP takes at least two sizes and one of {known}; got {sizes} and {activation!r}")
+    def __init__(self, sizes: Sequence[int], activation: str = "relu", dropout: float = 0.0):
+        if len(sizes) < 2:
+            raise UsageError(f"MLP takes at least two sizes, got {sizes}")
         layers: list[nn.Module] = [nn.Flatten()]
         for d_in, d_out in pairwise(sizes[:-1]):
-            layers += [nn.Linear(d_in, d_out), ACTIVATIONS[activation]()]
+            layers += [nn.Linear(d_in, d_out), activation_layer(activation)]
+            layers += [nn.Dropout(dropout)] if dropout else []
         super().__init__(*layers, nn.Linear(sizes[-2], sizes[-1]))
+
+
+class DeepMLP(MLP):
+    """784-[256]×6-10: six hidden layers, deep enough for sigmoids to lose the gradient (532,490 parameters)."""
+
+    def __init__(self, activation: str = "relu"):
+        super().__init__((784, *[256] * 6, 10), activation)
+
+
+def mlp1(activation: str = "relu") -> nn.Sequential:
+    """3072-32-10 (98,666 parameters)."""
+    return MLP((3072, 32, 10), activation)
+
+
+def mlp2(activation: str = "relu") -> nn.Sequential:
+    """3072-32-64-10 without bias or activation at the 64: the same functions as `mlp1` (101,034 parameters)."""
+    hidden = [nn.Linear(3072, 32), activation_layer(activation), nn.Linear(32, 64, bias=False)]
+    return nn.Sequential(nn.Flatten(), *hidden, nn.Linear(64, 10))
+
+
+def cnn3(activation: str = "relu") -> nn.Sequential:
+    """Three convolutions, the last without activation (11,394 parameters)."""
+    first = [*_conv(3, 16, 3, activation), *_conv(16, 8, 5, activation), nn.MaxPool2d(2)]
+    return nn.Sequential(*first, nn.Conv2d(8, 16, 7), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(144, 10))
+
+
+def cnn4(activation: str = "relu") -> nn.Sequential:
+    """Four convolutions (13,810 parameters)."""
+    first = [*_conv(3, 16, 3, activation), *_conv(16, 8, 3, activation), *_conv(8, 16, 5, activation), nn.MaxPool2d(2)]
+    return nn.Sequential(*first, *_conv(16, 16, 5, activation), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(256, 10))
+
+
+def cnn5(activation: str = "relu") -> nn.Sequential:
+    """Six 3×3 convolutions, the smallest of the five nets (8,490 parameters)."""
+    widths = (3, 8, 16, 8, 16)
+    first = [layer for c_in, c_out in pairwise(widths) for layer in _conv(c_in, c_out, 3, activation)]
+    last = [*_conv(16, 16, 3, activation), *_conv(16, 8, 3, activation), nn.MaxPool2d(2)]
+    return nn.Sequential(*first, nn.MaxPool2d(2), *last, nn.Flatten(), nn.Linear(128, 10))
+
+
+def _conv(c_in: int, c_out: int, size: int, activation: str) -> list[nn.Module]:
+    return [nn.Conv2d(c_in, c_out, size), activation_layer(activation)]
+
+
+class SimpleNN(nn.Sequential):
+    """Two convolutions and three linear layers: 82,030 parameters, 82,078 with BatchNorm after each convolution."""
+
+    def __init__(self, batch_norm: bool = False, activation: str = "relu"):
+        layers: list[nn.Module] = []
+        for c_in, c_out, size in ((3, 8, 5), (8, 16, 3)):
+            norm = [nn.BatchNorm2d(c_out)] if batch_norm else []
+            layers += [nn.Conv2d(c_in, c_out, size), *norm, activation_layer(activation), nn.MaxPool2d(2)]
+        super().__init__(*layers, *MLP((576, 120, 84, 10), activation))
+
+
+@torch.no_grad()
+def initialize(model: nn.Module, scheme: str) -> nn.Module:
+    """Draw all weights of linear and convolution layers anew, biases 0; returns the model.
+
+    "he": std sqrt(2 / fan_in) (He et al. 2015); "xavier": std sqrt(2 / (fan_in + fan_out)) (Glorot & Bengio 2010);
+    "default" leaves torch's U(±1/sqrt(fan_in)), whose std is 0.41 of He's. Raises UsageError for any other word.
+    """
+    schemes: dict[str, Callable | None] = {
+        "default": None,
+        "he": lambda weight: nn.init.kaiming_normal_(weight, nonlinearity="relu"),
+        "xavier": nn.init.xavier_normal_,
+    }
+    if scheme not in schemes:
+        raise UsageError(f"no initialisation {scheme!r}; choose {', '.join(schemes)}")
+    draw = schemes[scheme]
+    for layer in model.modules() if draw else ():
+        if isinstance(layer, nn.Linear | nn.Conv2d):
+            draw(layer.weight)
+            if layer.bias is not None:
+                layer.bias.zero_()
+    return model
 
 
 def parameter_count(model: nn.Module) -> int:
     """Trainable numbers."""
     return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+
+
+@torch.no_grad()
+def layer_table(model: nn.Module, image_shape: Sequence[int]) -> pd.DataFrame:
+    """One row per layer that has parameters: output shape, weight shape, parameters, and MACs for one image.
+
+    image_shape (channels, H, W). MACs are the multiply-adds of convolutions and linear layers alone.
+    """
+    rows = []
+
+    def note(layer: nn.Module, inputs, output) -> None:
+        weight = layer.weight
+        places = output[0].numel() // weight.shape[0] if weight.ndim > 1 else 0
+        shapes = ("×".join(map(str, shape)) for shape in (output.shape[1:], weight.shape))
+        rows.append((type(layer).__name__, *shapes, parameter_count(layer), weight.numel() * places))
+
+    was_training = model.training
+    layers = [layer for layer in model.modules() if isinstance(getattr(layer, "weight", None), torch.Tensor)]
+    hooks = [layer.register_forward_hook(note) for layer in layers]
+    try:
+        parameter = next(model.parameters())
+        model.eval()(torch.zeros(1, *image_shape, device=parameter.device, dtype=parameter.dtype))
+    finally:
+        for hook in hooks:
+            hook.remove()
+        model.train(was_training)
+    return pd.DataFrame(rows, columns=["layer", "output", "weight", "parameters", "MACs"])
 
 
 @torch.no_grad()

@@ -23,8 +23,7 @@ RUN = "run"  # output metadata that the runner gathers: profile, device, data so
 def setup() -> str:
     """Set the figures' style, say on what this notebook runs, and return the profile."""
     plots.set_theme()
-    device = profiles.device()
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU ({torch.get_num_threads()} threads)"
+    name = profiles.device_name()
     run = dict(profile=profiles.profile(), device=name, torch=torch.__version__, python=platform.python_version())
     line = f"profile {run['profile']} · {name} · torch {run['torch']} · coursekit {__version__}"
     _show({"text/plain": line}, {RUN: run | {"coursekit": __version__}})
@@ -66,8 +65,10 @@ def show_figure(fig: Figure, name: str, caption: str, pixels: bool = False) -> N
 
 def show_table(frame: pd.DataFrame, caption: str) -> None:
     """Show a table with its caption; values are printed as they are, so format them first."""
-    html = frame.to_html(border=0, escape=True)
-    _show({"text/html": html, "text/plain": frame.to_string()}, {"caption": caption})
+    named = frame.index.name is not None  # a named index is a column of the table
+    frame = frame.reset_index() if named else frame
+    bundle = {"text/html": frame.to_html(border=0, index=not named), "text/plain": frame.to_string(index=not named)}
+    _show(bundle, {"caption": caption})
     _show({"text/markdown": f"*{caption}*", "text/plain": ""}, {"live": True})
 
 

@@ -27,7 +27,8 @@ _PALETTE = sns.color_palette("colorblind", 10)
 def set_theme() -> None:
     """One style for all figures: white ground, light grid, text that stays readable at half width."""
     sns.set_theme(context="notebook", style="whitegrid", palette=_PALETTE, font="DejaVu Sans")
-    plt.rcParams.update({"svg.hashsalt": "coursekit", "figure.constrained_layout.use": True, "legend.frameon": False})
+    layout = {"figure.constrained_layout.use": True, "figure.constrained_layout.w_pad": 0.1}
+    plt.rcParams.update(layout | {"svg.hashsalt": "coursekit", "legend.frameon": False})
 
 
 def colors(variants: Iterable[str]) -> dict[str, tuple]:

@@ -33,6 +33,12 @@ def budget(*, sample: Value, cpu: Value, full: Value) -> Value:
     return dict(sample=sample, cpu=cpu, full=full)[profile()]
 
 
+def device_name() -> str:
+    """The device in words, as it stands beside every result."""
+    cuda = torch.cuda.is_available()
+    return torch.cuda.get_device_name() if cuda else f"CPU ({torch.get_num_threads()} threads)"
+
+
 def device() -> torch.device:
     """The GPU where there is one, else the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")

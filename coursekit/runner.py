@@ -47,6 +47,7 @@ def run(
     The cells that finished are in `target` in every case.
     """
     environment = os.environ | {"COURSEKIT_PROFILE": profile}
+    environment["TQDM_DISABLE"] = "1"  # inside the cells: a bar of the past helps no reader
     environment.pop("MPLBACKEND", None)  # the kernel's own choice shows figures that a cell leaves open
     if data_source:
         environment["COURSEKIT_SOURCE"] = data_source
@@ -106,7 +107,7 @@ def execute(path: Path) -> None:
     notebook = nbformat.read(path, as_version=4)
     kit = notebook.metadata.coursekit
     cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    bar = tqdm(total=len(cells), desc=path.stem, unit="cell", file=sys.stderr)
+    bar = tqdm(total=len(cells), desc=path.stem, unit="cell", file=sys.stderr, disable=False)
 
     def before_cell(cell_index: int, **_) -> None:
         kit["failure"] = f"cell {cell_index + 1}: the kernel died (out of memory, or killed from outside)"

@@ -25,9 +25,11 @@ def test_mlp_of_two_sizes_is_linear():
     assert [type(layer).__name__ for layer in models.MLP((4, 2))] == ["Flatten", "Linear"]
 
 
-@pytest.mark.parametrize("arguments", [((4, 2), "swish!"), ((4,),)])
-def test_mlp_refuses_what_it_does_not_know(arguments):
-    with pytest.raises(UsageError, match="relu, sigmoid, tanh"):
+@pytest.mark.parametrize(
+    ("arguments", "message"), [(((4, 3, 2), "swish!"), "'swish!'; choose relu"), (((4,),), "at least two")]
+)
+def test_mlp_refuses_what_it_does_not_know(arguments, message):
+    with pytest.raises(UsageError, match=message):
         models.MLP(*arguments)
 
 

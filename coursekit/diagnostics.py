@@ -1,0 +1,71 @@
+"""What a network looks like from inside: gradients, activations and weights, layer by layer."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+
+def layers(model: nn.Module) -> dict[str, nn.Module]:
+    """Linear and convolution layers in order, named by type and number ("linear 1", "conv 2")."""
+    found = [layer for layer in model.modules() if isinstance(layer, nn.Linear | nn.Conv2d)]
+    kinds = ["conv" if isinstance(layer, nn.Conv2d) else "linear" for layer in found]
+    return {f"{kind} {number}": layer for number, (kind, layer) in enumerate(zip(kinds, found, strict=True), 1)}
+
+
+def gradient_norms(model: nn.Module) -> list[Tensor]:
+    """L2 norm of each layer's weight gradient, after a backward pass; biases are left out. 0-d tensors on the device.
+
+    Norms of tensors of different size are not comparable; see `mean_absolute_gradients`.
+    """
+    return [layer.weight.grad.norm() for layer in layers(model).values()]
+
+
+def mean_absolute_gradients(model: nn.Module) -> list[Tensor]:
+    """Mean |gradient| of each layer's weights, after a backward pass. 0-d tensors on the device."""
+    return [layer.weight.grad.abs().mean() for layer in layers(model).values()]
+
+
+def first_gradient_norm(model: nn.Module) -> dict[str, Tensor]:
+    """`gradient_norms` of the first layer alone, as a probe for `training.fit`."""
+    layer = next(iter(layers(model).values()))
+    return {"gradient": layer.weight.grad.norm()}
+
+
+def layer_gradients(model: nn.Module) -> dict[str, Tensor]:
+    """`mean_absolute_gradients` of all layers, as a probe for `training.fit`."""
+    return dict(zip(layers(model), mean_absolute_gradients(model), strict=True))
+
+
+def sparsity(model: nn.Module, threshold: float = 1e-3) -> tuple[float, float]:
+    """Share of weights (not biases) that are exactly 0, and share whose magnitude is below the threshold."""
+    values = torch.cat([layer.weight.detach().flatten() for layer in layers(model).values()])
+    return float((values == 0).double().mean()), float((values.abs() < threshold).double().mean())
+
+
+@contextmanager
+def recorded_activations(model: nn.Module) -> Iterator[dict[str, Tensor]]:
+    """Outputs of every activation layer in the forward passes inside the `with` block, by name; the last pass wins."""
+    outputs: dict[str, Tensor] = {}
+    kinds = (nn.ReLU, nn.Sigmoid, nn.Tanh, nn.SiLU)
+
+    def keep(name: str):
+        return lambda layer, inputs, output: outputs.__setitem__(name, output.detach())
+
+    chosen = [layer for layer in model.modules() if isinstance(layer, kinds)]
+    hooks = [layer.register_forward_hook(keep(f"activation {i}")) for i, layer in enumerate(chosen, 1)]
+    try:
+        yield outputs
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def dead_units(model: nn.Module, images: Tensor) -> dict[str, float]:
+    """Share of units (or channels) of each activation layer whose output is 0 for every one of the images."""
+    with torch.no_grad(), recorded_activations(model) as outputs:
+        model(images)
+    return {
+        name: float((output.transpose(0, 1).flatten(1) == 0).all(1).double().mean()) for name, output in outputs.items()
+    }

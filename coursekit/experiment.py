@@ -1,0 +1,180 @@
+"""A run as one value: what to train, on what, how; run once, then replayed from the results store."""
+
+import datetime
+import platform
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+
+import torch
+from torch import nn
+from tqdm import tqdm
+
+from coursekit import __version__, data, fingerprint, models, profiles, results, training
+from coursekit.batches import Batches, channel_statistics, stratified
+from coursekit.data import Dataset
+from coursekit.errors import Diverged, UsageError
+from coursekit.results import Result
+
+EVALUATION_BATCH = 1000
+PIXELS = ("unit", "standard", "raw")
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """The whole configuration of a run, as values and callables; two equal ones are the same run.
+
+    `validation` examples per class are held out, stratified, the same for every run (0: train on all). `train_size`
+    cuts the training split to its first examples. `pixels`: "unit" [0, 1], "standard" mean 0, std 1 per channel (of the
+    training split), "raw" [0, 255]. `watch_test` evaluates the test set after every epoch, to compare with published
+    series and for nothing else. `measure(model)` returns plain numbers to keep of the trained model.
+    """
+
+    model: Callable[[], nn.Module]
+    optimizer: Callable[..., torch.optim.Optimizer]
+    data: str
+    epochs: int
+    batch_size: int
+    seed: int = 0
+    validation: int = 0
+    train_size: int | None = None
+    pixels: str = "unit"
+    augment: Callable | None = None
+    initialization: str = "default"
+    schedule: Callable[[int], float] | None = None
+    penalty: Callable | None = None
+    probe: Callable | None = None
+    probe_every: int = 10
+    watch_test: bool = False
+    measure: Callable[[nn.Module], Mapping] | None = None
+
+
+def run(experiment: Experiment, name: str = "", refresh: bool = False) -> Result:
+    """Train, or load what an equal experiment left in the results store; a diverged run is a result with that status.
+
+    `refresh` trains in any case. Raises UsageError for unknown `pixels`.
+    """
+    if experiment.pixels not in PIXELS:
+        raise UsageError(f"no pixels {experiment.pixels!r}; choose {', '.join(PIXELS)}")
+    source = profiles.source()
+    checksum = data.expected_sha256(experiment.data, source)
+    stored = None if refresh else results.load(_key(experiment, checksum))
+    if stored:
+        return stored
+    dataset = data.load(experiment.data, source)
+    if dataset.sha256 != checksum:  # another copy than the published one: a run of its own
+        stored = None if refresh else results.load(_key(experiment, dataset.sha256))
+        if stored:
+            return stored
+    result = _train(experiment, dataset, name)
+    results.save(result)
+    return result
+
+
+def sweep(variants: Mapping[str, Experiment], seeds: Iterable[int], refresh: bool = False) -> dict[str, list[Result]]:
+    """Every variant with every seed, as {variant: [result of each seed]}; says on stdout what was trained."""
+    start, seeds = time.perf_counter(), list(seeds)
+    found: dict[str, list[Result]] = {name: [] for name in variants}
+    with tqdm(total=len(variants) * len(seeds), unit="run", leave=False) as bar:
+        for name, experiment in variants.items():
+            for seed in seeds:
+                bar.set_description(f"{name}, seed {seed}")
+                found[name].append(run(replace(experiment, seed=seed), name, refresh))
+                bar.update()
+    runs = [result for row in found.values() for result in row]
+    replayed = sum(result.replayed for result in runs)
+    made_on = ", ".join(sorted({result.provenance["device"] for result in runs}))
+    seconds = f"; {len(runs) - replayed} trained in {time.perf_counter() - start:.0f} s" if replayed < len(runs) else ""
+    print(f"{len(runs)} runs made on {made_on}: {replayed} replayed from the results store{seconds}")
+    return found
+
+
+def _key(experiment: Experiment, checksum: str) -> str:
+    callables = [value for value in vars(experiment).values() if callable(value)]
+    return fingerprint.key(fingerprint.describe(experiment) | {"data_sha256": checksum}, _compute, *callables)
+
+
+def _train(experiment: Experiment, dataset: Dataset, name: str) -> Result:
+    start = time.perf_counter()
+    device = profiles.device()
+    status, progress, metrics = _compute(experiment, dataset, device)
+    provenance = {
+        "device": profiles.device_name(),
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "coursekit": __version__,
+        "profile": profiles.profile(),
+        "source": dataset.source,
+        "data_sha256": dataset.sha256,
+        "seconds": time.perf_counter() - start,
+        "date": datetime.date.today().isoformat(),
+    }
+    key, described = _key(experiment, dataset.sha256), fingerprint.describe(experiment)
+    return Result(key, name, status, described, progress.history, progress.probes, metrics, provenance)
+
+
+def _compute(experiment: Experiment, dataset: Dataset, device: torch.device) -> tuple[str, training.Progress, dict]:
+    """Status, progress and metrics; this function and all it reaches are part of the key."""
+    torch.manual_seed(experiment.seed)
+    model = models.initialize(experiment.model(), experiment.initialization).to(device)
+    optimizer = experiment.optimizer(model.parameters())
+    train, evaluations, test, train_again = _batches(experiment, dataset, device)
+    try:
+        progress = training.fit(
+            model,
+            train,
+            evaluations,
+            optimizer,
+            experiment.epochs,
+            schedule=experiment.schedule,
+            penalty=experiment.penalty,
+            probe=experiment.probe,
+            probe_every=experiment.probe_every,
+        )
+    except Diverged as error:
+        return "diverged", error.progress, {}
+    return "ok", progress, _measure(model, experiment, train_again, test, progress.best_state)
+
+
+def _batches(experiment: Experiment, dataset: Dataset, device: torch.device) -> tuple:
+    images, labels = dataset.train_images, dataset.train_labels
+    train_index, val_index = torch.arange(len(labels)), None
+    if experiment.validation:
+        # A small (sample) data set gives up a tenth of each class instead of emptying it.
+        per_class = min(experiment.validation, len(labels) // len(dataset.classes) // 10)
+        train_index, val_index = stratified(labels, per_class)
+    train_index = train_index[: experiment.train_size]
+    normalize = {
+        "unit": None,
+        "raw": (torch.zeros(1), torch.full((1,), 1 / 255)),
+        "standard": channel_statistics(images[train_index]) if experiment.pixels == "standard" else None,
+    }[experiment.pixels]
+
+    def whole(images, labels) -> Batches:
+        return Batches(images, labels, EVALUATION_BATCH, device=device, normalize=normalize)
+
+    train = Batches(
+        images[train_index],
+        labels[train_index],
+        experiment.batch_size,
+        shuffle=True,
+        seed=experiment.seed,
+        device=device,
+        normalize=normalize,
+        augment=experiment.augment,
+    )
+    test = whole(dataset.test_images, dataset.test_labels)
+    evaluations = {} if val_index is None else {"val": whole(images[val_index], labels[val_index])}
+    evaluations |= {"test": test} if experiment.watch_test else {}
+    return train, evaluations, test, whole(images[train_index], labels[train_index])
+
+
+def _measure(model: nn.Module, experiment: Experiment, train: Batches, test: Batches, best: dict | None) -> dict:
+    """Loss and accuracy of the last weights on both splits, in eval mode; of the best by validation on the test set."""
+    metrics = dict(experiment.measure(model)) if experiment.measure else {}
+    for split, batches in (("train", train), ("test", test)):
+        metrics[f"{split}_loss"], metrics[f"{split}_accuracy"] = training.evaluate(model, batches)
+    if best is not None:
+        model.load_state_dict(best)
+        metrics["best_test_loss"], metrics["best_test_accuracy"] = training.evaluate(model, test)
+    return metrics

@@ -1,0 +1,169 @@
+"""The one torch loop: train_step < train_one_epoch < fit, and evaluate."""
+
+import copy
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from coursekit import checkpoint
+from coursekit.batches import Batches
+from coursekit.errors import Diverged, StorageError
+
+Penalty = Callable[[nn.Module], Tensor]
+Probe = Callable[[nn.Module], Mapping[str, Tensor]]
+
+
+def train_step(
+    model: nn.Module, images: Tensor, labels: Tensor, optimizer: torch.optim.Optimizer, penalty: Penalty | None = None
+) -> tuple[Tensor, Tensor]:
+    """One optimizer step on the mean cross-entropy of a batch; returns logits and loss, both detached.
+
+    The penalty enters the gradient, not the returned loss. `.grad` keeps the gradient at the weights before the step.
+    """
+    logits = model(images)
+    loss = cross_entropy(logits, labels)
+    optimizer.zero_grad()
+    (loss + penalty(model) if penalty else loss).backward()
+    optimizer.step()
+    return logits.detach(), loss.detach()
+
+
+def train_one_epoch(
+    model: nn.Module,
+    batches: Iterable[tuple[Tensor, Tensor]],
+    optimizer: torch.optim.Optimizer,
+    penalty: Penalty | None = None,
+    totals: Tensor | None = None,
+    after_step: Callable[[Tensor, Tensor], None] | None = None,
+) -> Tensor:
+    """All batches once, in train mode; returns sums over examples (loss, correct, count) as one tensor on the device.
+
+    `totals` are the sums so far when an epoch is taken up in the middle; `after_step(loss, totals)` sees every step.
+    """
+    model.train()
+    for images, labels in batches:
+        logits, loss = train_step(model, images, labels, optimizer, penalty)
+        count = torch.full_like(loss, len(labels))
+        sums = torch.stack([loss * count, (logits.argmax(1) == labels).sum().to(loss.dtype), count])
+        totals = sums if totals is None else totals + sums
+        if after_step:
+            after_step(loss, totals)
+    return totals
+
+
+@torch.inference_mode()
+def evaluate(model: nn.Module, batches: Batches) -> tuple[float, float]:
+    """Mean loss and accuracy over all examples in eval mode; the model's mode is left as it was found."""
+    was_training = model.training
+    model.eval()
+    loss = correct = 0
+    for images, labels in batches.of_epoch(0):
+        logits = model(images)
+        loss += cross_entropy(logits, labels, reduction="sum")
+        correct += (logits.argmax(1) == labels).sum()
+    model.train(was_training)
+    return float(loss) / len(batches.labels), float(correct) / len(batches.labels)
+
+
+@dataclass
+class Progress:
+    """How far a training is, apart from model and optimizer; plain values, so that a checkpoint holds no code."""
+
+    step: int = 0
+    seconds: float = 0.0
+    history: list[dict] = field(default_factory=list)
+    probes: list[dict] = field(default_factory=list)
+    totals: Tensor | None = None  # of the epoch that is running
+    best_accuracy: float = -1.0
+    best_state: dict | None = None
+
+
+def fit(
+    model: nn.Module,
+    train: Batches,
+    evaluations: Mapping[str, Batches],
+    optimizer: torch.optim.Optimizer,
+    epochs: int,
+    *,
+    schedule: Callable[[int], float] | None = None,
+    penalty: Penalty | None = None,
+    probe: Probe | None = None,
+    probe_every: int = 10,
+    folder: Path | None = None,
+    checkpoint_every: int | None = None,
+) -> Progress:
+    """Train for some epochs, evaluating after each on every set of `evaluations`; "val" decides which weights are best.
+
+    `schedule(epoch)`, counted from 0, multiplies the base lr. `probe` is read every `probe_every` steps, gradients at
+    hand. With a `folder`, a checkpoint is written there at every epoch's end and every `checkpoint_every` steps, and a
+    training found there is taken up: bit-identical on the same kind of machine. Raises Diverged, with the history so
+    far in `.progress`, when an epoch's loss is not finite.
+    """
+    run = _restore(folder, model, optimizer)
+    for group in optimizer.param_groups:
+        group.setdefault("initial_lr", group["lr"])
+    start = time.perf_counter() - run.seconds
+    device = train.labels.device
+
+    def after_step(loss: Tensor, totals: Tensor) -> None:
+        if probe and run.step % probe_every == 0:
+            run.probes.append({"step": run.step, "loss": loss, **probe(model)})
+        run.step, run.totals = run.step + 1, totals
+        if folder and checkpoint_every and run.step % checkpoint_every == 0:
+            _save(folder, model, optimizer, run)
+
+    for epoch in range(len(run.history), epochs):
+        for group in optimizer.param_groups:
+            group["lr"] = group["initial_lr"] * (schedule(epoch) if schedule else 1)
+        batches = train.of_epoch(epoch, start=run.step - epoch * len(train))
+        totals = train_one_epoch(model, batches, optimizer, penalty, run.totals, after_step)
+        loss, correct, count = totals.to(device).tolist()
+        run.seconds = time.perf_counter() - start
+        lr = optimizer.param_groups[0]["lr"]
+        row = dict(epoch=epoch + 1, step=run.step, lr=lr, train_loss=loss / count, train_accuracy=correct / count)
+        run.probes = [{name: float(value) for name, value in values.items()} for values in run.probes]
+        if not torch.isfinite(totals[0]):
+            error = Diverged(f"loss is {row['train_loss']} in epoch {epoch + 1}; try a smaller lr than {lr:g}")
+            error.progress = run
+            raise error
+        for name, batches in evaluations.items():
+            row[f"{name}_loss"], row[f"{name}_accuracy"] = evaluate(model, batches)
+        run.history.append(row | {"seconds": run.seconds})
+        if "val" in evaluations and row["val_accuracy"] > run.best_accuracy:
+            run.best_accuracy, run.best_state = row["val_accuracy"], copy.deepcopy(model.state_dict())
+        run.totals = None
+        if folder:
+            _save(folder, model, optimizer, run)
+        start = time.perf_counter() - run.seconds  # evaluation and saving are not training
+    return run
+
+
+def _save(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, run: Progress) -> None:
+    random = {"cpu": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        random["cuda"] = torch.cuda.get_rng_state()
+    probes = [{name: float(value) for name, value in values.items()} for values in run.probes]
+    progress = {name: getattr(run, name) for name in asdict(Progress())} | {"probes": probes}
+    state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "progress": progress, "random": random}
+    checkpoint.save(folder, run.step, state)
+
+
+def _restore(folder: Path | None, model: nn.Module, optimizer: torch.optim.Optimizer) -> Progress:
+    device = next(model.parameters()).device
+    state = checkpoint.load(folder, device) if folder else None
+    if state is None:
+        return Progress()
+    try:
+        model.load_state_dict(state["model"])
+    except RuntimeError as error:
+        raise StorageError(f"{folder} belongs to another model; use another folder or delete it") from error
+    optimizer.load_state_dict(state["optimizer"])
+    torch.set_rng_state(state["random"]["cpu"].cpu())
+    if "cuda" in state["random"] and torch.cuda.is_available():
+        torch.cuda.set_rng_state(state["random"]["cuda"].cpu())
+    return Progress(**state["progress"])
