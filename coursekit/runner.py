@@ -79,6 +79,7 @@ def _kill(process: subprocess.Popen) -> None:
 
 def check(notebook: NotebookNode, name: str) -> None:
     """Raise unless every cell was executed and none holds an error, raised in the open or not."""
+    failure = notebook.metadata.get("coursekit", {}).get("failure")
     for number, cell in enumerate(notebook.cells, 1):
         if cell.cell_type != "code" or not cell.source.strip():
             continue
@@ -88,8 +89,7 @@ def check(notebook: NotebookNode, name: str) -> None:
                 kind = kind if kind in (DataError, errors.StorageError, errors.Diverged) else NotebookError
                 raise kind(f"{name} cell {number}: {output.ename}: {output.evalue}".splitlines()[0])
         if cell.execution_count is None:
-            raise NotebookError(f"{name} cell {number}: was not executed")
-    failure = notebook.metadata.get("coursekit", {}).get("failure")
+            raise NotebookError(f"{name} {failure or f'cell {number}: was not executed'}")
     if failure:
         raise NotebookError(f"{name} {failure}")
 
