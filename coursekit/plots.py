@@ -8,6 +8,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 LABELS = {
     "epoch": "epoch",
@@ -66,6 +67,21 @@ def compare(scores: Mapping[str, Iterable[float]], label: str, ax: Axes | None =
         ax.plot([values.mean()] * 2, [row - 0.3, row + 0.3], color=palette[variant], linewidth=2.5)
     ax.set(yticks=range(len(scores)), yticklabels=list(scores), xlabel=label)
     ax.set_ylim(len(scores) - 0.5, -0.5)
+    return ax
+
+
+def gradient_by_layer(gradients: Mapping[str, np.ndarray], ax: Axes | None = None) -> Axes:
+    """Gradient size of each layer from {variant: (seeds, layers)}, log scale: median, and a band from least to most."""
+    ax = ax or plt.gca()
+    palette = colors(gradients)
+    for variant, values in gradients.items():
+        values = np.atleast_2d(np.asarray(values, float))
+        numbers = np.arange(1, values.shape[1] + 1)
+        ax.plot(numbers, np.median(values, axis=0), "o-", markersize=4, color=palette[variant], label=variant)
+        ax.fill_between(numbers, values.min(axis=0), values.max(axis=0), color=palette[variant], alpha=0.2, linewidth=0)
+    ax.set(xlabel="layer, from the input", ylabel="mean |gradient|", yscale="log")
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.legend()
     return ax
 
 
