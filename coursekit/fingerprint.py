@@ -1,10 +1,14 @@
 """A name for a computation: its configuration and the source code that it reaches, so a stale result is never met."""
 
 import ast
+import contextlib
+import dis
 import functools
 import hashlib
 import inspect
 import json
+import linecache
+import math
 import sys
 import sysconfig
 import textwrap
@@ -31,7 +35,7 @@ def describe(value):
     """
     if isinstance(value, np.generic):
         value = value.item()
-    if value is None or isinstance(value, bool | int | float | str):
+    if value is None or isinstance(value, bool | int | str) or (isinstance(value, float) and math.isfinite(value)):
         return value
     if isinstance(value, PurePath):
         return str(value)
@@ -44,7 +48,8 @@ def describe(value):
     if is_dataclass(value) and not isinstance(value, type):
         # A field at its default is left out, so that a new field does not rename the runs that do not use it.
         set_here = {field.name: getattr(value, field.name) for field in fields(value)}
-        return {f.name: describe(set_here[f.name]) for f in fields(value) if set_here[f.name] != f.default}
+        described = {f.name: describe(set_here[f.name]) for f in fields(value) if set_here[f.name] != f.default}
+        return {"call": _name(type(value)), **described} if callable(value) else described
     if isinstance(value, FunctionType):
         closed = zip(value.__code__.co_freevars, value.__closure__ or (), strict=True)
         cells = {name: describe(cell.cell_contents) for name, cell in closed}
@@ -63,26 +68,36 @@ def _name(thing) -> str:
 def key(description, *callables: Callable) -> str:
     """SHA-256 of a description and of all the code of ours that the callables reach."""
     text = json.dumps(description, sort_keys=True, allow_nan=False)
-    sources = sorted(_reached(list(callables)).items())
-    return hashlib.sha256(json.dumps([text, sources]).encode()).hexdigest()
+    return hashlib.sha256(json.dumps([text, sorted(_reached(list(callables)))]).encode()).hexdigest()
 
 
-def _reached(todo: list) -> dict[str, str]:
-    """Name and normalised source of every function and class of ours that these callables use, however far down."""
-    found: dict[str, str] = {}
+def _reached(todo: list) -> set[tuple[str, str]]:
+    """Name and normalised source of every function and class of ours that these use, however far down; constants."""
+    found: set[tuple[str, str]] = set()
+    seen: dict[int, object] = {}  # holds the objects, so that no id is used twice
     while todo:
         thing = todo.pop()
+        if id(thing) in seen:
+            continue
+        seen[id(thing)] = thing
         if isinstance(thing, functools.partial):
             todo += [thing.func, *thing.args, *thing.keywords.values()]
-        elif isinstance(thing, FunctionType | type) and _is_ours(thing) and _name(thing) not in found:
-            found[_name(thing)] = _source(thing)
-            todo += _used(thing)
+        elif isinstance(thing, list | tuple):
+            todo += thing
+        elif isinstance(thing, Mapping):
+            todo += thing.values()
+        elif isinstance(thing, FunctionType | type):
+            if _is_ours(thing):
+                found |= {(_name(thing), _source(thing)), *_constants(thing)}
+                todo += _used(thing)
+        elif is_dataclass(thing):
+            todo += [type(thing), *vars(thing).values()]
     return found
 
 
 def _is_ours(thing) -> bool:
     """Written in coursekit, in a notebook or beside it: not part of Python, not installed."""
-    module = getattr(thing, "__module__", None) or "builtins"
+    module = thing.__name__ if isinstance(thing, ModuleType) else getattr(thing, "__module__", None) or "builtins"
     if module in OUTSIDE or module in sys.stdlib_module_names:
         return False
     file = getattr(sys.modules.get(module), "__file__", None)
@@ -93,28 +108,85 @@ def _is_ours(thing) -> bool:
 @functools.cache
 def _source(thing) -> str:
     """The code without comments, docstrings and layout: what the machine does."""
-    tree = ast.parse(textwrap.dedent(inspect.getsource(thing)))
+    if thing.__name__ == "<lambda>":
+        # Two of them on one line have the same name and the same source.
+        raise UsageError(f"cannot build a key from a lambda in {thing.__module__}: give the function a name")
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(thing)))
+    except OSError:
+        tree = _class_in_cell(thing)
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.ClassDef) and ast.get_docstring(node) is not None:
             node.body = node.body[1:] or [ast.Pass()]
     return ast.unparse(tree)
 
 
+def _class_in_cell(cls: type) -> ast.AST:
+    """A class of a notebook, which inspect does not find, by way of its methods, which know their cell."""
+    for method in vars(cls).values():
+        cell = linecache.getlines(method.__code__.co_filename) if isinstance(method, FunctionType) else []
+        for node in ast.walk(ast.parse("".join(cell))):
+            if isinstance(node, ast.ClassDef) and node.name == cls.__name__:
+                return node
+    raise UsageError(f"cannot build a key from {cls.__name__}: its source is nowhere; give it a method, or a file")
+
+
+def _functions(thing) -> list[FunctionType]:
+    """The function itself, or all methods of a class and of its bases of ours."""
+    members = _members(thing) if isinstance(thing, type) else [thing]
+    return [inspect.unwrap(member) for member in members if isinstance(member, FunctionType)]
+
+
+def _members(cls: type) -> list:
+    found = [member for base in cls.__mro__ if _is_ours(base) for member in vars(base).values()]
+    return [getattr(member, "__func__", getattr(member, "fget", member)) for member in found]
+
+
 def _used(thing) -> list:
-    """Functions and classes that the code of a function, or of all methods of a class and its bases, refers to."""
-    if isinstance(thing, type):
-        methods = [getattr(m, "__func__", m) for base in thing.__mro__ if _is_ours(base) for m in vars(base).values()]
-        bases = [base for base in thing.__mro__[1:] if base is not object]
-        return bases + [used for m in methods if isinstance(m, FunctionType) for used in _used(m)]
-    thing = inspect.unwrap(thing)
-    names = _names(thing.__code__)
-    named = [thing.__globals__[name] for name in names if name in thing.__globals__]
-    inside = [getattr(m, name) for m in named if isinstance(m, ModuleType) for name in names if hasattr(m, name)]
-    tables = [item for value in named if isinstance(value, dict) for item in value.values()]
-    closed = [cell.cell_contents for cell in thing.__closure__ or ()]
-    return named + inside + tables + closed
+    """Functions, classes and tables that the code of a function, or of all methods of a class, refers to."""
+    used = [*thing.__mro__[1:], *(m for m in _members(thing) if isinstance(m, type))] if isinstance(thing, type) else []
+    for function in _functions(thing):
+        names = _names(function.__code__)
+        found = [function.__globals__[name] for name in names if name in function.__globals__]
+        for value in found:  # grows: a module leads to what is in it, which may be a module
+            if isinstance(value, ModuleType) and _is_ours(value):
+                inside = [getattr(value, name) for name in names if hasattr(value, name)]
+                found += [item for item in inside if not any(item is other for other in found)]
+        used += found + list(_bound(function).values())
+    return used
+
+
+def _constants(thing) -> set[tuple[str, str]]:
+    """Plain values that code of a notebook reads from outside its own text: from globals, closures and defaults.
+
+    Those of coursekit change with its code alone.
+    """
+    found = set()
+    for function in _functions(thing) if not thing.__module__.startswith("coursekit") else ():
+        read = {name: function.__globals__.get(name) for name in _globals(function.__code__)} | _bound(function)
+        for name, value in read.items():
+            if isinstance(value, bool | int | float | str | list | tuple | Mapping | np.generic):
+                with contextlib.suppress(UsageError):  # tensors and the like: the data's checksum stands for them
+                    found.add((f"{_name(function)}: {name}", json.dumps(describe(value), sort_keys=True)))
+    return found
+
+
+def _bound(function: FunctionType) -> dict:
+    """What a function took along when it was defined: the values of its closure and of its defaults."""
+    closed = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
+    defaults = dict(enumerate(function.__defaults__ or ())) | (function.__kwdefaults__ or {})
+    return {name: cell.cell_contents for name, cell in closed} | {f"default {k}": v for k, v in defaults.items()}
+
+
+def _globals(code: CodeType) -> set[str]:
+    """Names of the global variables that are read, without those of attributes."""
+    here = {step.argval for step in dis.get_instructions(code) if step.opname in ("LOAD_GLOBAL", "LOAD_NAME")}
+    return here.union(*map(_globals, _nested(code)))
 
 
 def _names(code: CodeType) -> set[str]:
-    nested = [constant for constant in code.co_consts if isinstance(constant, CodeType)]
-    return set(code.co_names).union(*map(_names, nested))
+    return set(code.co_names).union(*map(_names, _nested(code)))
+
+
+def _nested(code: CodeType) -> list[CodeType]:
+    return [constant for constant in code.co_consts if isinstance(constant, CodeType)]
