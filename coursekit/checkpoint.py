@@ -3,15 +3,60 @@
 import io
 import re
 import sys
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 import torch
+from torch import Tensor, nn
 
 from coursekit import storage
 from coursekit.errors import StorageError
 
 KEPT = 2
 NAME = re.compile(r"step-(\d{9})\.([0-9a-f]{16})\.pt")
+
+
+@dataclass
+class Progress:
+    """How far a training is, apart from model and optimizer; plain values, so that a checkpoint holds no code."""
+
+    step: int = 0
+    seconds: float = 0.0
+    history: list[dict] = field(default_factory=list)
+    probes: list[dict] = field(default_factory=list)
+    totals: Tensor | None = None  # of the epoch that is running
+    best_accuracy: float = -1.0
+    best_state: dict | None = None
+
+
+def write(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, progress: Progress) -> None:
+    """Everything that the next step depends on: weights, buffers, optimizer, progress, random state."""
+    random = {"cpu": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        random["cuda"] = torch.cuda.get_rng_state()
+    plain = {field.name: getattr(progress, field.name) for field in fields(progress)}
+    plain["probes"] = [{name: float(value) for name, value in values.items()} for values in progress.probes]
+    state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "progress": plain, "random": random}
+    save(folder, progress.step, state)
+
+
+def restore(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> Progress:
+    """Put model, optimizer and random state back as the newest checkpoint has them; a new Progress where there is none.
+
+    Raises StorageError when the checkpoint is another model's, or none is readable.
+    """
+    state = load(folder, next(model.parameters()).device)
+    if state is None:
+        return Progress()
+    try:
+        model.load_state_dict(state["model"])
+    except RuntimeError as error:
+        raise StorageError(f"{folder} belongs to another model; use another folder or delete it") from error
+    optimizer.load_state_dict(state["optimizer"])
+    torch.set_rng_state(state["random"]["cpu"].cpu())
+    if "cuda" in state["random"] and torch.cuda.is_available():
+        torch.cuda.set_rng_state(state["random"]["cuda"].cpu())
+    return Progress(**state["progress"])
 
 
 def save(folder: Path, step: int, state: dict) -> Path:

@@ -1,10 +1,13 @@
 """A run as one value: what to train, on what, how; run once, then replayed from the results store."""
 
 import datetime
+import math
 import platform
+import shutil
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -12,11 +15,13 @@ from tqdm import tqdm
 
 from coursekit import __version__, data, fingerprint, models, profiles, results, training
 from coursekit.batches import Batches, channel_statistics, stratified
+from coursekit.checkpoint import Progress
 from coursekit.data import Dataset
 from coursekit.errors import Diverged, UsageError
 from coursekit.results import Result
 
 EVALUATION_BATCH = 1000
+CHECKPOINT_SECONDS = 30
 PIXELS = ("unit", "standard", "raw")
 
 
@@ -42,6 +47,7 @@ class Experiment:
     augment: Callable | None = None
     initialization: str = "default"
     schedule: Callable[[int], float] | None = None
+    schedule_by: str = "epoch"
     penalty: Callable | None = None
     probe: Callable | None = None
     probe_every: int = 10
@@ -68,7 +74,7 @@ def run(experiment: Experiment, name: str = "", refresh: bool = False) -> Result
             return stored
     result = _train(experiment, dataset, name)
     results.save(result)
-    return result
+    return replace(results.load(result.key), replayed=False)  # with the digits that every later call will see
 
 
 def sweep(variants: Mapping[str, Experiment], seeds: Iterable[int], refresh: bool = False) -> dict[str, list[Result]]:
@@ -84,8 +90,10 @@ def sweep(variants: Mapping[str, Experiment], seeds: Iterable[int], refresh: boo
     runs = [result for row in found.values() for result in row]
     replayed = sum(result.replayed for result in runs)
     made_on = ", ".join(sorted({result.provenance["device"] for result in runs}))
+    diverged = sum(result.status == "diverged" for result in runs)
+    warning = f"; {diverged} diverged" if diverged else ""
     seconds = f"; {len(runs) - replayed} trained in {time.perf_counter() - start:.0f} s" if replayed < len(runs) else ""
-    print(f"{len(runs)} runs made on {made_on}: {replayed} replayed from the results store{seconds}")
+    print(f"{len(runs)} runs made on {made_on}: {replayed} replayed from the results store{seconds}{warning}")
     return found
 
 
@@ -97,7 +105,12 @@ def _key(experiment: Experiment, checksum: str) -> str:
 def _train(experiment: Experiment, dataset: Dataset, name: str) -> Result:
     start = time.perf_counter()
     device = profiles.device()
-    status, progress, metrics = _compute(experiment, dataset, device)
+    key, described = _key(experiment, dataset.sha256), fingerprint.describe(experiment)
+    folder = results.folder() / "running" / key[:24]  # a run that is cut off goes on from here
+    status, progress, metrics = _compute(experiment, dataset, device, folder)
+    shutil.rmtree(folder, ignore_errors=True)
+    if not all(math.isfinite(metrics[loss]) for loss in ("train_loss", "test_loss") if loss in metrics):
+        status, metrics = "diverged", {}  # in the very last steps, which no training loss has seen
     provenance = {
         "device": profiles.device_name(),
         "torch": torch.__version__,
@@ -109,11 +122,12 @@ def _train(experiment: Experiment, dataset: Dataset, name: str) -> Result:
         "seconds": time.perf_counter() - start,
         "date": datetime.date.today().isoformat(),
     }
-    key, described = _key(experiment, dataset.sha256), fingerprint.describe(experiment)
     return Result(key, name, status, described, progress.history, progress.probes, metrics, provenance)
 
 
-def _compute(experiment: Experiment, dataset: Dataset, device: torch.device) -> tuple[str, training.Progress, dict]:
+def _compute(
+    experiment: Experiment, dataset: Dataset, device: torch.device, folder: Path
+) -> tuple[str, Progress, dict]:
     """Status, progress and metrics; this function and all it reaches are part of the key."""
     torch.manual_seed(experiment.seed)
     model = models.initialize(experiment.model(), experiment.initialization).to(device)
@@ -127,9 +141,12 @@ def _compute(experiment: Experiment, dataset: Dataset, device: torch.device) -> 
             optimizer,
             experiment.epochs,
             schedule=experiment.schedule,
+            schedule_by=experiment.schedule_by,
             penalty=experiment.penalty,
             probe=experiment.probe,
             probe_every=experiment.probe_every,
+            folder=folder,
+            checkpoint_seconds=CHECKPOINT_SECONDS,
         )
     except Diverged as error:
         return "diverged", error.progress, {}

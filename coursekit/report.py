@@ -176,7 +176,10 @@ def _cover(notebooks: Notebooks, title: str, author: str) -> dict:
         *((f"Data: {name}", source) for name, source in sources.items()),
         ("Device", said("device")),
         ("Versions", f"coursekit {said('coursekit') or __version__}, torch {said('torch')}, Python {said('python')}"),
-        ("Run time", f"{sum(run.get('seconds', 0) for run in runs):.0f} s in {len(runs)} notebooks"),
+        (
+            "Run time",
+            f"{sum(run.get('seconds', 0) for run in runs):.0f} s, {len(runs)} notebook{'s' * (len(runs) > 1)}",
+        ),
         ("Date", datetime.date.today().isoformat()),
     ]
     is_sample = any(source.startswith("sample data") for source in sources.values())

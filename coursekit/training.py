@@ -3,7 +3,6 @@
 import copy
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
@@ -12,7 +11,8 @@ from torch.nn.functional import cross_entropy
 
 from coursekit import checkpoint
 from coursekit.batches import Batches
-from coursekit.errors import Diverged, StorageError
+from coursekit.checkpoint import Progress
+from coursekit.errors import Diverged
 
 Penalty = Callable[[nn.Module], Tensor]
 Probe = Callable[[nn.Module], Mapping[str, Tensor]]
@@ -70,19 +70,6 @@ def evaluate(model: nn.Module, batches: Batches) -> tuple[float, float]:
     return float(loss) / len(batches.labels), float(correct) / len(batches.labels)
 
 
-@dataclass
-class Progress:
-    """How far a training is, apart from model and optimizer; plain values, so that a checkpoint holds no code."""
-
-    step: int = 0
-    seconds: float = 0.0
-    history: list[dict] = field(default_factory=list)
-    probes: list[dict] = field(default_factory=list)
-    totals: Tensor | None = None  # of the epoch that is running
-    best_accuracy: float = -1.0
-    best_state: dict | None = None
-
-
 def fit(
     model: nn.Module,
     train: Batches,
@@ -91,40 +78,49 @@ def fit(
     epochs: int,
     *,
     schedule: Callable[[int], float] | None = None,
+    schedule_by: str = "epoch",
     penalty: Penalty | None = None,
     probe: Probe | None = None,
     probe_every: int = 10,
     folder: Path | None = None,
     checkpoint_every: int | None = None,
+    checkpoint_seconds: float = 0,
 ) -> Progress:
     """Train for some epochs, evaluating after each on every set of `evaluations`; "val" decides which weights are best.
 
-    `schedule(epoch)`, counted from 0, multiplies the base lr. `probe` is read every `probe_every` steps, gradients at
-    hand. With a `folder`, a checkpoint is written there at every epoch's end and every `checkpoint_every` steps, and a
-    training found there is taken up: bit-identical on the same kind of machine. Raises Diverged, with the history so
-    far in `.progress`, when an epoch's loss is not finite.
+    `schedule(epoch)`, or `schedule(step)` by "step", both counted from 0, multiplies the base lr. `probe` is read every
+    `probe_every` steps, gradients at hand. With a `folder`, a checkpoint is written there at the end of an epoch (at
+    most one in `checkpoint_seconds`) and every `checkpoint_every` steps, and a training found there is taken up:
+    bit-identical on the same kind of machine. Raises Diverged, with the history so far in `.progress`, when an epoch's
+    loss is not finite.
     """
-    run = _restore(folder, model, optimizer)
+    run = checkpoint.restore(folder, model, optimizer) if folder else Progress()
     for group in optimizer.param_groups:
         group.setdefault("initial_lr", group["lr"])
     start = time.perf_counter() - run.seconds
-    device = train.labels.device
+    saved = time.monotonic()
+
+    def set_lr(count: int) -> None:
+        for group in optimizer.param_groups:
+            group["lr"] = group["initial_lr"] * schedule(count)
 
     def after_step(loss: Tensor, totals: Tensor) -> None:
         if probe and run.step % probe_every == 0:
             run.probes.append({"step": run.step, "loss": loss, **probe(model)})
         run.step, run.totals = run.step + 1, totals
+        if schedule and schedule_by == "step":
+            set_lr(run.step)
         if folder and checkpoint_every and run.step % checkpoint_every == 0:
-            _save(folder, model, optimizer, run)
+            checkpoint.write(folder, model, optimizer, run)
 
     for epoch in range(len(run.history), epochs):
-        for group in optimizer.param_groups:
-            group["lr"] = group["initial_lr"] * (schedule(epoch) if schedule else 1)
+        if schedule:
+            set_lr(epoch if schedule_by == "epoch" else run.step)
+        lr = optimizer.param_groups[0]["lr"]
         batches = train.of_epoch(epoch, start=run.step - epoch * len(train))
         totals = train_one_epoch(model, batches, optimizer, penalty, run.totals, after_step)
-        loss, correct, count = totals.to(device).tolist()
+        loss, correct, count = totals.tolist()
         run.seconds = time.perf_counter() - start
-        lr = optimizer.param_groups[0]["lr"]
         row = dict(epoch=epoch + 1, step=run.step, lr=lr, train_loss=loss / count, train_accuracy=correct / count)
         run.probes = [{name: float(value) for name, value in values.items()} for values in run.probes]
         if not torch.isfinite(totals[0]):
@@ -137,33 +133,8 @@ def fit(
         if "val" in evaluations and row["val_accuracy"] > run.best_accuracy:
             run.best_accuracy, run.best_state = row["val_accuracy"], copy.deepcopy(model.state_dict())
         run.totals = None
-        if folder:
-            _save(folder, model, optimizer, run)
+        if folder and time.monotonic() - saved >= checkpoint_seconds:
+            checkpoint.write(folder, model, optimizer, run)
+            saved = time.monotonic()
         start = time.perf_counter() - run.seconds  # evaluation and saving are not training
     return run
-
-
-def _save(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, run: Progress) -> None:
-    random = {"cpu": torch.get_rng_state()}
-    if torch.cuda.is_available():
-        random["cuda"] = torch.cuda.get_rng_state()
-    probes = [{name: float(value) for name, value in values.items()} for values in run.probes]
-    progress = {name: getattr(run, name) for name in asdict(Progress())} | {"probes": probes}
-    state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "progress": progress, "random": random}
-    checkpoint.save(folder, run.step, state)
-
-
-def _restore(folder: Path | None, model: nn.Module, optimizer: torch.optim.Optimizer) -> Progress:
-    device = next(model.parameters()).device
-    state = checkpoint.load(folder, device) if folder else None
-    if state is None:
-        return Progress()
-    try:
-        model.load_state_dict(state["model"])
-    except RuntimeError as error:
-        raise StorageError(f"{folder} belongs to another model; use another folder or delete it") from error
-    optimizer.load_state_dict(state["optimizer"])
-    torch.set_rng_state(state["random"]["cpu"].cpu())
-    if "cuda" in state["random"] and torch.cuda.is_available():
-        torch.cuda.set_rng_state(state["random"]["cuda"].cpu())
-    return Progress(**state["progress"])
