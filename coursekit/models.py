@@ -88,6 +88,42 @@ class SimpleNN(nn.Sequential):
         super().__init__(*layers, *MLP((576, 120, 84, 10), activation))
 
 
+class LeNet5(nn.Sequential):
+    """The course's colour LeNet-5 for 32×32×3, with max-pooling and ReLU (62,006 parameters)."""
+
+    def __init__(self, activation: str = "relu"):
+        first = [*_conv(3, 6, 5, activation), nn.MaxPool2d(2), *_conv(6, 16, 5, activation), nn.MaxPool2d(2)]
+        super().__init__(*first, *MLP((400, 120, 84, 10), activation))
+
+
+class SimpleCNN(nn.Sequential):
+    """CNN_A: two padded 3×3 convolutions with pooling, then 4096-128-10 (545,098 parameters)."""
+
+    def __init__(self):
+        first = [*_padded([3, 32], 3), nn.MaxPool2d(2), *_padded([32, 64], 3), nn.MaxPool2d(2)]
+        super().__init__(*first, *MLP((4096, 128, 10)))
+
+
+def cnn_b() -> nn.Sequential:
+    """CNN_B: one convolution more than CNN_A, and 4096-256-10 (1,080,042 parameters)."""
+    first = [*_padded([3, 32, 32], 3), nn.MaxPool2d(2), *_padded([32, 64], 3), nn.MaxPool2d(2)]
+    return nn.Sequential(*first, *MLP((4096, 256, 10)))
+
+
+def cnn_c(pool: type[nn.Module] = nn.AvgPool2d) -> nn.Sequential:
+    """CNN_C: wider 5×5 convolutions, average pooling, 8192-128-10 (1,259,786 parameters).
+
+    It differs from CNN_A in kernel, width and pooling at once; with `pool=nn.MaxPool2d` in kernel and width alone.
+    """
+    return nn.Sequential(*_padded([3, 64], 5), pool(2), *_padded([64, 128], 5), pool(2), *MLP((8192, 128, 10)))
+
+
+def _padded(widths: Sequence[int], size: int) -> list[nn.Module]:
+    """Convolutions that keep the image's size, each with its ReLU."""
+    convolutions = [nn.Conv2d(c_in, c_out, size, padding="same") for c_in, c_out in pairwise(widths)]
+    return [layer for convolution in convolutions for layer in (convolution, nn.ReLU())]
+
+
 @torch.no_grad()
 def initialize(model: nn.Module, scheme: str) -> nn.Module:
     """Draw all weights of linear and convolution layers anew, biases 0; returns the model.

@@ -176,10 +176,7 @@ def _cover(notebooks: Notebooks, title: str, author: str) -> dict:
         *((f"Data: {name}", source) for name, source in sources.items()),
         ("Device", said("device")),
         ("Versions", f"coursekit {said('coursekit') or __version__}, torch {said('torch')}, Python {said('python')}"),
-        (
-            "Run time",
-            f"{sum(run.get('seconds', 0) for run in runs):.0f} s, {len(runs)} notebook{'s' * (len(runs) > 1)}",
-        ),
+        ("Notebooks", f"{len(runs)}, run in {sum(run.get('seconds', 0) for run in runs):.0f} s"),
         ("Date", datetime.date.today().isoformat()),
     ]
     is_sample = any(source.startswith("sample data") for source in sources.values())
