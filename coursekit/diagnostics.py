@@ -1,6 +1,6 @@
 """What a network looks like from inside: gradients, activations and weights, layer by layer."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -42,6 +42,23 @@ def sparsity(model: nn.Module, threshold: float = 1e-3) -> tuple[float, float]:
     """Share of weights (not biases) that are exactly 0, and share whose magnitude is below the threshold."""
     values = torch.cat([layer.weight.detach().flatten() for layer in layers(model).values()])
     return float((values == 0).double().mean()), float((values.abs() < threshold).double().mean())
+
+
+def weight_distributions(model: nn.Module, edges: Sequence[float]) -> dict[str, dict]:
+    """Histogram, standard deviation and kurtosis (a Gaussian's is 3) of each layer's weights and of all together.
+
+    Plain numbers, to be kept of a trained model; what lies beyond the edges counts in the outer bins.
+    """
+    weights = {name: layer.weight.detach().flatten().double().cpu() for name, layer in layers(model).items()}
+    weights["all layers"] = torch.cat(list(weights.values()))
+    return {name: _distribution(values, edges) for name, values in weights.items()}
+
+
+def _distribution(values: Tensor, edges: Sequence[float]) -> dict:
+    counts = torch.histogram(values.clamp(edges[0], edges[-1]), torch.tensor(edges, dtype=torch.float64)).hist
+    centred = values - values.mean()
+    kurtosis = centred.pow(4).mean() / centred.pow(2).mean() ** 2
+    return {"counts": counts.int().tolist(), "std": float(values.std()), "kurtosis": float(kurtosis)}
 
 
 @contextmanager

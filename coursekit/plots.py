@@ -85,6 +85,33 @@ def gradient_by_layer(gradients: Mapping[str, np.ndarray], ax: Axes | None = Non
     return ax
 
 
+def by_value(scores: Mapping[float, Iterable[float]], xlabel: str, ylabel: str, ax: Axes | None = None) -> Axes:
+    """Every run as a dot and the means as a line over a hyper-parameter, log scale; 0 stands at the left end."""
+    ax = ax or plt.gca()
+    values = sorted(scores)
+    smallest = min(value for value in values if value > 0)
+    places = {value: value or smallest / 10 for value in values}
+    runs = [(places[value], run) for value in values for run in scores[value]]
+    ax.plot(*zip(*runs, strict=True), "o", color=_PALETTE[0], alpha=0.5)
+    ax.plot([places[value] for value in values], [np.mean(list(scores[value])) for value in values], color=_PALETTE[0])
+    ax.set(xscale="log", xlabel=xlabel, ylabel=ylabel)
+    ax.set_xticks([places[value] for value in values], [f"{value:g}" for value in values])
+    ax.minorticks_off()
+    return ax
+
+
+def histogram(counts: Mapping[str, Sequence[int]], edges: Sequence[float], xlabel: str, ax: Axes | None = None) -> Axes:
+    """Outlines of histograms that were counted elsewhere, one per variant, with a log scale of counts."""
+    ax = ax or plt.gca()
+    palette = colors(counts)
+    for variant, heights in counts.items():
+        ax.stairs(heights, edges, color=palette[variant], label=variant, linewidth=1.3)
+    ax.set(xlabel=xlabel, ylabel="count", yscale="log")
+    ax.set_ylim(bottom=0.7)  # a bin with a single count stays visible
+    ax.legend()
+    return ax
+
+
 def image_grid(images: np.ndarray, columns: int, ax: Axes | None = None, row_labels: Sequence[str] = ()) -> Axes:
     """Images (N, H, W) or (N, H, W, 3) as one picture with `columns` in a row and a one-pixel seam."""
     ax = ax or plt.gca()
