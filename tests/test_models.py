@@ -1,28 +1,118 @@
+from functools import partial
+from math import log, sqrt
+
 import pytest
 import torch
+from torch import nn
 
 from coursekit import models
 from coursekit.errors import UsageError
 
+DIGIT, COLOUR = (1, 28, 28), (3, 32, 32)
+# Parameters and multiply-adds of one image, counted by hand layer by layer.
+COUNTS = {
+    "MLP": (partial(models.MLP, (784, 128, 64, 10)), DIGIT, 109_386, 109_184),
+    "MLP with dropout": (partial(models.MLP, (784, 128, 64, 10), dropout=0.5), DIGIT, 109_386, 109_184),
+    "DeepMLP": (models.DeepMLP, DIGIT, 532_490, 530_944),
+    "mlp1": (models.mlp1, COLOUR, 98_666, 98_624),
+    "mlp2": (models.mlp2, COLOUR, 101_034, 100_992),
+    "cnn3": (models.cnn3, COLOUR, 11_394, 2_860_768),
+    "cnn4": (models.cnn4, COLOUR, 13_810, 3_547_328),
+    "cnn5": (models.cnn5, COLOUR, 8_490, 2_845_280),
+    "LeNet5": (models.LeNet5, COLOUR, 62_006, 651_720),
+    "CNN_A": (models.SimpleCNN, COLOUR, 545_098, 6_128_896),
+    "CNN_B": (models.cnn_b, COLOUR, 1_080_042, 16_091_648),
+    "CNN_C": (models.cnn_c, COLOUR, 1_259_786, 58_393_856),
+    "SimpleNN": (models.SimpleNN, COLOUR, 82_030, 716_328),
+    "SimpleNN with BatchNorm": (partial(models.SimpleNN, batch_norm=True), COLOUR, 82_078, 716_328),
+    "SimpleNN with Swish": (partial(models.SimpleNN, batch_norm=True, activation="swish"), COLOUR, 82_078, 716_328),
+}
+FIVE = (models.mlp1, models.mlp2, models.cnn3, models.cnn4, models.cnn5)
 
-def test_mlp_has_the_published_number_of_parameters():
-    assert models.parameter_count(models.MLP((784, 128, 64, 10))) == 109_386
+
+def kinds(model: nn.Module) -> list[str]:
+    return [type(layer).__name__ for layer in model]
+
+
+def images(shape, count=40) -> torch.Tensor:
+    return torch.rand(count, *shape, generator=torch.Generator().manual_seed(99))  # not a seed that weights have
+
+
+@pytest.mark.parametrize(("make", "shape", "parameters", "macs"), COUNTS.values(), ids=COUNTS)
+def test_parameters_multiply_adds_and_output(make, shape, parameters, macs):
+    model = make()
+    table = models.layer_table(model, shape)
+    assert models.parameter_count(model) == table.parameters.sum() == parameters
+    assert table.MACs.sum() == macs
+    assert model(images(shape, 2)).shape == (2, 10)
+
+
+def test_parameter_count_leaves_frozen_ones_out():
+    model = models.MLP((4, 3, 2))
+    next(model.parameters()).requires_grad_(False)
+    assert models.parameter_count(model) == 3 + 3 * 2 + 2
+
+
+def test_layer_table_of_simple_nn():
+    table = models.layer_table(models.SimpleNN(), COLOUR)
+    assert table.to_records(index=False).tolist() == [
+        ("Conv2d", "8×28×28", "8×3×5×5", 608, 8 * 75 * 28 * 28),
+        ("Conv2d", "16×12×12", "16×8×3×3", 1168, 16 * 72 * 12 * 12),
+        ("Linear", "120", "120×576", 69_240, 69_120),
+        ("Linear", "84", "84×120", 10_164, 10_080),
+        ("Linear", "10", "10×84", 850, 840),
+    ]
+
+
+def test_layer_table_shows_batch_norm_without_multiply_adds():
+    table = models.layer_table(models.SimpleNN(batch_norm=True), COLOUR)
+    norm = table[table.layer == "BatchNorm2d"]
+    assert norm.output.tolist() == ["8×28×28", "16×12×12"]
+    assert norm.parameters.tolist() == [16, 32]
+    assert norm.MACs.tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_layer_table_leaves_the_model_as_it_was(training):
+    model = models.SimpleNN(batch_norm=True).train(training)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    models.layer_table(model, COLOUR)
+    assert {module.training for module in model.modules()} == {training}
+    assert not any(module._forward_hooks for module in model.modules())
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, before[name]), name
+
+
+def test_layer_table_takes_its_hooks_away_after_an_error():
+    model = models.SimpleNN()
+    with pytest.raises(RuntimeError):
+        models.layer_table(model, (1, 5, 5))
+    assert not any(module._forward_hooks for module in model.modules())
+    assert model.training
 
 
 @pytest.mark.parametrize(
-    ("activation", "function"), [("relu", torch.relu), ("sigmoid", torch.sigmoid), ("tanh", torch.tanh)]
+    ("activation", "function"),
+    [("relu", torch.relu), ("sigmoid", torch.sigmoid), ("tanh", torch.tanh), ("swish", lambda x: x * torch.sigmoid(x))],
 )
 def test_mlp_forward_written_out(activation, function):
     torch.manual_seed(0)
     model = models.MLP((12, 5, 4, 3), activation)
-    images = torch.rand(7, 1, 3, 4)
+    x = torch.rand(7, 1, 3, 4)
     w1, b1, w2, b2, w3, b3 = model.parameters()
-    hidden = function(function(images.flatten(1) @ w1.T + b1) @ w2.T + b2)
-    torch.testing.assert_close(model(images), hidden @ w3.T + b3)
+    hidden = function(function(x.flatten(1) @ w1.T + b1) @ w2.T + b2)
+    torch.testing.assert_close(model(x), hidden @ w3.T + b3)
 
 
 def test_mlp_of_two_sizes_is_linear():
-    assert [type(layer).__name__ for layer in models.MLP((4, 2))] == ["Flatten", "Linear"]
+    assert kinds(models.MLP((4, 2))) == ["Flatten", "Linear"]
+
+
+def test_dropout_follows_every_activation_and_nothing_else():
+    assert kinds(models.MLP((6, 5, 4, 3), dropout=0.25)) == [
+        *["Flatten", "Linear", "ReLU", "Dropout", "Linear", "ReLU", "Dropout", "Linear"]
+    ]
+    assert {layer.p for layer in models.MLP((6, 5, 4, 3), dropout=0.25) if isinstance(layer, nn.Dropout)} == {0.25}
 
 
 @pytest.mark.parametrize(
@@ -33,7 +123,136 @@ def test_mlp_refuses_what_it_does_not_know(arguments, message):
         models.MLP(*arguments)
 
 
-def test_initial_loss_is_near_ln_10():
+def test_deep_mlp_has_six_hidden_layers_of_256():
+    assert [layer.out_features for layer in models.DeepMLP() if isinstance(layer, nn.Linear)] == [256] * 6 + [10]
+    assert kinds(models.DeepMLP("sigmoid")).count("Sigmoid") == 6
+
+
+def test_mlp2_has_neither_bias_nor_activation_at_the_64():
+    model = models.mlp2()
+    assert kinds(model) == ["Flatten", "Linear", "ReLU", "Linear", "Linear"]
+    assert [layer.bias is not None for layer in model if isinstance(layer, nn.Linear)] == [True, False, True]
+
+
+def test_mlp2_folds_into_mlp1():
     torch.manual_seed(0)
-    loss = models.initial_loss(models.MLP((784, 128, 64, 10)), torch.rand(64, 1, 28, 28), torch.arange(64) % 10)
-    assert loss == pytest.approx(2.3026, abs=0.05)
+    model, folded = models.mlp2(), models.mlp1()
+    with torch.no_grad():
+        folded[1].load_state_dict(model[1].state_dict())
+        folded[3].weight.copy_(model[4].weight @ model[3].weight)
+        folded[3].bias.copy_(model[4].bias)
+    torch.testing.assert_close(folded(images(COLOUR)), model(images(COLOUR)))
+
+
+@pytest.mark.parametrize(
+    ("make", "expected"),
+    [
+        (models.cnn3, "Conv2d ReLU Conv2d ReLU MaxPool2d Conv2d MaxPool2d Flatten Linear"),
+        (models.cnn4, "Conv2d ReLU Conv2d ReLU Conv2d ReLU MaxPool2d Conv2d ReLU MaxPool2d Flatten Linear"),
+        (models.cnn5, f"{'Conv2d ReLU ' * 4}MaxPool2d {'Conv2d ReLU ' * 2}MaxPool2d Flatten Linear"),
+        (models.SimpleNN, f"{'Conv2d ReLU MaxPool2d ' * 2}Flatten Linear ReLU Linear ReLU Linear"),
+        (models.LeNet5, f"{'Conv2d ReLU MaxPool2d ' * 2}Flatten Linear ReLU Linear ReLU Linear"),
+    ],
+)
+def test_order_of_layers(make, expected):
+    assert kinds(make()) == expected.split()
+    assert kinds(make(activation="sigmoid")) == expected.replace("ReLU", "Sigmoid").split()
+
+
+@pytest.mark.parametrize(
+    ("make", "expected"),
+    [
+        (models.SimpleCNN, f"{'Conv2d ReLU MaxPool2d ' * 2}Flatten Linear ReLU Linear"),
+        (models.cnn_b, "Conv2d ReLU Conv2d ReLU MaxPool2d Conv2d ReLU MaxPool2d Flatten Linear ReLU Linear"),
+        (models.cnn_c, f"{'Conv2d ReLU AvgPool2d ' * 2}Flatten Linear ReLU Linear"),
+        (partial(models.cnn_c, nn.MaxPool2d), f"{'Conv2d ReLU MaxPool2d ' * 2}Flatten Linear ReLU Linear"),
+    ],
+)
+def test_order_of_layers_in_the_comparison(make, expected):
+    assert kinds(make()) == expected.split()
+
+
+def test_kernels_of_the_five_nets():
+    sizes = {make.__name__: [m.kernel_size[0] for m in make() if isinstance(m, nn.Conv2d)] for make in FIVE}
+    assert sizes == {"mlp1": [], "mlp2": [], "cnn3": [3, 5, 7], "cnn4": [3, 3, 5, 5], "cnn5": [3] * 6}
+
+
+def test_batch_norm_stands_between_convolution_and_activation():
+    one = ["Conv2d", "BatchNorm2d", "SiLU", "MaxPool2d"]
+    assert kinds(models.SimpleNN(batch_norm=True, activation="swish"))[:8] == one * 2
+
+
+@pytest.mark.parametrize("make", [*FIVE, models.DeepMLP, models.SimpleNN, models.LeNet5])
+def test_a_sigmoid_twin_starts_from_the_same_weights(make):
+    states = []
+    for activation in ("relu", "sigmoid"):
+        torch.manual_seed(4)
+        states.append(make(activation=activation).state_dict())
+    assert list(states[0]) == list(states[1])
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+
+
+@pytest.mark.parametrize(("make", "shape"), [row[:2] for row in COUNTS.values()], ids=COUNTS)
+def test_initial_loss_of_a_plain_net_is_near_ln_10(make, shape):
+    x = images(shape) if shape == DIGIT else (images(shape) - 0.5) * sqrt(12)  # as they are trained on
+    losses = []
+    for seed in range(3):
+        torch.manual_seed(seed)
+        losses.append(models.initial_loss(make().eval(), x, torch.arange(len(x)) % 10))
+    assert sum(losses) / 3 == pytest.approx(log(10), abs=0.05)
+
+
+def test_initial_loss_is_the_mean_cross_entropy():
+    model = models.MLP((4, 3))
+    x, labels = torch.rand(5, 1, 2, 2), torch.tensor([0, 1, 2, 1, 0])
+    by_hand = -sum(torch.log_softmax(model(x[i : i + 1]), 1)[0, labels[i]] for i in range(5)) / 5
+    assert models.initial_loss(model, x, labels) == pytest.approx(by_hand.item(), rel=1e-6)
+
+
+# fan_in, fan_out of a layer with enough weights that their standard deviation is known to 2 %.
+LAYERS = {
+    "linear": (lambda: nn.Linear(300, 100), 300, 100),
+    "convolution": (lambda: nn.Conv2d(24, 60, 3), 24 * 9, 60 * 9),
+}
+STD = {
+    "he": lambda fan_in, fan_out: sqrt(2 / fan_in),
+    "xavier": lambda fan_in, fan_out: sqrt(2 / (fan_in + fan_out)),
+    "default": lambda fan_in, fan_out: 1 / sqrt(3 * fan_in),
+}
+
+
+@pytest.mark.parametrize("scheme", STD)
+@pytest.mark.parametrize(("make", "fan_in", "fan_out"), LAYERS.values(), ids=LAYERS)
+def test_standard_deviation_of_each_scheme(make, fan_in, fan_out, scheme):
+    torch.manual_seed(0)
+    layer = models.initialize(nn.Sequential(make()), scheme)[0]
+    weight = layer.weight.detach()
+    assert float(weight.std()) == pytest.approx(STD[scheme](fan_in, fan_out), rel=0.03)
+    assert abs(float(weight.mean())) < 0.03 * float(weight.std())
+    bounded = bool((weight.abs() <= 1 / sqrt(fan_in)).all())
+    assert bounded == (scheme == "default"), "default is uniform, the others are normal"
+    assert bool((layer.bias == 0).all()) == (scheme != "default")
+
+
+def test_initialize_draws_every_layer_but_not_batch_norm():
+    torch.manual_seed(0)
+    model = models.SimpleNN(batch_norm=True)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    assert models.initialize(model, "he") is model
+    changed = {name for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
+    layers = [f"{i}" for i, layer in enumerate(model) if isinstance(layer, nn.Linear | nn.Conv2d)]
+    assert changed == {f"{i}.{kind}" for i in layers for kind in ("weight", "bias")}
+
+
+def test_initialize_takes_layers_without_bias_and_leaves_default_alone():
+    models.initialize(models.mlp2(), "xavier")
+    torch.manual_seed(0)
+    expected = models.mlp1().state_dict()
+    torch.manual_seed(0)
+    found = models.initialize(models.mlp1(), "default").state_dict()
+    assert all(torch.equal(expected[name], found[name]) for name in expected)
+
+
+def test_initialize_refuses_an_unknown_scheme():
+    with pytest.raises(UsageError, match="no initialisation 'kaiming'; choose default, he, xavier"):
+        models.initialize(models.mlp1(), "kaiming")
