@@ -9,11 +9,14 @@ matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
 import pytest
+import torch
 from hypothesis import settings
 
 from coursekit import data
 
 REAL_DATA = os.environ.get("COURSEKIT_DATA")
+
+torch.set_num_threads(1)  # the networks of tests are so small that a second thread costs time
 
 settings.register_profile("coursekit", deadline=None, derandomize=True, max_examples=50)
 settings.load_profile("coursekit")
