@@ -36,6 +36,7 @@ def _parser() -> argparse.ArgumentParser:
     running.add_argument("notebooks", nargs="*", help="numbers, names or paths; all of them when none is given")
     running.add_argument("--profile", choices=("sample", "cpu", "full"), default="sample", help="how much to run")
     running.add_argument("--source", choices=("auto", "real", "sample"), help="where the data come from")
+    running.add_argument("--jobs", type=int, metavar="N", help="notebooks at a time (default: 1; sample: one per core)")
     running.add_argument("--limit", type=float, default=3600, metavar="SECONDS", help="for one notebook (default 3600)")
 
     parser = argparse.ArgumentParser(prog="coursekit", description="Run the deep-learning workbook and report it.")
@@ -69,18 +70,19 @@ def _run(options: argparse.Namespace) -> None:
 def _execute(options: argparse.Namespace, folder: Path, figures: Path | None = None) -> list[Path]:
     from coursekit import runner
 
-    done = []
-    for source in _find(options.notebooks, SOURCES, ".py"):
-        target = folder / f"{source.stem}.ipynb"
+    sources = _find(options.notebooks, SOURCES, ".py")
+    targets = [folder / f"{source.stem}.ipynb" for source in sources]
+    for source, target in zip(sources, targets, strict=True):
         if target.resolve() == source.resolve():
             raise UsageError(f"{source} would be overwritten; choose another folder with -o")
-        start = time.perf_counter()
-        notebook = runner.run(source, target, options.profile, options.source, options.limit)
-        print(f"{target}  {time.perf_counter() - start:.1f} s")
+    # Sample data are small: a notebook for each core. Real ones use all cores, one notebook after the other.
+    jobs = min(len(sources), options.jobs or ((os.cpu_count() or 1) if options.profile == "sample" else 1))
+    done = runner.run_all(sources, folder, options.profile, jobs, data_source=options.source, limit_s=options.limit)
+    for target, notebook in zip(targets, done, strict=True):
+        print(f"{target}  {notebook.metadata.coursekit.seconds:.1f} s", flush=True)
         if figures:
             runner.save_figures(notebook, figures)
-        done.append(target)
-    return done
+    return targets
 
 
 def _report(options: argparse.Namespace) -> None:

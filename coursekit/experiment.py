@@ -1,6 +1,7 @@
 """A run as one value: what to train, on what, how; run once, then replayed from the results store."""
 
 import datetime
+import functools
 import math
 import platform
 import shutil
@@ -195,3 +196,24 @@ def _measure(model: nn.Module, experiment: Experiment, train: Batches, test: Bat
         model.load_state_dict(best)
         metrics["best_test_loss"], metrics["best_test_accuracy"] = training.evaluate(model, test)
     return metrics
+
+
+def validation_slice(model: nn.Module, name: str, per_class: int = 500, count: int = 1000) -> dict[str, float]:
+    """Accuracy on the first `count` validation images, standard pixels: a probe cheap enough for every tenth step."""
+    return {"val_accuracy": training.evaluate(model, _slice(name, profiles.source(), per_class, count))[1]}
+
+
+@functools.cache
+def _slice(name: str, source: str, per_class: int, count: int) -> Batches:
+    batches = _batches(_splits(name, per_class, "standard"), data.load(name, source), profiles.device())[1]["val"]
+    batches.images, batches.labels = batches.images[:count], batches.labels[:count]
+    return batches
+
+
+def batches_of_test_set(name: str, validation: int = 0, pixels: str = "unit") -> Batches:
+    """The test set as runs with these settings see it, for what `measure` wants to look at."""
+    return _batches(_splits(name, validation, pixels), data.load(name, profiles.source()), profiles.device())[2]
+
+
+def _splits(name: str, validation: int, pixels: str) -> Experiment:
+    return Experiment(nn.Identity, torch.optim.SGD, name, 0, EVALUATION_BATCH, validation=validation, pixels=pixels)

@@ -1,6 +1,6 @@
 """Figures: numbers in, Axes out; nothing here saves, shows or trains."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -112,6 +112,28 @@ def histogram(counts: Mapping[str, Sequence[int]], edges: Sequence[float], xlabe
     return ax
 
 
+def decision_boundary(
+    predict: Callable[[np.ndarray], np.ndarray], points: np.ndarray, labels: np.ndarray, ax: Axes | None = None
+) -> Axes:
+    """P(y = 1) as colour over the plane, the line where it is 0.5, and the labelled points.
+
+    `predict` takes points (n, 2) to P(y = 1), n numbers; what lies outside [0, 1] is shown as 0 or 1.
+    """
+    ax = ax or plt.gca()
+    reach = np.abs(points).max() + 0.3
+    x1, x2 = np.meshgrid(*[np.linspace(-reach, reach, 200)] * 2)
+    probability = np.clip(predict(np.column_stack([x1.ravel(), x2.ravel()])), 0, 1).reshape(x1.shape)
+    ax.contourf(x1, x2, probability, levels=np.linspace(0, 1, 11), cmap="coolwarm", alpha=0.6)
+    if probability.min() < 0.5 < probability.max():
+        ax.contour(x1, x2, probability, levels=[0.5], colors="black", linewidths=1.5)
+    for label, marker, color in ((0, "o", "navy"), (1, "^", "darkred")):
+        chosen = points[np.ravel(labels) == label]
+        ax.scatter(*chosen.T, s=14, marker=marker, color=color, label=f"class {label}")
+    ax.set(xlabel="$x_1$", ylabel="$x_2$", aspect="equal")
+    ax.grid(False)
+    return ax
+
+
 def image_grid(images: np.ndarray, columns: int, ax: Axes | None = None, row_labels: Sequence[str] = ()) -> Axes:
     """Images (N, H, W) or (N, H, W, 3) as one picture with `columns` in a row and a one-pixel seam."""
     ax = ax or plt.gca()
@@ -130,4 +152,26 @@ def image_grid(images: np.ndarray, columns: int, ax: Axes | None = None, row_lab
     ax.tick_params(length=0)
     ax.grid(False)
     ax.spines[:].set_visible(False)
+    return ax
+
+
+def confusion(matrix: np.ndarray, classes: Sequence[str], ax: Axes | None = None) -> Axes:
+    """Counts of true class (rows) against predicted class (columns), coloured by their share of the row."""
+    ax = ax or plt.gca()
+    matrix = np.asarray(matrix)
+    shares = matrix / matrix.sum(axis=1, keepdims=True).clip(min=1)
+    names = dict(xticklabels=classes, yticklabels=classes, cbar_kws={"label": "share of the true class"})
+    sns.heatmap(shares, annot=matrix, fmt="d", annot_kws={"size": 8}, vmin=0, vmax=1, cmap="Blues", ax=ax, **names)
+    ax.set(xlabel="predicted", ylabel="true")
+    return ax
+
+
+def labelled_points(points: Mapping[str, tuple[float, float]], ax: Axes | None = None) -> Axes:
+    """One dot per name at (x, y), with its name beside it."""
+    ax = ax or plt.gca()
+    palette = colors(points)
+    for name, (x, y) in points.items():
+        ax.plot(x, y, "o", color=palette[name])
+        ax.annotate(name, (x, y), xytext=(5, 4), textcoords="offset points", fontsize=9)
+    ax.margins(0.15)
     return ax

@@ -6,7 +6,10 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import jupytext
@@ -38,13 +41,40 @@ def source_sha256(path: Path) -> str:
     return storage.sha256(path.read_text(encoding="utf-8").encode())
 
 
+def run_all(sources: list[Path], folder: Path, profile: str, jobs: int = 1, **options) -> Iterator[NotebookNode]:
+    """Execute notebooks into `folder`, `jobs` at a time with the cores shared out; yields them in order, when done.
+
+    The first error stops the others. `options` are those of `run`.
+    """
+    stop = threading.Event()
+    threads = max(1, (os.cpu_count() or 1) // jobs) if jobs > 1 else None
+    with ThreadPoolExecutor(jobs) as pool:
+        futures = [
+            pool.submit(run, source, folder / f"{source.stem}.ipynb", profile, threads=threads, stop=stop, **options)
+            for source in sources
+        ]
+        try:
+            for future in futures:
+                yield future.result()
+        finally:
+            stop.set()
+            pool.shutdown(cancel_futures=True)
+
+
 def run(
-    source: Path, target: Path, profile: str, data_source: str | None = None, limit_s: float = 3600
+    source: Path,
+    target: Path,
+    profile: str,
+    data_source: str | None = None,
+    limit_s: float = 3600,
+    threads: int | None = None,
+    stop: threading.Event | None = None,
 ) -> NotebookNode:
     """Execute `source` (py:percent or .ipynb) into `target` and return the executed notebook.
 
-    Raises NotebookError naming the cell that failed, or DataError, StorageError, Diverged when its error was one.
-    The cells that finished are in `target` in every case.
+    With `threads` it computes with so many and shows no progress bar; setting `stop` from another thread ends it.
+    Raises NotebookError naming the cell that failed, or DataError, StorageError, Diverged when its error was one. The
+    cells that finished are in `target` in every case.
     """
     environment = os.environ | {"COURSEKIT_PROFILE": profile}
     environment["TQDM_DISABLE"] = "1"  # inside the cells: a bar of the past helps no reader
@@ -57,11 +87,18 @@ def run(
     )
     storage.write_bytes(target, _bytes(read_source(source)))
     command = [sys.executable, "-m", "coursekit.runner", str(target)]
+    if threads:
+        environment |= {"OMP_NUM_THREADS": str(threads), "OPENBLAS_NUM_THREADS": str(threads)}
+        command.append("quiet")
     process = subprocess.Popen(command, env=environment, start_new_session=True)
+    deadline = time.monotonic() + limit_s
     try:
-        process.wait(timeout=limit_s)
-    except subprocess.TimeoutExpired:
-        raise NotebookError(f"{source.name}: not finished after {limit_s:.0f} s") from None
+        while process.poll() is None and time.monotonic() < deadline and not (stop and stop.is_set()):
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=0.2)
+        if process.poll() is None:
+            reason = "stopped" if stop and stop.is_set() else f"not finished after {limit_s:.0f} s"
+            raise NotebookError(f"{source.name}: {reason}")
     finally:
         # On a time-out or Ctrl-C. The kernel sees its parent gone and ends itself within a second.
         if process.poll() is None:
@@ -98,7 +135,7 @@ def _bytes(notebook: NotebookNode) -> bytes:
     return (nbformat.writes(notebook) + "\n").encode()
 
 
-def execute(path: Path) -> None:
+def execute(path: Path, show_progress: bool = True) -> None:
     """Run every cell of an unexecuted notebook, in place; the file is complete JSON after each of them."""
     from nbclient import NotebookClient
     from nbclient.exceptions import CellExecutionError, DeadKernelError
@@ -107,7 +144,7 @@ def execute(path: Path) -> None:
     notebook = nbformat.read(path, as_version=4)
     kit = notebook.metadata.coursekit
     cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    bar = tqdm(total=len(cells), desc=path.stem, unit="cell", file=sys.stderr, disable=False)
+    bar = tqdm(total=len(cells), desc=path.stem, unit="cell", file=sys.stderr, disable=not show_progress)
 
     def before_cell(cell_index: int, **_) -> None:
         kit["failure"] = f"cell {cell_index + 1}: the kernel died (out of memory, or killed from outside)"
@@ -167,4 +204,4 @@ def save_figures(notebook: NotebookNode, folder: Path) -> list[Path]:
 
 
 if __name__ == "__main__":
-    execute(Path(sys.argv[1]))
+    execute(Path(sys.argv[1]), show_progress="quiet" not in sys.argv[2:])

@@ -106,3 +106,19 @@ def test_figures_are_written_under_their_names(tmp_path):
 def test_a_missing_notebook_is_one_line(tmp_path):
     with pytest.raises(NotebookError, match="no notebook at"):
         runner.read_source(tmp_path / "nothing.py")
+
+
+def test_all_notebooks_run_side_by_side_in_order(tmp_path):
+    sources = [write(tmp_path / f"{name}.py", "import torch\nprint(torch.get_num_threads())") for name in ("b", "a")]
+    notebooks = list(runner.run_all(sources, tmp_path / "out", "sample", jobs=2))
+    threads = max(1, os.cpu_count() // 2)
+    assert [notebook.cells[0].outputs[0].text for notebook in notebooks] == [f"{threads}\n"] * 2
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.ipynb", "b.ipynb"]
+
+
+def test_the_first_error_stops_the_others(tmp_path):
+    sources = [write(tmp_path / "a.py", "1 / 0"), write(tmp_path / "b.py", "import time\ntime.sleep(60)")]
+    start = time.monotonic()
+    with pytest.raises(NotebookError, match="ZeroDivisionError"):
+        list(runner.run_all(sources, tmp_path / "out", "sample", jobs=2))
+    assert time.monotonic() - start < 40
