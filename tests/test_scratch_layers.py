@@ -20,6 +20,7 @@ numbers = st.floats(-1e3, 1e3, allow_nan=False)
         (scratch.sigmoid, scratch.sigmoid_derivative, torch.sigmoid),
         (np.tanh, scratch.tanh_derivative, torch.tanh),
         (scratch.relu, scratch.relu_derivative, torch.relu),
+        (scratch.swish, scratch.swish_derivative, torch.nn.functional.silu),
     ],
 )
 def test_activation_and_derivative_equal_autograd(function, derivative, oracle):

@@ -11,10 +11,13 @@ from coursekit.scratch.layers import (
     sigmoid,
     sigmoid_derivative,
     softmax,
+    swish,
+    swish_derivative,
     tanh_derivative,
 )
 from coursekit.scratch.networks import SimpleNetwork, SoftmaxRegression, TwoLayerNet
 from coursekit.scratch.training import SGD, apply_regularization, evaluate, fit, minibatches, train_with_gd
+from coursekit.scratch.xor import XorNet, bayes_accuracy, blobs, train_xor
 
 __all__ = [
     "SGD",
@@ -23,8 +26,11 @@ __all__ = [
     "SimpleNetwork",
     "SoftmaxRegression",
     "TwoLayerNet",
+    "XorNet",
     "accuracy",
     "apply_regularization",
+    "bayes_accuracy",
+    "blobs",
     "conv2d",
     "conv2d_naive",
     "cross_entropy",
@@ -36,6 +42,9 @@ __all__ = [
     "sigmoid",
     "sigmoid_derivative",
     "softmax",
+    "swish",
+    "swish_derivative",
     "tanh_derivative",
     "train_with_gd",
+    "train_xor",
 ]

@@ -34,6 +34,16 @@ def relu_derivative(x: Array) -> Array:
     return (x > 0).astype(x.dtype)
 
 
+def swish(x: Array) -> Array:
+    """x · sigmoid(x), a ReLU without the corner; also called SiLU."""
+    return x * sigmoid(x)
+
+
+def swish_derivative(x: Array) -> Array:
+    """Slope of Swish at the pre-activation x; negative below -1.28, so Swish is not monotone."""
+    return sigmoid(x) + x * sigmoid_derivative(x)
+
+
 def softmax(logits: Array) -> Array:
     """Probabilities of each row of logits (batch, classes).
 
