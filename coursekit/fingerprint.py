@@ -13,7 +13,7 @@ import sys
 import sysconfig
 import textwrap
 from collections.abc import Callable, Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from pathlib import PurePath
 from types import CodeType, FunctionType, ModuleType
 
@@ -46,10 +46,10 @@ def describe(value):
     if isinstance(value, functools.partial):
         return {"call": describe(value.func), "args": describe(value.args), **describe(value.keywords)}
     if is_dataclass(value) and not isinstance(value, type):
+        described = {field: describe(getattr(value, field.name)) for field in fields(value)}
         # A field at its default is left out, so that a new field does not rename the runs that do not use it.
-        set_here = {field.name: getattr(value, field.name) for field in fields(value)}
-        described = {f.name: describe(set_here[f.name]) for f in fields(value) if set_here[f.name] != f.default}
-        return {"call": _name(type(value)), **described} if callable(value) else described
+        set_here = {f.name: d for f, d in described.items() if f.default is MISSING or d != describe(f.default)}
+        return {"call": _name(type(value)), **set_here} if callable(value) else set_here
     if isinstance(value, FunctionType):
         closed = zip(value.__code__.co_freevars, value.__closure__ or (), strict=True)
         cells = {name: describe(cell.cell_contents) for name, cell in closed}
@@ -77,6 +77,8 @@ def _reached(todo: list) -> set[tuple[str, str]]:
     seen: dict[int, object] = {}  # holds the objects, so that no id is used twice
     while todo:
         thing = todo.pop()
+        if callable(thing) and not isinstance(thing, type):
+            thing = inspect.unwrap(thing)  # from a decorator, functools.cache say
         if id(thing) in seen:
             continue
         seen[id(thing)] = thing

@@ -27,6 +27,7 @@ def _own_settings(monkeypatch, tmp_path):
     for name in ("COURSEKIT_PROFILE", "COURSEKIT_SOURCE", "MPLBACKEND"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("COURSEKIT_DATA", str(tmp_path / "cache"))
+    monkeypatch.setenv("COURSEKIT_RESULTS", str(tmp_path / "results"))
     yield
     plt.close("all")
 

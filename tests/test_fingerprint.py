@@ -1,0 +1,478 @@
+import importlib
+import itertools
+import linecache
+import sys
+import types
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from coursekit import augment, experiment, fingerprint, models, penalties
+from coursekit.errors import UsageError
+from coursekit.experiment import Experiment
+from coursekit.fingerprint import describe, key
+
+BASE = Experiment(
+    model=partial(models.MLP, (784, 8, 10)),
+    optimizer=partial(torch.optim.SGD, lr=0.5, momentum=0.9),
+    data="mnist",
+    epochs=3,
+    batch_size=16,
+)
+
+
+def of(**changes) -> str:
+    return experiment._key(experiment.replace(BASE, **changes), "checksum")
+
+
+# --- descriptions -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("value", "same"),
+    [
+        (np.float64(0.1), 0.1),
+        (np.float32(0.5), 0.5),
+        (np.int64(3), 3),
+        (np.bool_(True), True),
+        ((1, (2, 3)), [1, [2, 3]]),
+        (range(3), [0, 1, 2]),
+        (torch.Size([2, 3]), [2, 3]),
+        (Path("a") / "b", "a/b"),
+        ({"b": 1, "a": 2}, {"a": 2, "b": 1}),
+    ],
+)
+def test_equal_values_have_one_description(value, same):
+    assert key(describe(value)) == key(describe(same))
+
+
+def test_np_float32_is_its_own_value():
+    assert describe(np.float32(0.1)) == float(np.float32(0.1)) != 0.1
+
+
+VALUES = [0, 1, 2, "1", "", 0.5, -0.5, None, [], [1], [[1]], [1, 2], [2, 1], {"a": 1}, {"a": 2}, {"b": 1}, {}]
+
+
+def test_different_values_have_different_descriptions():
+    for one, other in itertools.combinations(VALUES, 2):
+        assert key(describe(one)) != key(describe(other)), (one, other)
+
+
+def function(x):
+    return x
+
+
+def adder(amount):
+    def add(x):
+        return x + amount
+
+    return add
+
+
+@dataclass(frozen=True)
+class Decay:
+    """A schedule with a name and parameters: values that can be called."""
+
+    rate: float = 0.5
+
+    def __call__(self, epoch):
+        return self.rate**epoch
+
+
+@dataclass(frozen=True)
+class Growth:
+    rate: float = 0.5
+
+    def __call__(self, epoch):
+        return self.rate**-epoch
+
+
+@dataclass(frozen=True)
+class Settings:
+    depth: int = 3
+    width: int = 8
+
+
+def test_descriptions_are_plain_values():
+    assert describe(function).endswith("function")
+    assert describe(torch.optim.SGD) == "torch.optim.sgd.SGD"
+    assert describe(adder(3))["amount"] == 3
+    assert describe(partial(function, 1, b=(2,))) == {"call": describe(function), "args": [1], "b": [2]}
+    assert describe(Settings(width=9)) == {"width": 9}, "a field at its default is left out"
+    assert describe(Decay())["call"].endswith("Decay")
+    assert describe(BASE) == {
+        "model": {"call": "coursekit.models.MLP", "args": [[784, 8, 10]]},
+        "optimizer": {"call": "torch.optim.sgd.SGD", "args": [], "lr": 0.5, "momentum": 0.9},
+        "data": "mnist",
+        "epochs": 3,
+        "batch_size": 16,
+    }
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        object(),
+        {1, 2},
+        np.zeros(2),
+        torch.zeros(2),
+        torch.float32,
+        torch.nn.ReLU(),
+        1j,
+        b"x",
+        float("nan"),
+        float("inf"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_a_value_without_description_is_refused(value):
+    for wrapped in (value, [value], {"a": value}, partial(function, value), adder(value), Settings(value)):
+        with pytest.raises(UsageError, match="cannot build a key from"):
+            describe(wrapped)
+
+
+def test_a_lambda_is_refused_because_two_of_them_look_alike():
+    for one in (lambda epoch: 0.1, partial(lambda epoch, k: k, k=1)):
+        with pytest.raises(UsageError, match="give the function a name"):
+            of(schedule=one)
+
+
+# --- experiments ------------------------------------------------------------------------------------------------------
+
+
+def test_the_key_is_a_function_of_the_configuration():
+    assert of() == of(seed=0, validation=0, pixels="unit") == of(epochs=np.int64(3))
+    assert of() == of(model=partial(models.MLP, [784, 8, 10]))
+    assert of() == of(optimizer=partial(torch.optim.SGD, momentum=0.9, lr=np.float64(0.5)))
+    assert of() == of(optimizer=partial(torch.optim.SGD, momentum=0.9, lr=np.float32(0.5)))
+    assert of(schedule=Decay(0.5)) == of(schedule=Decay())
+    assert of(schedule=adder(2)) == of(schedule=adder(2))
+
+
+CHANGES = {
+    "width": {"model": partial(models.MLP, (784, 9, 10))},
+    "depth": {"model": partial(models.MLP, (784, 8, 8, 10))},
+    "activation": {"model": partial(models.MLP, (784, 8, 10), "tanh")},
+    "dropout": {"model": partial(models.MLP, (784, 8, 10), dropout=0.5)},
+    "other model": {"model": models.DeepMLP},
+    "lr": {"optimizer": partial(torch.optim.SGD, lr=0.51, momentum=0.9)},
+    "momentum": {"optimizer": partial(torch.optim.SGD, lr=0.5)},
+    "nesterov": {"optimizer": partial(torch.optim.SGD, lr=0.5, momentum=0.9, nesterov=True)},
+    "other optimizer": {"optimizer": partial(torch.optim.RMSprop, lr=0.5, momentum=0.9)},
+    "proximal": {"optimizer": partial(penalties.ProximalSGD, lr=0.5, momentum=0.9, strength=1e-3)},
+    "data": {"data": "cifar10"},
+    "epochs": {"epochs": 4},
+    "batch_size": {"batch_size": 17},
+    "seed": {"seed": 1},
+    "validation": {"validation": 10},
+    "train_size": {"train_size": 100},
+    "pixels": {"pixels": "standard"},
+    "augment": {"augment": augment.crop_flip},
+    "augment's padding": {"augment": partial(augment.crop_flip, padding=2)},
+    "initialization": {"initialization": "he"},
+    "schedule": {"schedule": Decay()},
+    "schedule's rate": {"schedule": Decay(0.25)},
+    "other schedule, same field": {"schedule": Growth()},
+    "schedule_by": {"schedule": Decay(), "schedule_by": "step"},
+    "closure": {"schedule": adder(1)},
+    "closure's value": {"schedule": adder(2)},
+    "penalty": {"penalty": partial(penalties.l1, strength=1e-3)},
+    "penalty's strength": {"penalty": partial(penalties.l1, strength=1e-4)},
+    "probe": {"probe": function},
+    "probe_every": {"probe_every": 5},
+    "watch_test": {"watch_test": True},
+    "measure": {"measure": function},
+}
+
+
+def test_every_change_of_the_configuration_changes_the_key():
+    keys = {name: of(**change) for name, change in CHANGES.items()} | {"none": of()}
+    for (one, key_one), (other, key_other) in itertools.combinations(keys.items(), 2):
+        assert key_one != key_other, f"{one} and {other} have the same key"
+    changed = {name for change in CHANGES.values() for name in change}
+    assert changed == set(Experiment.__dataclass_fields__), "a field has no change of its own here"
+
+
+def test_the_data_change_the_key():
+    assert experiment._key(BASE, "one checksum") != experiment._key(BASE, "another")
+
+
+def test_what_a_run_goes_through_is_part_of_the_key():
+    reached = {name for name, _ in fingerprint._reached([experiment._compute, *vars(BASE).values()])}
+    parts = {"experiment._batches", "experiment._measure", "batches.Batches", "batches.stratified", "models.MLP"}
+    parts |= {f"training.{name}" for name in ("fit", "train_one_epoch", "train_step", "evaluate")}
+    parts |= {"models.initialize", "models.activation_layer", "batches.channel_statistics"}
+    assert {f"coursekit.{part}" for part in parts} <= reached
+    outside = ("data", "samples", "storage", "results", "checkpoint", "plots", "notebook")
+    assert not [name for name in reached if name.startswith(tuple(f"coursekit.{room}." for room in outside))]
+    assert not [name for name in reached if name.startswith("torch")]
+
+
+# --- code -------------------------------------------------------------------------------------------------------------
+
+MODULE = '''
+import functools
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+import {name}_parts
+import {name}_parts as parts
+from {name}_parts import Base, deep
+
+WIDTH = 4
+SIZES = [1, 2]
+TABLE = {{"first": deep}}
+
+
+def activation(x):
+    """Says what it does."""
+    return x.relu()  # and why
+
+
+class Net(Base):
+    """A network."""
+
+    kind = parts.Block
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(2, WIDTH)
+
+    def forward(self, x):
+        return activation(self.layer(x))
+
+    @property
+    def rate(self):
+        return parts.of_property()
+
+    @staticmethod
+    def helper():
+        return parts.of_static()
+
+
+def make():
+    return Net()
+
+
+def through_module():
+    return parts.shallow()
+
+
+def through_package():
+    return {name}_parts.shallow()
+
+
+def through_table():
+    return TABLE["first"]()
+
+
+def through_default(f=deep, k=SIZES):
+    return f(k)
+
+
+@functools.cache
+def through_cache():
+    return deep()
+
+
+def through_closure():
+    def inner():
+        return deep()
+
+    return inner
+
+
+def constant():
+    return SIZES
+
+
+def unrelated():
+    return 1
+'''
+PARTS = """
+from torch import nn
+
+
+class Base(nn.Module):
+    def extra(self):
+        return deep()
+
+
+class Block:
+    size = 1
+
+
+def shallow():
+    return deep()
+
+
+def deep(*arguments):
+    return 3
+
+
+def of_property():
+    return 1
+
+
+def of_static():
+    return 1
+"""
+
+
+@pytest.fixture
+def written(tmp_path, monkeypatch):
+    """Keys of things in two small modules, after replacing text in them."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    counter = itertools.count()
+
+    def keys(what, *replacements, name="net"):
+        module, parts = MODULE.format(name=name), PARTS
+        for old, new in replacements:
+            assert old in module + parts
+            module, parts = module.replace(old, new), parts.replace(old, new)
+        # A size of its own for each version: linecache looks at size and time, and here both may be the same.
+        padding = "\n" * next(counter)
+        (tmp_path / f"{name}_parts.py").write_text(parts + padding)
+        (tmp_path / f"{name}.py").write_text(module + padding)
+        importlib.invalidate_caches()
+        for loaded in (f"{name}_parts", name):
+            if loaded in sys.modules:
+                importlib.reload(sys.modules[loaded])
+            else:
+                importlib.import_module(loaded)
+        thing = getattr(sys.modules[name], what)
+        thing = thing() if what == "through_closure" else thing
+        return key(describe(None), thing)
+
+    yield keys
+    for name in ("net", "net_parts"):
+        sys.modules.pop(name, None)
+
+
+@pytest.mark.parametrize("what", ["Net", "make"])
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("  # and why", "  # and for what"),
+        ('"""Says what it does."""', '"""Says something else."""'),
+        ('    """A network."""\n', ""),
+        ("nn.Linear(2, WIDTH)", "nn.Linear(\n            2,\n            WIDTH,\n        )"),
+        ("return 1\n\n\ndef of_static", "return (1)  # one\n\n\n\n\ndef of_static"),
+        ("def unrelated():\n    return 1", "def unrelated():\n    return 2"),
+        ("SIZES = [1, 2]", "SIZES = [1, 3]"),
+    ],
+)
+def test_comments_docstrings_layout_and_other_code_do_not_change_the_key(written, what, old, new):
+    assert written(what) == written(what, (old, new))
+
+
+@pytest.mark.parametrize("what", ["Net", "make"])
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("nn.Linear(2, WIDTH)", "nn.Linear(2, WIDTH, bias=False)"),
+        ("return x.relu()", "return x.tanh()"),
+        ("return deep()\n\n\nclass Block", "return deep() + 1\n\n\nclass Block"),
+        ("return 3", "return 4"),
+        ("size = 1", "size = 2"),
+        ("def of_property():\n    return 1", "def of_property():\n    return 2"),
+        ("def of_static():\n    return 1", "def of_static():\n    return 2"),
+        ("WIDTH = 4", "WIDTH = 5"),
+        ("class Base(nn.Module)", "class Base(nn.Sequential)"),
+    ],
+)
+def test_a_changed_line_in_a_model_or_in_what_it_uses_changes_the_key(written, what, old, new):
+    assert written(what) != written(what, (old, new))
+
+
+WAYS = [f"through_{way}" for way in ("module", "package", "table", "default", "cache", "closure")]
+
+
+@pytest.mark.parametrize("what", WAYS)
+def test_code_is_reached_in_every_way_that_one_calls_it(written, what):
+    assert written(what) != written(what, ("return 3", "return 4"))
+
+
+@pytest.mark.parametrize("what", ["constant", "through_default"])
+def test_constants_that_are_read_change_the_key(written, what):
+    assert written(what) != written(what, ("SIZES = [1, 2]", "SIZES = [1, 3]"))
+
+
+def test_code_in_containers_and_partials_is_reached(written):
+    def with_(*replacements):
+        written("make", *replacements)
+        net = sys.modules["net"]
+        wrapped = partial(describe, {"a": [(net.unrelated, partial(net.unrelated))]})
+        return key(None, wrapped)
+
+    assert with_() == with_()
+    assert with_() != with_(("def unrelated():\n    return 1", "def unrelated():\n    return 2"))
+
+
+def test_two_functions_of_one_name_are_both_part_of_the_key(written):
+    written("make")
+    net, others = sys.modules["net"], {}
+    for value in (1, 2):
+        path = Path(net.__file__).with_name(f"other{value}.py")
+        path.write_text(f"def unrelated():\n    return {value}0\n")
+        others[value] = importlib.import_module(f"other{value}").unrelated
+        others[value].__module__ = "net"  # as when a cell of a notebook is run again with a change
+    assert key(None, net.unrelated, others[1]) != key(None, net.unrelated, others[2])
+    assert key(None, others[1], others[2]) == key(None, others[2], others[1])
+
+
+CELL = '''
+WIDTH = 3
+class Net(torch.nn.Module):
+    """Of a notebook."""
+    depth = 2
+    def __init__(self):
+        super().__init__()
+        self.layer = torch.nn.Linear(2, WIDTH)
+def make():
+    return Net()
+'''
+
+
+@pytest.fixture
+def cell(monkeypatch):
+    """Runs a cell as IPython does: in a module __main__ that has no file, its text known to linecache alone."""
+    count = itertools.count()
+
+    def run(text, what="make"):
+        main = types.ModuleType("__main__")
+        main.torch = torch
+        monkeypatch.setitem(sys.modules, "__main__", main)
+        name = f"<cell {next(count)}>"
+        monkeypatch.setitem(linecache.cache, name, (len(text), None, text.splitlines(True), name))
+        exec(compile(text, name, "exec"), vars(main))
+        return key(describe(getattr(main, what)), getattr(main, what))
+
+    return run
+
+
+@pytest.mark.parametrize("what", ["make", "Net"])
+def test_a_class_of_a_notebook_has_a_key(cell, what):
+    original = cell(CELL, what)
+    assert cell("\n\n" + CELL.replace("Of a notebook.", "Of another."), what) == original
+    for old, new in (("depth = 2", "depth = 3"), ("Linear(2, WIDTH)", "Linear(3, WIDTH)"), ("WIDTH = 3", "WIDTH = 4")):
+        assert cell(CELL.replace(old, new), what) != original
+
+
+def test_a_class_whose_source_is_nowhere_is_refused(cell):
+    with pytest.raises(UsageError, match="cannot build a key from Empty"):
+        cell("class Empty(torch.nn.Module):\n    pass\n", "Empty")
+
+
+def test_a_function_of_a_notebook_has_the_key_that_it_has_in_a_file(cell, written):
+    text = "def unrelated():\n    return 1\n"
+    written("make")
+    net = sys.modules["net"]
+    assert cell(text, "unrelated") == key(describe(net.unrelated), net.unrelated)
