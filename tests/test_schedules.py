@@ -1,0 +1,107 @@
+import warnings
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch.optim import lr_scheduler
+
+from coursekit import schedules
+from coursekit.errors import UsageError
+
+EPOCHS = 40
+
+
+def lrs(make_scheduler) -> list[float]:
+    """The lr that each epoch trains with, by a torch scheduler stepped after each epoch."""
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+    scheduler = make_scheduler(optimizer)
+    seen = []
+    for _ in range(EPOCHS):
+        seen.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
+    return seen
+
+
+def ours(name: str, **param) -> list[float]:
+    return lrs(lambda optimizer: lr_scheduler.LambdaLR(optimizer, schedules.SCHEDULES[name](param)))
+
+
+@pytest.mark.parametrize(
+    ("name", "param", "twin"),
+    [
+        ("StepDecay", dict(step_size=7, gamma=0.3), lambda o: lr_scheduler.StepLR(o, 7, 0.3)),
+        (
+            "MultiStepDecay",
+            dict(milestones=[5, 20, 21], gamma=0.2),
+            lambda o: lr_scheduler.MultiStepLR(o, [5, 20, 21], 0.2),
+        ),
+        ("ExponentialDecay", dict(gamma=0.9), lambda o: lr_scheduler.ExponentialLR(o, 0.9)),
+        ("CosineDecay", dict(total=EPOCHS, min_ratio=0.1), lambda o: lr_scheduler.CosineAnnealingLR(o, EPOCHS, 0.1)),
+        ("CosineRestarts", dict(period=10), lambda o: lr_scheduler.CosineAnnealingWarmRestarts(o, 10)),
+        ("CosineRestarts", dict(period=3, mult=2), lambda o: lr_scheduler.CosineAnnealingWarmRestarts(o, 3, 2)),
+        ("PolynomialDecay", dict(total=30, power=1.5), lambda o: lr_scheduler.PolynomialLR(o, 30, 1.5)),
+    ],
+)
+def test_schedule_equals_its_torch_twin(name, param, twin):
+    assert ours(name, **param) == pytest.approx(lrs(twin), abs=1e-12)
+
+
+def test_step_decay_of_the_course():
+    assert [schedules.step(epoch) for epoch in (0, 9, 10, 19, 20, 29)] == [1, 1, 0.5, 0.5, 0.25, 0.25]
+
+
+def test_cosine_stays_down_where_torchs_rises_again():
+    assert schedules.cosine(15, total=10) == 0
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert lrs(lambda o: lr_scheduler.CosineAnnealingLR(o, 10))[15] > 0.4
+
+
+def test_restarts_grow_longer_and_lower():
+    values = [schedules.cosine_restarts(count, period=2, mult=2, decay=0.5) for count in range(15)]
+    assert [values[i] for i in (0, 2, 6, 14)] == [1, 0.5, 0.25, 0.125]
+    assert values[1] == pytest.approx(0.5)
+
+
+def test_warmup_wastes_no_epoch_and_meets_the_cosine():
+    values = [schedules.warmup_cosine(count, warmup=5, total=25) for count in range(26)]
+    assert values[:6] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1, 1])
+    assert values[25] == 0
+    assert values[5:] == sorted(values[5:], reverse=True)
+
+
+def test_one_cycle_rises_to_one_and_falls_to_the_end():
+    values = [schedules.one_cycle(count, total=20) for count in range(21)]
+    assert max(values) == values[6] == 1
+    assert values[0] == 0.04
+    assert values[20] == 0
+
+
+@given(st.integers(0, 500), st.sampled_from(["CosineDecay", "PolynomialDecay", "OneCycle", "WarmupCosine"]))
+def test_multipliers_stay_between_0_and_1(count, name):
+    param = dict(total=200) | (dict(warmup=20) if name == "WarmupCosine" else {})
+    assert 0 <= schedules.SCHEDULES[name](param)(count) <= 1
+
+
+def test_exp_dict_of_the_course():
+    setting = {"Learning_rate": 0.1, "Scheduler": "StepDecay", "Scheduler_param": {"step_size": 10, "gamma": 0.5}}
+    lr, schedule = schedules.from_course(setting)
+    assert (lr, schedule(25)) == (0.1, 0.25)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"Scheduler": "Magic"}, "no 'Magic'"),
+        ({"Scheduler_param": {"gama": 1}}, "StepDecay: .*gama"),
+        ({"Scheduler_param": {"step_size": 0}}, "StepDecay: "),
+    ],
+)
+def test_a_wrong_setting_is_one_line(change, message):
+    setting = {"Learning_rate": 0.1, "Scheduler": "StepDecay", "Scheduler_param": {}}
+    with pytest.raises(UsageError, match=message):
+        schedules.from_course(setting | change)
+    with pytest.raises(UsageError, match="no 'Learning_rate'"):
+        schedules.from_course({})
