@@ -120,8 +120,7 @@ def decision_boundary(
     `predict` takes points (n, 2) to P(y = 1), n numbers; what lies outside [0, 1] is shown as 0 or 1.
     """
     ax = ax or plt.gca()
-    reach = np.abs(points).max() + 0.3
-    x1, x2 = np.meshgrid(*[np.linspace(-reach, reach, 200)] * 2)
+    x1, x2 = np.meshgrid(*[np.linspace(points.min() - 0.3, points.max() + 0.3, 200)] * 2)
     probability = np.clip(predict(np.column_stack([x1.ravel(), x2.ravel()])), 0, 1).reshape(x1.shape)
     ax.contourf(x1, x2, probability, levels=np.linspace(0, 1, 11), cmap="coolwarm", alpha=0.6)
     if probability.min() < 0.5 < probability.max():
