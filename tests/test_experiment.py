@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from coursekit import batches, checkpoint, data, experiment, models, profiles, results, samples, training
+from coursekit import batches, checkpoint, data, experiment, models, penalties, profiles, results, samples, training
 from coursekit.augment import crop_flip
 from coursekit.batches import Batches
 from coursekit.errors import UsageError
@@ -37,6 +37,10 @@ BASE = Experiment(
     batch_size=64,
 )
 COLOUR = replace(BASE, model=partial(models.MLP, (3072, 10)), data="cifar10")
+
+
+def falling(count):
+    return 0.5**count
 
 
 @pytest.fixture
@@ -100,6 +104,8 @@ def test_a_replay_needs_no_data(monkeypatch):
         {"seed": 1},
         {"train_size": 100},
         {"pixels": "raw"},
+        {"penalty": partial(penalties.l1, strength=0.01)},
+        {"schedule": falling},
     ],
     ids=lambda change: next(iter(change)),
 )
@@ -109,6 +115,12 @@ def test_a_changed_hyper_parameter_trains_again_and_tells(change, trainings):
     assert not second.replayed
     assert first.key != second.key
     assert first.history[-1]["train_loss"] != second.history[-1]["train_loss"]
+
+
+def test_a_schedule_by_step_is_one():
+    by_epoch, by_step = (run(replace(BASE, schedule=falling, schedule_by=by)) for by in ("epoch", "step"))
+    assert [row["lr"] for row in by_epoch.history] == pytest.approx([0.1, 0.05])
+    assert [row["lr"] for row in by_step.history] == pytest.approx([0.1, 0.1 * 0.5**4])
 
 
 def test_other_data_train_again(trainings, monkeypatch):

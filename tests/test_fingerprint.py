@@ -288,6 +288,21 @@ def through_closure():
     return inner
 
 
+@dataclass(frozen=True)
+class Decay:
+    rate: float = 0.5
+
+    def __call__(self, epoch):
+        return deep()
+
+
+instance = Decay()
+
+
+def through_instance():
+    return instance(1)
+
+
 def constant():
     return SIZES
 
@@ -392,10 +407,10 @@ def test_a_changed_line_in_a_model_or_in_what_it_uses_changes_the_key(written, w
     assert written(what) != written(what, (old, new))
 
 
-WAYS = [f"through_{way}" for way in ("module", "package", "table", "default", "cache", "closure")]
+WAYS = [f"through_{way}" for way in ("module", "package", "table", "default", "cache", "closure", "instance")]
 
 
-@pytest.mark.parametrize("what", WAYS)
+@pytest.mark.parametrize("what", [*WAYS, "instance"])
 def test_code_is_reached_in_every_way_that_one_calls_it(written, what):
     assert written(what) != written(what, ("return 3", "return 4"))
 

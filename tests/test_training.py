@@ -156,6 +156,18 @@ def test_history_has_a_row_an_epoch():
     assert (rows[2]["val_loss"], rows[2]["val_accuracy"]) == training.evaluate(model, batches())
 
 
+def test_a_row_is_the_mean_over_the_examples_of_its_own_epoch():
+    model, outputs = linear(), []
+    model.register_forward_hook(lambda module, inputs, logits: outputs.append(logits.detach()))
+    train = batches(shuffle=True)
+    rows = training.fit(model, train, {}, sgd(model, 0.1), EPOCHS).history
+    for epoch, row in enumerate(rows):
+        logits = torch.cat(outputs[epoch * STEPS : (epoch + 1) * STEPS])
+        labels = torch.cat([labels for _, labels in train.of_epoch(epoch)])
+        assert row["train_loss"] == pytest.approx(cross_entropy(logits, labels).item(), rel=1e-5)
+        assert row["train_accuracy"] == pytest.approx((logits.argmax(1) == labels).double().mean().item())
+
+
 def test_epochs_take_the_batches_of_their_number():
     model, seen = linear(), []
     model.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0].clone()))
