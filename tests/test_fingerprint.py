@@ -431,6 +431,16 @@ def test_code_in_containers_and_partials_is_reached(written):
     assert with_() != with_(("def unrelated():\n    return 1", "def unrelated():\n    return 2"))
 
 
+@pytest.mark.parametrize("field", ["model", "augment", "penalty", "probe", "schedule", "measure", "optimizer"])
+def test_the_code_behind_every_field_of_an_experiment_is_part_of_its_key(written, field):
+    def with_(*replacements):
+        written("make", *replacements)
+        return of(**{field: partial(sys.modules["net"].through_module)})
+
+    assert with_() == with_()
+    assert with_() != with_(("return 3", "return 4"))
+
+
 def test_two_functions_of_one_name_are_both_part_of_the_key(written):
     written("make")
     net, others = sys.modules["net"], {}
