@@ -11,7 +11,7 @@ SHORTCUTS = ("projection", "zero-padding", "none")
 
 
 class ZeroPadShortcut(nn.Module):
-    """The paper's option A: every second pixel, and new channels of zeros, half in front, half behind; no parameters."""
+    """The paper's option A: every second pixel, new channels of zeros half in front and half behind, no parameters."""
 
     def __init__(self, c_in: int, c_out: int, stride: int):
         super().__init__()
