@@ -1,0 +1,872 @@
+# %% [markdown]
+# # 04 · Gradient flow
+#
+# **Question.** A layer learns from the gradient that reaches it. How much of it reaches the first layer of a deep network,
+# and what decides that: the activation, the depth, the initial weights, the scale of the inputs?
+#
+# We measure twice. First in a plain network of seven layers on MNIST, layer by layer, before and *during* training. Then in
+# the first layer of five networks on CIFAR-10, each with ReLU and with sigmoid from the same initial weights.
+#
+# **What we expect before looking.** The slope of a sigmoid is at most ¼, so every layer should cost the gradient a constant
+# factor and seven layers several powers of ten. A ReLU has slope 1 or 0, so we expect it to lose little.
+
+# %% tags=["setup"]
+# `No module named 'coursekit'`? Run `pip install -e .` in the workbook's folder; on Colab see its README.
+from functools import partial
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from coursekit import data, diagnostics, history, models, plots, profiles, training
+from coursekit.batches import Batches, channel_statistics
+from coursekit.experiment import Experiment, sweep
+from coursekit.history import Spread
+from coursekit.notebook import claim, finding, setup, show_data, show_figure, show_source, show_table
+
+setup()
+
+# %% tags=["parameters"]
+INIT_SEEDS = range(profiles.budget(sample=2, cpu=5, full=5))  # a backward pass costs next to nothing
+SEEDS = range(profiles.budget(sample=1, cpu=3, full=5))
+EPOCHS = profiles.budget(sample=2, cpu=5, full=5)
+DIGITS_SIZE = profiles.budget(sample=1000, cpu=None, full=None)  # None: all 60,000
+LR, ADAM_LR, BATCH = 0.01, 1e-3, 128
+CIFAR_SEEDS = range(profiles.budget(sample=1, cpu=1, full=3))
+CIFAR_EPOCHS = profiles.budget(sample=1, cpu=3, full=15)  # of 1,000 steps
+CIFAR_BATCH = 50
+CIFAR_SIZE = profiles.budget(sample=100, cpu=None, full=None)  # None: all 50,000
+IMAGES = profiles.budget(sample=50, cpu=500, full=500)  # for one backward pass through a CIFAR network
+INPUT_SEEDS = range(profiles.budget(sample=1, cpu=3, full=5))
+
+# %%
+digits = data.load("mnist", profiles.source())
+cifar = data.load("cifar10", profiles.source())
+REAL = not (digits.is_sample or cifar.is_sample)
+show_data(digits, cifar)
+
+# %% [markdown]
+# ## Seven layers, one backward pass
+#
+# Layer $l$ computes $z_l = W_l a_{l-1} + b_l$ and $a_l = \varphi(z_l)$. With $\delta_l = \partial L / \partial z_l$ the chain
+# rule says
+#
+# $$\delta_l = (W_{l+1}^\top \delta_{l+1}) \odot \varphi'(z_l), \qquad \frac{\partial L}{\partial W_l} = \delta_l\, a_{l-1}^\top .$$
+#
+# So the gradient of a layer's weights is a product of two signals: $\delta_l$, which has come all the way *back*, and
+# $a_{l-1}$, which has come *forward*. Going back over one layer of $n$ units multiplies the size of $\delta$ by about
+#
+# $$\sqrt n \cdot \mathrm{std}(W) \cdot \mathrm{rms}(\varphi').$$
+#
+# For 256 units: PyTorch's default weights have $\mathrm{std} = 1/\sqrt{3 \cdot 256}$, He's $\sqrt{2/256}$. The slope of a sigmoid
+# is at most ¼ (reached at $z = 0$), and that of a ReLU is 1 for half of the units, $\mathrm{rms} = \sqrt{½}$. The factor is then
+# 0.14 for sigmoids, 0.41 for ReLUs, and 1 for ReLUs with He's weights, which were made for that.
+#
+# We read the gradients of the *weights* only, after `backward` and before they are cleared, and take the mean of their
+# absolute values, because a norm grows with the number of weights.
+
+# %%
+show_source(models.DeepMLP, diagnostics.layers, diagnostics.mean_absolute_gradients, diagnostics.layer_gradients)
+
+# %%
+ACTIVATION = {"sigmoid": "sigmoid", "ReLU": "relu"}
+START = {  # name: activation and initial weights
+    "sigmoid": ("sigmoid", "default"),
+    "ReLU": ("relu", "default"),
+    "sigmoid, Xavier": ("sigmoid", "xavier"),
+    "sigmoid, He": ("sigmoid", "he"),
+    "ReLU, He": ("relu", "he"),
+}
+
+
+def first_batch(dataset, size, normalize=None):
+    """The first images of the training split and their labels."""
+    images, labels = dataset.train_images[:size], dataset.train_labels[:size]
+    return next(Batches(images, labels, size, normalize=normalize).of_epoch(0))
+
+
+def legend_above(fig, axes, columns):
+    """One legend above all panels, in place of those inside."""
+    handles, names = axes[0].get_legend_handles_labels()
+    for ax in axes:
+        if ax.get_legend():
+            ax.get_legend().remove()
+    fig.legend(handles, names, loc="outside upper center", ncols=columns)
+
+
+def after_backward(build, images, labels, seed, initialization="default"):
+    """A network with fresh weights and the gradients of one batch."""
+    torch.manual_seed(seed)
+    network = models.initialize(build(), initialization)
+    F.cross_entropy(network(images), labels).backward()
+    return network
+
+
+# %%
+digit_batch = first_batch(digits, BATCH)
+at_start = {
+    name: np.array(
+        [
+            diagnostics.mean_absolute_gradients(
+                after_backward(partial(models.DeepMLP, activation), *digit_batch, seed, scheme)
+            )
+            for seed in INIT_SEEDS
+        ]
+    )
+    for name, (activation, scheme) in START.items()
+}
+last_to_first = {name: float(np.median(values[:, -1] / values[:, 0])) for name, values in at_start.items()}
+
+# %% tags=["figure"]
+fig, [ax] = plots.figure(height=3.8)
+plots.gradient_by_layer(at_start, ax)
+ax.legend(loc="upper left", bbox_to_anchor=(1, 1))
+show_figure(
+    fig,
+    "04-layers-start",
+    f"Mean |gradient| of each layer's weights before the first step, 784-[256]×6-10 on one batch of {BATCH} digits: "
+    f"median of {len(INIT_SEEDS)} seeds, band from the least to the most.",
+)
+
+# %% tags=["figure"]
+table = pd.DataFrame({name: np.median(values, axis=0) for name, values in at_start.items()}).map("{:.1e}".format)
+table.index = [f"layer {number}" for number in range(1, len(table) + 1)]
+table.loc["last / first"] = [f"{last_to_first[name]:,.0f}" for name in table]
+table.index.name = "mean |gradient|"
+show_table(
+    table, f"The same as numbers; medians over {len(INIT_SEEDS)} seeds. Names without an addition: default weights."
+)
+
+# %% tags=["claim"]
+inner = at_start["ReLU, He"][:, :-1]
+inner_spread = float((inner.max(axis=1) / inner.min(axis=1)).max())
+claim(
+    last_to_first["sigmoid"] >= 1e4, "R13: sigmoid: the last layer's gradient is at least 10⁴ times the first's", REAL
+)
+claim(last_to_first["ReLU"] <= 1e3, "R13: ReLU: at most 10³ times", REAL)
+claim(
+    last_to_first["sigmoid"] >= 100 * last_to_first["ReLU"], "R13: the sigmoid's ratio is at least 100 times the ReLU's"
+)
+claim(inner_spread <= 3, "R14: ReLU with He's weights: layers 1 to 6 within a factor of 3, for every seed", REAL)
+
+# %% [markdown]
+# ### Is it the factor that we computed?
+#
+# The same backward pass, but now we keep $\delta$ and $a$ themselves and look at how much each grows over one layer.
+
+
+# %%
+def growth(activation, scheme, seed):
+    """Mean factor per layer, over the six hidden layers: of δ on its way back, and of the activations forward."""
+    torch.manual_seed(seed)
+    x, signals = digit_batch[0], []
+    for layer in models.initialize(models.DeepMLP(activation), scheme):
+        x = layer(x)
+        if not isinstance(layer, nn.Flatten):
+            x.retain_grad()
+            signals.append(x)
+    F.cross_entropy(x, digit_batch[1]).backward()
+    delta = [z.grad.square().mean().sqrt().item() for z in signals[0:-1:2]]
+    size = [a.square().mean().sqrt().item() for a in signals[1::2]]
+    return (delta[0] / delta[-1]) ** (1 / 5), (size[-1] / size[0]) ** (1 / 5)
+
+
+STD = {"default": (1 / 3) ** 0.5, "he": 2**0.5, "xavier": 1.0}  # times 1/√256
+SLOPE = {"sigmoid": 0.25, "relu": 0.5**0.5}
+measured = {name: np.median([growth(*START[name], seed) for seed in INIT_SEEDS], axis=0) for name in START}
+predicted = {name: STD[scheme] * SLOPE[activation] for name, (activation, scheme) in START.items()}
+
+# %% tags=["figure"]
+table = pd.DataFrame(
+    {
+        "predicted, back": predicted,
+        "measured, back": {name: back for name, (back, _) in measured.items()},
+        "measured, forward": {name: forward for name, (_, forward) in measured.items()},
+    }
+)
+table.index.name = "factor per layer"
+show_table(
+    table.map("{:.2f}".format),
+    f"By how much one layer multiplies δ on its way back and the activations on their way forward; medians of {len(INIT_SEEDS)} seeds.",
+)
+
+# %% tags=["claim"]
+deviation = {name: abs(measured[name][0] / predicted[name] - 1) for name in START}
+claim(
+    max(deviation.values()) < 0.15, "the factor √n · std(W) · rms(φ′) predicts what a layer passes on within 15 %", REAL
+)
+claim(measured["ReLU"][0] < 0.6, "with default weights a ReLU layer, too, loses more than a third of δ")
+
+# %% tags=["finding"]
+finding(
+    f"From the last layer to the first the gradient shrinks {last_to_first['sigmoid']:,.0f}-fold with sigmoids and {last_to_first['ReLU']:.0f}-fold with ReLUs. "
+    f"The slope is half of the story: with PyTorch's default weights a ReLU layer passes on only {measured['ReLU'][0]:.2f} of δ as well, and the whole ReLU "
+    f"network starts with gradients of {np.median(at_start['ReLU'][:, 0]):.0e} in layer 1. With He's weights the factor is {measured['ReLU, He'][0]:.2f} and layers 1 to 6 "
+    f"agree within a factor of {inner_spread:.1f}. Sigmoids cannot be cured that way: Xavier's weights leave a factor of {measured['sigmoid, Xavier'][0]:.2f}, "
+    f"He's {measured['sigmoid, He'][0]:.2f}; all predictions hold within {max(deviation.values()):.0%}.",
+    when=REAL,
+)
+
+# %% [markdown]
+# ### What the source did, and what it does not show
+#
+# The task asks to track the gradients *during training*. The source runs one batch through fresh weights, never takes a step,
+# and reads `model.parameters()` in order, so that its "layer index" counts weights and biases in turn.
+
+# %% tags=["figure"]
+mixed = {
+    name: np.array(
+        [
+            [
+                parameter.grad.abs().mean().item()
+                for parameter in after_backward(partial(models.DeepMLP, activation), *digit_batch, seed).parameters()
+            ]
+            for seed in INIT_SEEDS
+        ]
+    )
+    for name, activation in ACTIVATION.items()
+}
+fig, [ax] = plots.figure()
+plots.gradient_by_layer(mixed, ax).set_xlabel("index in model.parameters(): odd weights, even biases")
+show_figure(
+    fig,
+    "04-mixed",
+    f"The source's way of reading: weights and biases in one line, at one batch before the first step; {len(INIT_SEEDS)} seeds.",
+)
+
+# %% tags=["claim"]
+bias_to_weight = {name: float(np.median(values[:, 3:-2:2] / values[:, 2:-2:2])) for name, values in mixed.items()}
+claim(
+    bias_to_weight["ReLU"] > 5,
+    "a hidden bias of the ReLU network has more than 5 times the gradient of its weights",
+    REAL,
+)
+
+# %% [markdown]
+# The zigzag is no property of layers. A bias has gradient $\delta_l$, a weight $\delta_l\,a_{l-1}$: the ratio of the two is
+# the size of the activations, and nothing about vanishing. And one batch before the first step cannot say whether a network
+# trains. So we train.
+#
+# ## Seven layers, during training
+#
+# Plain SGD at 0.01, as in the source, plus Adam at 0.001, which divides every weight's step by the running size of its own gradient.
+
+# %%
+ADAM = {"sigmoid, Adam": ("sigmoid", "default"), "ReLU, Adam": ("relu", "default")}
+deep = {
+    name: Experiment(
+        model=partial(models.DeepMLP, activation),
+        initialization=scheme,
+        optimizer=partial(torch.optim.Adam, lr=ADAM_LR) if name in ADAM else partial(torch.optim.SGD, lr=LR),
+        data="mnist",
+        epochs=EPOCHS,
+        batch_size=BATCH,
+        train_size=DIGITS_SIZE,
+        probe=diagnostics.layer_gradients,
+        probe_every=20,
+        watch_test=True,  # for the comparison after each epoch; nothing is chosen by it
+    )
+    for name, (activation, scheme) in (START | ADAM).items()
+}
+deep_runs = sweep(deep, SEEDS)
+
+# %% tags=["figure"]
+deep_frame = history.to_frame({name: [run.history for run in runs] for name, runs in deep_runs.items()})
+fig, [left, right] = plots.figure(1, 2, height=4.2)
+plots.learning_curves(deep_frame, "train_loss", left)
+plots.learning_curves(deep_frame, "test_accuracy", right)
+legend_above(fig, [left, right], columns=4)
+show_figure(
+    fig,
+    "04-deep-training",
+    f"784-[256]×6-10 on MNIST, batch {BATCH}, SGD {LR} or Adam {ADAM_LR}: mean ± std of {len(SEEDS)} seeds.",
+)
+
+
+# %%
+def probe_frame(runs, smooth=1):
+    """Probes as one table with a row per variant, seed and step; each series is a running median of `smooth` values."""
+    rows = [
+        dict(variant=variant, seed=seed, **row)
+        for variant, results in runs.items()
+        for seed, run in enumerate(results)
+        for row in run.probes
+    ]
+    frame = pd.DataFrame(rows)
+    series = frame.columns.drop(["variant", "seed", "step"])
+    smoothed = frame.groupby(["variant", "seed"])[list(series)].rolling(smooth, min_periods=1).median()
+    frame[series] = smoothed.droplevel([0, 1])
+    return frame
+
+
+tracked = probe_frame(deep_runs, smooth=5)
+
+# %% tags=["figure"]
+PLACES = {"first layer": "linear 1", "middle layer": "linear 4", "last layer": "linear 7"}
+medians = tracked.groupby(["variant", "step"]).median(numeric_only=True).reset_index()
+fig, axes = plots.figure(3, 2, height=2.7)
+for ax, name in zip(axes, ("sigmoid", "ReLU", "sigmoid, He", "ReLU, He", "sigmoid, Adam", "ReLU, Adam"), strict=True):
+    chosen = medians[(medians["variant"] == name) & (medians["step"] % 60 == 0)]
+    lines = pd.concat(chosen[["step"]].assign(variant=place, gradient=chosen[layer]) for place, layer in PLACES.items())
+    plots.learning_curves(lines, "gradient", ax, x="step", log=True).set(
+        title=name, ylim=(1e-9, 1), ylabel="mean |gradient|"
+    )
+legend_above(fig, axes, columns=3)
+show_figure(
+    fig,
+    "04-deep-tracked",
+    f"Mean |gradient| of the first, middle and last layer during training, read every 20 steps: running median of 5 readings, "
+    f"median of {len(SEEDS)} seeds.",
+)
+
+# %% tags=["figure"]
+LAYERS = [f"linear {number}" for number in range(1, 8)]
+last_step = int(tracked["step"].max())
+windows = {
+    f"early: steps 0 to {last_step // 10}": tracked["step"] <= last_step // 10,
+    f"late: steps {last_step - last_step // 10} to {last_step}": tracked["step"] >= last_step - last_step // 10,
+}
+fig, axes = plots.figure(1, 2, height=4.2)
+for ax, (title, rows) in zip(axes, windows.items(), strict=True):
+    by_seed = tracked[rows].groupby(["variant", "seed"], sort=False)[LAYERS].median()
+    plots.gradient_by_layer({name: by_seed.loc[name].to_numpy() for name in deep}, ax).set(title=title, ylim=(1e-9, 1))
+legend_above(fig, axes, columns=4)
+show_figure(
+    fig,
+    "04-layers-later",
+    f"Mean |gradient| by layer early and late in training; median of {len(SEEDS)} seeds, band from the least to the most.",
+)
+
+# %% tags=["figure"]
+epoch = {number: deep_frame[deep_frame["epoch"] == number].groupby("variant") for number in (1, 2, EPOCHS)}
+late = tracked[tracked["step"] >= last_step - last_step // 10]
+loss_2, test_1, test_end = (
+    {name: Spread(epoch[number].get_group(name)[metric]) for name in deep}
+    for number, metric in ((2, "train_loss"), (1, "test_accuracy"), (EPOCHS, "test_accuracy"))
+)
+rows = {
+    name: {
+        "loss, epoch 2": f"{loss_2[name]:.3f}",
+        "test, epoch 1": f"{test_1[name]:.3f}",
+        f"test, epoch {EPOCHS}": f"{test_end[name]:.3f}",
+        "gradient last / first at the end": f"{(group['linear 7'] / group['linear 1']).median():.2g}",
+    }
+    for name, group in late.groupby("variant", sort=False)
+}
+table = pd.DataFrame(rows).T.loc[list(deep)]
+table.index.name = "variant"
+show_table(table, f"Training loss, test accuracy and what is left of the gradient; mean ± std of {len(SEEDS)} seeds.")
+
+# %% tags=["claim"]
+claim(
+    loss_2["sigmoid"].values.min() >= 2.25,
+    "R15: sigmoid, default weights, SGD 0.01: the loss is still ≥ 2.25 after 2 epochs",
+    REAL,
+)
+claim(test_1["ReLU, He"].values.min() >= 0.88, "R15: ReLU with He's weights: test accuracy ≥ 0.88 after 1 epoch", REAL)
+claim(
+    loss_2["ReLU"].values.min() >= 2.25,
+    "E16: ReLU with default weights has not learnt anything after 2 epochs either",
+    REAL,
+)
+claim(test_end["sigmoid, Adam"].values.min() >= 0.9, "Adam trains the sigmoid network: ≥ 0.9 for every seed", REAL)
+claim(
+    test_end["ReLU, He"].beats(test_end["ReLU"]), "the same ReLU network, SGD: He's weights beat the default ones", REAL
+)
+
+# %% tags=["finding"]
+finding(
+    f"With SGD {LR} the sigmoid network does not learn: loss {loss_2['sigmoid']:.3f} after two epochs, and ln 10 = {np.log(10):.3f} is guessing. "
+    f"Neither does the ReLU network with default weights ({loss_2['ReLU']:.3f}; test accuracy {test_end['ReLU']:.3f} after {EPOCHS} epochs), though its ratio of last to first layer looked harmless: "
+    f"*one reading before training would have called it healthy.* What counts is the size in every layer. With He's weights the same network is at "
+    f"{test_1['ReLU, He']:.3f} after one epoch and {test_end['ReLU, He']:.3f} after {EPOCHS}. "
+    f"Adam rescues both, {test_end['sigmoid, Adam']:.3f} with sigmoids and {test_end['ReLU, Adam']:.3f} with ReLUs: it rescales each weight's step, so a "
+    f"gradient that is tiny but points somewhere is enough.",
+    when=REAL,
+)
+
+# %% [markdown]
+# ## Five networks on CIFAR-10
+#
+# mlp1 and mlp2 have one hidden layer, cnn3, cnn4 and cnn5 have three, four and six convolutions. Each is trained with ReLU
+# and with sigmoid. In the source every network draws its own initial weights, so that part of a difference is luck. Here
+# **the twins start from the same weights** and see the same batches, because both follow from the seed alone.
+
+# %%
+NETS = {"mlp1": models.mlp1, "mlp2": models.mlp2, "cnn3": models.cnn3, "cnn4": models.cnn4, "cnn5": models.cnn5}
+statistics = channel_statistics(cifar.train_images)
+cifar_batch = first_batch(cifar, IMAGES, statistics)
+twins_differ = 0
+for net in NETS.values():
+    for seed in INIT_SEEDS:
+        torch.manual_seed(seed)
+        relu = net("relu").state_dict()
+        torch.manual_seed(seed)
+        sigmoid = net("sigmoid").state_dict()
+        twins_differ += sum(not torch.equal(relu[name], sigmoid[name]) for name in relu)
+claim(twins_differ == 0, "all weights and biases of every ReLU network equal those of its sigmoid twin")
+
+# %%
+first = {
+    (net, name): after
+    for net, build in NETS.items()
+    for name, activation in ACTIVATION.items()
+    for after in [[after_backward(partial(build, activation), *cifar_batch, seed) for seed in INIT_SEEDS]]
+}
+norm = {key: np.array([float(diagnostics.gradient_norms(n)[0]) for n in networks]) for key, networks in first.items()}
+mean = {
+    key: np.array([float(diagnostics.mean_absolute_gradients(n)[0]) for n in networks])
+    for key, networks in first.items()
+}
+ratio = {net: float(np.median(norm[net, "ReLU"] / norm[net, "sigmoid"])) for net in NETS}
+first_weights = {net: next(iter(diagnostics.layers(first[net, "ReLU"][0]).values())).weight.numel() for net in NETS}
+
+# %% tags=["figure"]
+table = pd.DataFrame(
+    {
+        "weights": f"{first_weights[net]:,}",
+        "L2, ReLU": f"{np.median(norm[net, 'ReLU']):.1e}",
+        "L2, sigmoid": f"{np.median(norm[net, 'sigmoid']):.1e}",
+        "ReLU / sigmoid": f"{ratio[net]:.3g}",
+        "mean, ReLU": f"{np.median(mean[net, 'ReLU']):.1e}",
+        "mean, sigmoid": f"{np.median(mean[net, 'sigmoid']):.1e}",
+    }
+    for net in NETS
+).set_axis(pd.Index(NETS, name="network"))
+show_table(
+    table,
+    f"Gradient of the first layer's weights before the first step ({IMAGES} images, medians of {len(INIT_SEEDS)} seeds): "
+    "L2 norm as in the source, and mean absolute value.",
+)
+
+# %% tags=["claim"]
+typical = {key: float(np.median(values)) for key, values in norm.items()}
+claim(
+    typical["mlp1", "ReLU"] > typical["mlp2", "ReLU"] > typical["cnn3", "ReLU"] > typical["cnn4", "ReLU"] > typical["cnn5", "ReLU"],
+    "R16: first-layer L2 norm with ReLU: mlp1 > mlp2 > cnn3 > cnn4 > cnn5", REAL,
+)  # fmt: skip
+claim(
+    all((norm[net, "sigmoid"] < norm[net, "ReLU"]).all() for net in NETS),
+    "R16: every sigmoid twin is smaller, for every seed",
+)
+claim(
+    max(ratio["mlp1"], ratio["mlp2"]) < ratio["cnn3"] < ratio["cnn4"] < ratio["cnn5"],
+    "R16: the ratio ReLU / sigmoid grows with depth", REAL,
+)  # fmt: skip
+
+# %% [markdown]
+# ### Why? Three explanations to test
+#
+# The source gives three reasons: "the derivative of ReLU is unbounded" (the *function* is; its derivative is 0 or 1), "the
+# derivative of the sigmoid is always below 0.25" (it is at most 0.25, and equals it at 0), and "weight sharing means
+# smaller gradients". The last one can be measured: the gradient of a shared weight is the **sum** of what all its places
+# send. We take it apart for the first layer of cnn3, place by place.
+
+# %%
+network = after_backward(models.cnn3, *cifar_batch, seed=0)
+z = network[0](cifar_batch[0]).detach().requires_grad_()
+F.cross_entropy(network[1:](z), cifar_batch[1]).backward()
+patches = F.unfold(cifar_batch[0], 3)  # (image, 27 pixels, 900 places)
+by_place = torch.einsum("ifp,ikp->pfk", z.grad.flatten(2), patches)
+torch.testing.assert_close(by_place.sum(0), network[0].weight.grad.flatten(1), rtol=1e-3, atol=1e-5)
+shared, alone = network[0].weight.grad.norm().item(), by_place.flatten(1).norm(dim=1)
+print(
+    f"{len(alone)} places; norm of the sum {shared:.1e}; of a single place: median {alone.median():.1e}, largest {alone.max():.1e}"
+)
+claim(shared > alone.max().item(), "sharing a weight enlarges its gradient: the sum exceeds every single place")
+
+# %% [markdown]
+# What is left is depth times initial weights. If that is it, He's weights should level the three CNNs.
+
+# %%
+CNNS = ("cnn3", "cnn4", "cnn5")
+by_layer = {
+    scheme: {
+        net: np.array(
+            [diagnostics.gradient_norms(after_backward(NETS[net], *cifar_batch, seed, scheme)) for seed in INIT_SEEDS]
+        )
+        for net in CNNS
+    }
+    for scheme in ("default", "he")
+}
+
+# %% tags=["figure"]
+fig, axes = plots.figure(1, 2, height=3.6)
+for ax, (title, gradients) in zip(
+    axes, zip(("default weights", "He's weights"), by_layer.values(), strict=True), strict=True
+):
+    plots.gradient_by_layer(gradients, ax).set(title=title, ylim=(3e-4, 30), ylabel="L2 norm of the gradient")
+show_figure(
+    fig,
+    "04-cnn-layers",
+    f"L2 norm of every layer's weight gradient before the first step, ReLU: median of {len(INIT_SEEDS)} seeds, band from least to most.",
+)
+
+# %% tags=["claim"]
+level = {scheme: [np.median(values[:, 0]) for values in gradients.values()] for scheme, gradients in by_layer.items()}
+apart = {scheme: max(values) / min(values) for scheme, values in level.items()}
+within = {
+    scheme: float(np.median(values["cnn5"].max(1) / values["cnn5"].min(1))) for scheme, values in by_layer.items()
+}
+claim(
+    apart["he"] < 4 < 10 < apart["default"],
+    "E11: first layers of cnn3, cnn4, cnn5: > 10 apart with default weights, < 4 with He's",
+    REAL,
+)
+claim(within["he"] < within["default"], "E11: the layers of cnn5 are closer together with He's weights", REAL)
+
+# %% tags=["finding"]
+by_norm, by_mean = (
+    typical["mlp1", "ReLU"] / typical["cnn3", "ReLU"],
+    float(np.median(mean["mlp1", "ReLU"]) / np.median(mean["cnn3", "ReLU"])),
+)
+finding(
+    f"**The gradient by architecture (S1.4.2.1).** The first-layer norm falls from {typical['mlp1', 'ReLU']:.1f} (mlp1) to {typical['cnn5', 'ReLU']:.0e} (cnn5), as the source saw. "
+    f"But a norm sums over the weights, and mlp1's first layer has {first_weights['mlp1']:,} of them, cnn3's {first_weights['cnn3']}: "
+    f"by L2 norm mlp1 is {by_norm:.0f} times ahead of cnn3, by mean |gradient| {by_mean:.0f} times. "
+    f"**Why (S1.4.2.2).** Depth times default weights: with He's weights the first layers of the three CNNs lie within a factor of {apart['he']:.1f} in place of {apart['default']:.0f}. "
+    f"Sharing is innocent: it sums {len(alone)} places, and the sum is {shared / alone.median().item():.0f} times a typical place. "
+    f"**Sigmoid against ReLU (S1.4.2.3).** From the same weights the ReLU's gradient is {ratio['mlp1']:.1f} times larger behind one activation (mlp1), "
+    f"{ratio['cnn3']:.0f} times in cnn3, {ratio['cnn4']:.0f} in cnn4, {ratio['cnn5']:.0f} in cnn5: a factor for every layer.",
+    when=REAL,
+)
+
+# %% [markdown]
+# **The link to XOR (S1.4.2.3).** The XOR networks of notebook 02 have one hidden layer, like mlp1. One sigmoid costs a
+# factor of two or three, which more steps or a larger learning rate pay back, so sigmoids solve XOR. What can stop them
+# even there is *saturation*: at $z = 5$ the slope is 0.007, at $z = 10$ it is 0.00005, and a unit out there hardly learns
+# whatever the depth. And a ReLU may be *dead*: slope 0 for every example. Depth multiplies small slopes, saturation and death
+# make them small to begin with. We shall see both below, when the pixels are not scaled.
+#
+# ### Training
+#
+# As published: all 50,000 images to train, no validation, batches of 50, SGD 0.01 without momentum; every 10 steps we keep
+# the batch loss and the L2 norm of the first layer's weight gradient at the weights before the step. (Nothing is selected,
+# so no validation is needed. The profile `cpu` stops after a few of the 15 epochs.)
+
+# %%
+five = {
+    f"{net}, {name}": Experiment(
+        model=partial(build, activation),
+        optimizer=partial(torch.optim.SGD, lr=LR),
+        data="cifar10",
+        epochs=CIFAR_EPOCHS,
+        batch_size=CIFAR_BATCH,
+        train_size=CIFAR_SIZE,
+        pixels="standard",
+        probe=diagnostics.first_gradient_norm,
+    )
+    for net, build in NETS.items()
+    for name, activation in ACTIVATION.items()
+}
+five_runs = sweep(five, CIFAR_SEEDS)
+
+# %% tags=["figure"]
+smooth = probe_frame(five_runs, smooth=20)
+fig, axes = plots.figure(2, 2, height=3.2)
+for row, name in enumerate(("ReLU", "sigmoid")):
+    chosen = smooth[smooth["variant"].str.endswith(name) & (smooth["step"] % 40 == 0)]
+    chosen = chosen.assign(variant=chosen["variant"].str.split(",").str[0])
+    plots.learning_curves(chosen, "loss", axes[2 * row], x="step").set(
+        title=name, ylabel="batch loss (nats)", ylim=(1.2, 2.5)
+    )
+    plots.learning_curves(chosen, "gradient", axes[2 * row + 1], x="step", log=True)
+    axes[2 * row + 1].set(title=name, ylabel="L2 norm, first layer", ylim=(1e-6, 10))
+legend_above(fig, axes, columns=5)
+show_figure(
+    fig,
+    "04-five-nets",
+    f"Five networks, ReLU above, sigmoid below: batch loss and gradient norm of the first layer, every 10 steps, running median of 20 readings; {len(CIFAR_SEEDS)} seed(s).",
+)
+
+# %% tags=["figure"]
+last = smooth.groupby(["variant", "seed"]).last().groupby("variant").median()
+five_loss, five_test = (
+    {name: Spread(run.metrics[metric] for run in runs) for name, runs in five_runs.items()}
+    for metric in ("train_loss", "test_accuracy")
+)
+rows = {
+    name: {
+        "training loss": f"{five_loss[name]:.3f}",
+        "test accuracy": f"{five_test[name]:.3f}",
+        "L2 at the start": f"{five_runs[name][0].probes[0]['gradient']:.1e}",
+        "L2 at the end": f"{last.loc[name, 'gradient']:.1e}",
+    }
+    for name in five
+}
+table = pd.DataFrame(rows).T
+table.index.name = "network"
+show_table(table, f"After {CIFAR_EPOCHS} epochs of SGD {LR}, batch {CIFAR_BATCH}; {len(CIFAR_SEEDS)} seed(s).")
+
+# %% tags=["claim"]
+stuck = [name for name, loss in five_loss.items() if loss.mean >= 2.25]
+claim(
+    {"cnn4, sigmoid", "cnn5, sigmoid"} <= set(stuck),
+    f"R17: cnn4 and cnn5 with sigmoids are stuck: loss ≥ 2.25 after {CIFAR_EPOCHS} epochs",
+    REAL,
+)
+claim(
+    all(five_loss[f"{net}, ReLU"].mean <= five_loss[f"{net}, sigmoid"].mean + 1e-3 for net in NETS),
+    "no sigmoid network has a lower training loss than its ReLU twin", REAL,
+)  # fmt: skip
+
+claim(
+    all(last.loc[f"{net}, ReLU", "gradient"] > 10 * five_runs[f"{net}, ReLU"][0].probes[0]["gradient"] for net in CNNS),
+    "the first-layer gradient of every CNN with ReLU grows more than tenfold as it learns",
+    REAL,
+)
+
+# %% tags=["finding"]
+finding(
+    f"After {CIFAR_EPOCHS} epochs these networks are where they began (loss ≥ 2.25, ln 10 = {np.log(10):.2f}): {'; '.join(stuck)}. "
+    f"For each network the ReLU twin is at least as far. The highest test accuracy so far is {max(value.mean for value in five_test.values()):.3f} "
+    f"({max(five_test, key=lambda name: five_test[name].mean)}). A network that starts to learn *raises* its gradients: in the first layer of "
+    f"cnn4 with ReLU from {five_runs['cnn4, ReLU'][0].probes[0]['gradient']:.1e} to {last.loc['cnn4, ReLU', 'gradient']:.1e}. "
+    f"So a small gradient at the start means a plateau, and only the training tells whether it ends. "
+    + ("One seed was run: the order of close networks may be luck." if len(CIFAR_SEEDS) == 1 else ""),
+    when=REAL,
+)
+
+# %% [markdown]
+# ## Inputs from 0 to 255
+#
+# "What if the pixels were not scaled?" (S1.4.2.4) The source argues; we try. Pixels as they come, [0, 255], against [0, 1]
+# and against standardised ones (mean 0, deviation 1 per channel, of the training split).
+#
+# First one batch, before any step. $\partial L/\partial W_1 = \delta_1 x^\top$ contains the input, and so does $z_1 = W_1 x$.
+
+# %%
+PIXELS = {"[0, 1]": None, "standardised": statistics, "[0, 255]": (torch.zeros(1), torch.full((1,), 1 / 255))}
+rows = {}
+for pixels, normalize in PIXELS.items():
+    images, labels = first_batch(cifar, IMAGES, normalize)
+    nets = {
+        name: after_backward(partial(models.mlp1, activation), images, labels, seed=0)
+        for name, activation in ACTIVATION.items()
+    }
+    with torch.no_grad():
+        z = nets["sigmoid"][1](images.flatten(1))
+        slope = torch.sigmoid(z) * (1 - torch.sigmoid(z))
+    rows[pixels] = dict(
+        z=z.square().mean().sqrt().item(), slope=slope.mean().item(), saturated=(slope < 0.01).float().mean().item()
+    )
+    rows[pixels] |= {name: diagnostics.gradient_norms(net)[0].item() for name, net in nets.items()}
+at_pixels = pd.DataFrame(rows).T
+
+# %% tags=["figure"]
+NAMES = {"z": "rms of z", "slope": "mean slope of σ", "saturated": "share with slope < 0.01"}
+table = at_pixels.map("{:.3g}".format).rename(columns=NAMES | {name: f"L2, {name}" for name in ACTIVATION})
+table.index.name = "pixels"
+show_table(
+    table,
+    f"First layer of mlp1 before the first step, {IMAGES} images, one seed: z and its slope, and the L2 norm of the weight gradient.",
+)
+
+# %% [markdown]
+# How much smaller would the learning rate have to be? Stretch the input by $c$ and shrink $W_1$ by $c$: the function is
+# the same, its gradient with respect to $W_1$ is $c$ times larger, and the step should be $c$ times *smaller*. So the rate of the
+# first layer has to fall by $c^2 = 255^2$, and that of the other layers not at all. We check it on 20 steps.
+
+# %%
+show_source(training.train_step)
+
+# %%
+losses = {}
+for pixels, c in (("[0, 1]", 1), ("[0, 255]", 255)):
+    torch.manual_seed(0)
+    network = models.mlp1()
+    network[1].weight.data /= c
+    first_layer, *others = network.parameters()
+    optimizer = torch.optim.SGD([{"params": [first_layer], "lr": LR / c**2}, {"params": others, "lr": LR}])
+    batches = list(
+        Batches(cifar.train_images[:500], cifar.train_labels[:500], 25, normalize=PIXELS[pixels]).of_epoch(0)
+    )
+    losses[pixels] = np.array([training.train_step(network, *batch, optimizer)[1].item() for batch in batches])
+difference = float(np.abs(losses["[0, 1]"] - losses["[0, 255]"]).max())
+claim(difference < 1e-4, "W₁ / 255 and a first-layer rate of lr / 255² undo the stretch: the same loss at every step")
+
+# %% [markdown]
+# One rate for all layers cannot do both. What happens with the usual weights and one rate?
+
+# %%
+SETTINGS = {  # pixels and learning rate, the same for all layers
+    "[0, 1], lr 0.01": ("unit", LR),
+    "standardised, lr 0.01": ("standard", LR),
+    "[0, 255], lr 0.01": ("raw", LR),
+    "[0, 255], lr 0.0001": ("raw", 1e-4),
+    "[0, 255], lr 1e-6": ("raw", 1e-6),
+}
+INPUT_NETS = {  # and how many seeds
+    "mlp1, ReLU": (partial(models.mlp1, "relu"), INPUT_SEEDS),
+    "mlp1, sigmoid": (partial(models.mlp1, "sigmoid"), INPUT_SEEDS),
+    "cnn3, ReLU": (partial(models.cnn3, "relu"), CIFAR_SEEDS),
+}
+
+
+def with_pixels(build, pixels, lr):
+    """One epoch on CIFAR-10 with these pixels and this rate."""
+    return Experiment(
+        model=build,
+        optimizer=partial(torch.optim.SGD, lr=lr),
+        data="cifar10",
+        epochs=1,
+        batch_size=CIFAR_BATCH,
+        train_size=CIFAR_SIZE,
+        pixels=pixels,
+        probe=diagnostics.first_gradient_norm,
+    )
+
+
+input_runs = {
+    net: sweep({setting: with_pixels(build, *chosen) for setting, chosen in SETTINGS.items()}, seeds)
+    for net, (build, seeds) in INPUT_NETS.items()
+}
+
+# %% [markdown]
+# `Result.status` is "diverged" when a loss is no longer a number. That is not the only way to fail. A first step that is far
+# too long can push every ReLU below 0, or every sigmoid into its flat ends: the gradient is then *exactly* 0, the loss stays
+# a number for ever, and nothing is learnt ("dead" below). "Exploded" is a training loss above 100, "guessing" one that is not 0.02 below ln 10.
+
+# %%
+CEILING, TICKS = 50, (2, 3, 5, 10, 20, 50)
+
+
+def fate(run):
+    """What became of a run, in a word or two."""
+    if run.status == "diverged":
+        return "diverged"
+    loss = run.metrics["train_loss"]
+    stopped = all(row["gradient"] == 0 for row in run.probes[-5:])
+    guessing = np.log(10) - 0.02 < loss <= 100 and not stopped
+    found = {"exploded": loss > 100, "dead": stopped, "guessing": guessing}
+    return " and ".join(word for word, holds in found.items() if holds) or "learns"
+
+
+def fates(results):
+    """How many seeds met which fate."""
+    found = [fate(run) for run in results]
+    return ", ".join(f"{word} ({found.count(word)} of {len(found)})" for word in dict.fromkeys(found))
+
+
+# %% tags=["figure"]
+fig, axes = plots.figure(3, 2, height=2.9)
+for row, (net, runs) in enumerate(input_runs.items()):
+    series = (
+        probe_frame(runs, smooth=5).groupby(["variant", "step"], sort=False).median(numeric_only=True).reset_index()
+    )
+    series = series.assign(
+        loss=series["loss"].fillna(np.inf).clip(upper=CEILING), gradient=series["gradient"].replace(0, np.nan)
+    )
+    series = series[series["step"] % 40 == 0]
+    left, right = axes[2 * row : 2 * row + 2]
+    plots.learning_curves(series, "loss", left, x="step", log=True).set(
+        title=net, ylabel="batch loss (nats)", ylim=(1.4, 1.1 * CEILING)
+    )
+    plots.learning_curves(series, "gradient", right, x="step", log=True).set(title=net, ylabel="L2 norm, first layer")
+    left.set_yticks(TICKS, labels=TICKS)
+    left.minorticks_off()
+    right.set_ylim(1e-4, 1e4)
+legend_above(fig, axes, columns=2)
+show_figure(
+    fig,
+    "04-inputs",
+    f"One epoch of SGD by pixel scale and learning rate, running median of 5 readings, median of {len(INPUT_SEEDS)} seeds (cnn3: {len(CIFAR_SEEDS)}). "
+    f"Losses above {CEILING} are drawn at {CEILING}; a gradient line that ends has left the picture or become exactly 0.",
+)
+
+
+# %% tags=["figure"]
+def scores(runs, metric):
+    """A metric of the runs that did not diverge; those that did have none."""
+    values = Spread(run.metrics[metric] for run in runs if run.status == "ok")
+    return f"{values:.3f}" if values.mean < 100 else f"{values:.1e}"
+
+
+rows = [
+    {
+        "network": net,
+        "pixels, rate": setting,
+        "what became of it": fates(runs),
+        "training loss": scores(runs, "train_loss"),
+        "test accuracy": scores(runs, "test_accuracy"),
+    }
+    for net, settings in input_runs.items()
+    for setting, runs in settings.items()
+]
+show_table(
+    pd.DataFrame(rows).set_index("network"),
+    f"After one epoch, batch {CIFAR_BATCH}; mean ± std of {len(INPUT_SEEDS)} seeds (cnn3: {len(CIFAR_SEEDS)}). Runs that failed are in the counts and in the means.",
+)
+
+# %% tags=["claim"]
+scaled, raw = (
+    [setting for setting in SETTINGS if setting.startswith("[0, 255]") is is_raw] for is_raw in (False, True)
+)
+accuracy = {
+    (net, setting): [run.metrics.get("test_accuracy", 0.1) for run in runs]  # diverged: guessing
+    for net, settings in input_runs.items()
+    for setting, runs in settings.items()
+}
+claim(
+    all(min(accuracy[net, good]) > max(accuracy[net, bad]) for net in INPUT_NETS for good in scaled for bad in raw),
+    "every scaled run beats every run on raw pixels, at each of the three rates, for each network and seed", REAL,
+)  # fmt: skip
+failed = {net: [fate(run) for run in settings["[0, 255], lr 0.01"]] for net, settings in input_runs.items()}
+claim(
+    all(word != "learns" for words in failed.values() for word in words),
+    "[0, 255] at lr 0.01: no run does better than guessing",
+    REAL,
+)
+growth_by = {name: at_pixels.loc["[0, 255]", name] / at_pixels.loc["[0, 1]", name] for name in ("z", "ReLU", "sigmoid")}
+claim(
+    200 < growth_by["z"] < 300 and growth_by["ReLU"] > 255,
+    "raw pixels: z about 255 times larger, the ReLU's gradient even more",
+    REAL,
+)
+
+# %% tags=["finding"]
+best_raw = max((np.mean(accuracy[net, bad]), net, bad) for net in INPUT_NETS for bad in raw)
+finding(
+    f"**Inputs in [0, 255] (S1.4.2.4).** The first layer's z grows {growth_by['z']:.0f}-fold and its gradient {growth_by['ReLU']:.0f}-fold with ReLU, "
+    f"{growth_by['sigmoid']:.0f}-fold with sigmoid, where {at_pixels.loc['[0, 255]', 'saturated']:.0%} of the units start with a slope below 0.01 "
+    f"(scaled: {at_pixels.loc['[0, 1]', 'saturated']:.0%}). At lr 0.01 no run does better than guessing: "
+    + "; ".join(f"{net} is {', '.join(dict.fromkeys(words))}" for net, words in failed.items())
+    + f". A smaller rate saves the run and not the result: the best on raw pixels after one epoch is {best_raw[0]:.2f} ({best_raw[1]}, {best_raw[2].split(', ')[-1]}); "
+    f"the worst scaled one is {min(min(accuracy[net, good]) for net in INPUT_NETS for good in scaled):.2f}. What suits the first layer (a rate 255² smaller) starves the others. "
+    f"Standardising helps beyond [0, 1]: mlp1 with ReLU scores {Spread(accuracy['mlp1, ReLU', 'standardised, lr 0.01']):.3f} in place of {Spread(accuracy['mlp1, ReLU', '[0, 1], lr 0.01']):.3f}.",
+    when=REAL,
+)
+
+# %% [markdown]
+# ## What to take along
+#
+# - A weight's gradient is a backward signal times a forward signal. Each layer multiplies the first by
+#   √n · std(W) · rms(φ′); below 1 it vanishes with depth, above 1 it explodes.
+# - The slope of the activation is one factor and the initial weights the other. He's weights make it 1 for ReLU. No common
+#   choice of weights makes it 1 for sigmoids.
+# - A picture before the first step is no record of training, and a plateau is no verdict: Adam leaves it within an epoch.
+# - Compare twins from the same weights. Compare norms only between tensors of the same size. Read weights and biases apart.
+# - Scale the inputs. A loss that is a number may still belong to a dead network: look at the gradient.
+# - Corrected on the way: the ReLU's *derivative* is bounded by 1, the sigmoid's reaches ¼, shared weights sum their gradients,
+#   and the order cnn3 > cnn4 > cnn5 is an effect of the default weights.
+#
+# ## Exercises
+#
+# 1. **Change** the optimizer of `"sigmoid"` to SGD with a rate ten times larger. **Predict** whether the first layer, which gets
+#    a gradient a million times smaller than the last, starts to learn; then rerun.
+#
+#    <details><summary>Answer</summary>It does not: ten is nothing against a million, and the last layer, which sees almost
+#    constant inputs, only learns the class frequencies faster. Accuracy stays at about 10 %. The rates that the layers need differ by
+#    orders of magnitude, which is what Adam gives and one SGD rate cannot.</details>
+#
+# 2. **Put** `activation="tanh"` into `START` with `"xavier"`. **Predict** its factor per layer from the formula.
+#
+#    <details><summary>Answer</summary>The slope of tanh is 1 at 0, and Xavier's √n · std(W) is 1: the factor is a little below 1, because
+#    the slope falls where z is not small. Xavier's rule was derived for such an activation.</details>
+#
+# 3. **Predict** the curves of cnn5 with ReLU when `initialization="he"` is added to its experiment, then run it.
+#
+#    <details><summary>Answer</summary>Its first-layer norm starts near those of cnn3 and cnn4 and the loss falls from the first steps on:
+#    the plateau was an effect of the initial weights and not of the depth alone.</details>
