@@ -832,8 +832,8 @@ finding(
     f"**Inputs in [0, 255] (S1.4.2.4).** The first layer's z grows {growth_by['z']:.0f}-fold and its gradient {growth_by['ReLU']:.0f}-fold with ReLU, "
     f"{growth_by['sigmoid']:.0f}-fold with sigmoid, where {at_pixels.loc['[0, 255]', 'saturated']:.0%} of the units start with a slope below 0.01 "
     f"(scaled: {at_pixels.loc['[0, 1]', 'saturated']:.0%}). At lr 0.01 no run does better than guessing: "
-    + "; ".join(f"{net} is {', '.join(dict.fromkeys(words))}" for net, words in failed.items())
-    + f". A smaller rate saves the run and not the result: the best on raw pixels after one epoch is {best_raw[0]:.2f} ({best_raw[1]}, {best_raw[2].split(', ')[-1]}); "
+    + "; ".join(f"{net} is {' or '.join(dict.fromkeys(words))}" for net, words in failed.items())
+    + f". A smaller rate does not make up for it: the best on raw pixels after one epoch is {best_raw[0]:.2f} ({best_raw[1]}, {best_raw[2].split(', ')[-1]}); "
     f"the worst scaled one is {min(min(accuracy[net, good]) for net in INPUT_NETS for good in scaled):.2f}. What suits the first layer (a rate 255² smaller) starves the others. "
     f"Standardising helps beyond [0, 1]: mlp1 with ReLU scores {Spread(accuracy['mlp1, ReLU', 'standardised, lr 0.01']):.3f} in place of {Spread(accuracy['mlp1, ReLU', '[0, 1], lr 0.01']):.3f}.",
     when=REAL,
@@ -858,7 +858,7 @@ finding(
 #    a gradient a million times smaller than the last, starts to learn; then rerun.
 #
 #    <details><summary>Answer</summary>It does not: ten is nothing against a million, and the last layer, which sees almost
-#    constant inputs, only learns the class frequencies faster. Accuracy stays at about 10 %. The rates that the layers need differ by
+#    constant inputs, only learns the class frequencies faster. Accuracy stays at guessing. The rates that the layers need differ by
 #    orders of magnitude, which is what Adam gives and one SGD rate cannot.</details>
 #
 # 2. **Put** `activation="tanh"` into `START` with `"xavier"`. **Predict** its factor per layer from the formula.
