@@ -1,0 +1,571 @@
+# %% [markdown]
+# # 03 · Optimizers
+#
+# **Question.** Four rules turn the same gradients into steps. How much does the rule matter, and how much the learning rate
+# that comes with it?
+#
+# The MLP of notebook 01 learns MNIST with plain SGD, SGD with momentum, RMSprop and Adam, 20 epochs each, over several
+# seeds. The course that set this task published the loss and the test accuracy after every epoch, so each of our curves has
+# a yardstick.
+#
+# **What we expect before looking.** Plain SGD at lr 0.01 should be far behind, momentum should catch up with the adaptive
+# rules, and those should be quickest in the first epochs. Where they all end, a few tenths of a percent may well be luck.
+
+# %% tags=["setup"]
+# `No module named 'coursekit'`? Run `pip install -e .` in the workbook's folder; on Colab see its README.
+import math
+import statistics
+import time
+from dataclasses import replace
+from functools import partial
+
+import pandas as pd
+import torch
+
+from coursekit import data, history, models, plots, profiles
+from coursekit.batches import Batches
+from coursekit.experiment import Experiment, sweep
+from coursekit.history import Spread
+from coursekit.notebook import claim, finding, setup, show_data, show_figure, show_source, show_table
+from coursekit.training import train_step
+
+setup()
+
+# %% tags=["parameters"]
+EPOCHS = profiles.budget(sample=3, cpu=20, full=20)
+SEEDS = range(profiles.budget(sample=2, cpu=8, full=8))
+CONTROL_SEEDS = SEEDS[: profiles.budget(sample=1, cpu=5, full=5)]
+TIMING_ROUNDS, TIMING_STEPS = profiles.budget(sample=(3, 10), cpu=(15, 100), full=(15, 200))
+
+# %%
+digits = data.load("mnist", profiles.source())
+REAL = not digits.is_sample
+show_data(digits)
+
+# %% [markdown]
+# ## The four rules
+#
+# Let $g_t$ be the gradient of the batch loss at the weights $w_t$ and $\eta$ the learning rate. Everything is meant number
+# by number; $m$ and $v$ start at 0.
+#
+# | | what is remembered | step |
+# |:--------|:----------------------------|:-------------------------|
+# | SGD | nothing | $w_{t+1} = w_t - \eta\, g_t$ |
+# | momentum | $m_t = \mu\, m_{t-1} + g_t$ | $w_{t+1} = w_t - \eta\, m_t$ |
+# | RMSprop | $v_t = \alpha\, v_{t-1} + (1-\alpha)\, g_t^2$ | $w_{t+1} = w_t - \eta\, g_t / (\sqrt{v_t} + \epsilon)$ |
+# | Adam | $m_t = \beta_1 m_{t-1} + (1-\beta_1) g_t$ and $v_t$ as above with $\beta_2$ | $w_{t+1} = w_t - \eta\, \hat m_t / (\sqrt{\hat v_t} + \epsilon)$ |
+#
+# with $\hat m_t = m_t/(1-\beta_1^t)$ and $\hat v_t = v_t/(1-\beta_2^t)$, which undo the start at zero. The usual constants:
+# $\mu = 0.9$, $\alpha = 0.99$, $\beta_1 = 0.9$, $\beta_2 = 0.999$.
+#
+# Two things can be read off before any run. With momentum a gradient that stays the same is added up to
+# $g\,(1 + \mu + \mu^2 + \dots) = g/(1-\mu)$, so $\mu = 0.9$ takes steps *ten times as long* as plain SGD at the same $\eta$. And
+# RMSprop and Adam divide by the size of the gradient: their $\eta$ is nearly the length of a step itself and cannot be
+# compared with SGD's.
+
+# %%
+OPTIMIZERS = {
+    "SGD": partial(torch.optim.SGD, lr=0.01),
+    "momentum": partial(torch.optim.SGD, lr=0.01, momentum=0.9),
+    "RMSprop": partial(torch.optim.RMSprop, lr=1e-3),
+    "Adam": partial(torch.optim.Adam, lr=1e-3),
+}
+
+# %% [markdown]
+# ### What an optimizer remembers, and how to lose it
+#
+# Feed each rule the same gradient of 1 for ten steps. Halfway we change nothing at all, or we make the optimizer anew, as
+# some course code does in order to change the learning rate.
+
+
+# %%
+def steps_under_constant_gradient(make, renew_after: int = 0, count: int = 10) -> list[float]:
+    """Length of each step in units of lr when the gradient is always 1."""
+    weight, lengths = torch.nn.Parameter(torch.zeros(1)), []
+    optimizer = make([weight])
+    for step in range(count):
+        if renew_after and step == renew_after:
+            optimizer = make([weight])  # forgets m and v
+        weight.grad, before = torch.ones(1), weight.item()
+        optimizer.step()
+        lengths.append((before - weight.item()) / optimizer.param_groups[0]["lr"])
+    return lengths
+
+
+# %% tags=["figure"]
+fig, axes = plots.figure(1, 2)
+palette = plots.colors(OPTIMIZERS)
+for ax, renew_after, title in zip(axes, (0, 5), ("kept", "made anew after step 5"), strict=True):
+    for name, make in OPTIMIZERS.items():
+        lengths = steps_under_constant_gradient(make, renew_after)
+        ax.plot(range(1, 11), lengths, "o-", color=palette[name], label=name, markersize=4)
+    ax.set(xlabel="step", ylabel="length of the step / lr", ylim=(0, 11), title=title)
+axes[0].legend()
+show_figure(fig, "03-memory", "Steps under a gradient of 1: left with one optimizer, right with a new one after step 5.")
+
+# %% tags=["claim"]
+kept = steps_under_constant_gradient(OPTIMIZERS["momentum"])
+renewed = steps_under_constant_gradient(OPTIMIZERS["momentum"], renew_after=5)
+claim(abs(kept[4] - (1 - 0.9**5) / (1 - 0.9)) < 1e-3, "momentum has added five gradients of 1 up to (1 - 0.9⁵) / 0.1 = 4.095")
+claim(abs(renewed[5] - 1) < 1e-3, "the first step of a new optimizer is that of plain SGD: the buffer was lost")
+
+# %% tags=["finding"]
+finding(
+    f"After five steps momentum strides at {kept[4]:.3f} times the learning rate and goes on to {kept[9]:.2f} in the tenth; made anew it "
+    f"falls back to {renewed[5]:.3f}. A changed learning rate therefore belongs into `optimizer.param_groups[0]['lr']`, which keeps "
+    f"the buffers. RMSprop too starts over: its first steps are long because $v$ starts at 0 and nothing corrects that, while Adam's "
+    f"correction makes its steps equal from the first on."
+)
+
+# %% [markdown]
+# ## The experiment
+#
+# Net 784-128-64-10 with ReLU, batches of 128 from all 60,000 training images, 20 epochs, raw pixels in [0, 1]. The test
+# accuracy is watched after every epoch because the published series did so; nothing is chosen by it. One seed gives all
+# four rules the same initial weights and the same order of the batches.
+
+# %%
+show_source(train_step)
+
+# %%
+base = Experiment(
+    model=partial(models.MLP, (784, 128, 64, 10)),
+    optimizer=OPTIMIZERS["SGD"],
+    data="mnist",
+    epochs=EPOCHS,
+    batch_size=128,
+    watch_test=True,
+)
+runs = sweep({name: replace(base, optimizer=optimizer) for name, optimizer in OPTIMIZERS.items()}, SEEDS)
+frame = history.to_frame({name: [result.history for result in results] for name, results in runs.items()})
+assert all(result.status == "ok" for results in runs.values() for result in results)
+
+# %% tags=["figure"]
+PUBLISHED_LOSS = {
+    "SGD": "2.1813 1.3853 .7020 .5046 .4308 .3929 .3684 .3507 .3365 .3240 .3131 .3027 .2927 .2832 .2742 .2658 .2578 .2500 .2426 .2358",
+    "momentum": ".7584 .2798 .2127 .1690 .1377 .1135 .0982 .0842 .0747 .0657 .0589 .0527 .0474 .0426 .0384 .0349 .0322 .0288 .0260 .0236",
+    "RMSprop": ".3251 .1516 .1076 .0821 .0666 .0540 .0446 .0371 .0313 .0261 .0209 .0188 .0151 .0132 .0104 .0102 .0086 .0076 .0071 .0066",
+    "Adam": ".4157 .1701 .1206 .0930 .0749 .0610 .0507 .0418 .0348 .0290 .0250 .0205 .0176 .0176 .0126 .0124 .0106 .0100 .0079 .0097",
+}
+PUBLISHED_ACCURACY = {
+    "SGD": ".5266 .7885 .8535 .8782 .8874 .8934 .8988 .9032 .9072 .9100 .9137 .9161 .9209 .9220 .9226 .9266 .9289 .9304 .9330 .9352",
+    "momentum": ".9075 .9305 .9476 .9530 .9615 .9658 .9691 .9706 .9725 .9750 .9744 .9761 .9770 .9778 .9776 .9786 .9779 .9793 .9794 .9768",
+    "RMSprop": ".9491 .9585 .9648 .9694 .9731 .9739 .9726 .9758 .9765 .9769 .9694 .9774 .9790 .9761 .9784 .9786 .9766 .9781 .9784 .9799",
+    "Adam": ".9414 .9530 .9656 .9718 .9731 .9753 .9748 .9754 .9769 .9736 .9768 .9764 .9776 .9778 .9777 .9749 .9776 .9783 .9759 .9758",
+}
+published = {
+    metric: {name: [float(x) for x in series.split()][:EPOCHS] for name, series in table.items()}
+    for metric, table in (("train_loss", PUBLISHED_LOSS), ("test_accuracy", PUBLISHED_ACCURACY))
+}
+fig, axes = plots.figure(1, 2, height=4)
+for ax, (metric, table) in zip(axes, published.items(), strict=True):
+    plots.learning_curves(frame, metric, ax, log=metric == "train_loss")
+    for name, series in table.items():
+        ax.plot(range(1, EPOCHS + 1), series, "o", color=palette[name], markersize=3.5, markeredgecolor="black", markeredgewidth=0.4)
+axes[1].get_legend().remove()
+if REAL:
+    axes[1].set_ylim(0.87, 0.985)
+show_figure(
+    fig,
+    "03-optimizers",
+    f"Four optimizers: lines are our mean ± std of {len(SEEDS)} seeds, dots the published run. The accuracy of SGD starts below "
+    "the panel.",
+)
+
+# %% [markdown]
+# ### Against the published series, epoch by epoch
+#
+# Tolerances agreed on beforehand: the loss within 10 % (SGD: 5 % up to epoch 4, then 3 %; RMSprop and Adam up to epoch 10,
+# after which a loss near 0.01 is mostly noise), the test accuracy within 0.005 (SGD: 0.01 after epoch 3).
+
+# %%
+by_epoch = {
+    (metric, name): [Spread(rows[metric]) for _, rows in frame[frame.variant == name].groupby("epoch")]
+    for metric in published
+    for name in OPTIMIZERS
+}
+
+
+def tolerance(metric: str, name: str, epoch: int) -> float:
+    """Largest agreed deviation: relative for the loss, absolute for the accuracy; infinite where none was agreed."""
+    if metric == "test_accuracy":
+        return (0.01 if epoch > 3 else math.inf) if name == "SGD" else 0.005
+    if name == "SGD":
+        return 0.05 if epoch <= 4 else 0.03
+    return 0.10 if name == "momentum" or epoch <= 10 else math.inf
+
+
+def deviation(metric: str, ours: float, theirs: float) -> float:
+    """How far our value is from theirs, in the unit of the tolerance."""
+    return ours / theirs - 1 if metric == "train_loss" else ours - theirs
+
+
+# %% tags=["figure"]
+rows = []
+for (metric, name), spreads in by_epoch.items():
+    for epoch, (ours, theirs) in enumerate(zip(spreads, published[metric][name], strict=True), 1):
+        off = deviation(metric, ours.mean, theirs)
+        outside = abs(off) > tolerance(metric, name, epoch)
+        rows.append(
+            dict(metric=metric, name=name, epoch=epoch, off=off, outside=outside, sigmas=abs(ours.mean - theirs) / ours.std)
+        )
+deviations = pd.DataFrame(rows)
+cells = deviations.assign(
+    text=[
+        (f"{row.off:+.1%}" if row.metric == "train_loss" else f"{row.off:+.4f}") + (" !" if row.outside else "")
+        for row in deviations.itertuples()
+    ]
+)
+table = cells.pivot(index="epoch", columns=["metric", "name"], values="text")
+table = table[[(metric, name) for metric in published for name in OPTIMIZERS]]
+table.columns = [f"{name}, {'loss' if metric == 'train_loss' else 'acc.'}" for metric, name in table.columns]
+show_table(
+    table,
+    f"Our mean over {len(SEEDS)} seeds minus the published run: relative for the loss, absolute for the test accuracy; ! marks what "
+    "is outside the tolerance.",
+)
+
+# %% tags=["figure"]
+fig, axes = plots.figure(2, 2, height=2.7)
+for ax, name in zip(axes, OPTIMIZERS, strict=True):
+    spreads, theirs = by_epoch["train_loss", name], published["train_loss"][name]
+    limits = [tolerance("train_loss", name, epoch) for epoch in range(1, EPOCHS + 1)]
+    agreed = [(epoch, limit) for epoch, limit in enumerate(limits, 1) if math.isfinite(limit)]
+    ax.fill_between([e for e, _ in agreed], [-t for _, t in agreed], [t for _, t in agreed], color="0.88", step="mid")
+    ratios = [ours.mean / their - 1 for ours, their in zip(spreads, theirs, strict=True)]
+    ax.errorbar(
+        range(1, EPOCHS + 1), ratios, [s.std / t for s, t in zip(spreads, theirs, strict=True)], fmt="o", ms=3, color=palette[name]
+    )
+    ax.axhline(0, color="black", linewidth=0.8)
+    ax.yaxis.set_major_formatter("{x:+.0%}")
+    ax.set(title=name, xlabel="epoch", ylabel="loss, ours / published - 1")
+show_figure(
+    fig,
+    "03-deviations",
+    f"Deviation of our training loss from the published run: mean ± std of {len(SEEDS)} seeds. Grey is the agreed tolerance.",
+)
+
+# %% tags=["claim"]
+loss_after = {name: by_epoch["train_loss", name] for name in OPTIMIZERS}
+first = {name: spreads[0] for name, spreads in loss_after.items()}
+final = history.last(frame, "test_accuracy")
+others = [name for name in OPTIMIZERS if name != "SGD"]
+claim(
+    max(first["Adam"].mean, first["RMSprop"].mean) < first["momentum"].mean < first["SGD"].mean,
+    "R11: loss after epoch 1: Adam and RMSprop below momentum below SGD",
+    REAL,
+)
+claim(
+    min(final[name].values.min() for name in others) - final["SGD"].values.max() >= 0.02,
+    "R11: SGD ends lowest, by at least 0.02, for every pair of seeds",
+    REAL,
+)
+claim(2.10 <= first["SGD"].mean <= 2.25, "R12: the loss of SGD after epoch 1 is in [2.10, 2.25]", REAL)
+claim(0.60 <= loss_after["SGD"][2].mean <= 0.80, "R12: the loss of SGD after epoch 3 is in [0.60, 0.80]", REAL)
+
+
+def kept_within(metric: str, name: str) -> bool:
+    """Whether our mean is within the tolerance after every epoch for which one was agreed."""
+    return not deviations[(deviations.metric == metric) & (deviations.name == name)].outside.any()
+
+# %%
+outside = deviations[deviations.outside]
+where = "; ".join(
+    f"{name} {'loss' if metric == 'train_loss' else 'test accuracy'} at {len(rows)} of {EPOCHS} epochs "
+    f"between {rows.epoch.min()} and {rows.epoch.max()}, by {rows.sigmas.min():.1f} to {rows.sigmas.max():.1f} standard deviations between seeds"
+    for (metric, name), rows in outside.groupby(["metric", "name"], sort=False)
+)
+print("outside the tolerance:", where or "nothing")
+
+# %% tags=["claim"]
+for name in others:
+    claim(kept_within("train_loss", name), f"S2.2A: the loss of {name} is within its tolerance after every epoch", REAL)
+for name in ("momentum", "Adam"):
+    claim(kept_within("test_accuracy", name), f"S2.2A: the test accuracy of {name} is within 0.005 after every epoch", REAL)
+claim(kept_within("test_accuracy", "SGD"), "S2.2A: the test accuracy of SGD is within 0.01 after epoch 3", REAL)
+
+# %% [markdown]
+# ### Why is our plain SGD a little faster?
+#
+# The loss of SGD is off by more than its tolerance, always to the same side and by more than the seeds can explain. Points of one run are not
+# independent: whoever is early stays early, so this is one deviation and not many. One suspect is the number of images, which the
+# source does not state. Many MNIST programs keep 5,000 of the 60,000 for validation; an epoch then has fewer steps, and a slow learner lags.
+# If that were it, momentum would have to fit as well.
+
+# %%
+fewer = {name: replace(base, optimizer=OPTIMIZERS[name], train_size=55_000) for name in ("SGD", "momentum")}
+fewer_runs = sweep(fewer, CONTROL_SEEDS)
+
+
+def loss_deviations(results: list, name: str) -> list[float]:
+    """Mean over the seeds of the training loss against the published one, epoch by epoch, relative."""
+    losses = [Spread(r.history[epoch]["train_loss"] for r in results) for epoch in range(EPOCHS)]
+    return [ours.mean / theirs - 1 for ours, theirs in zip(losses, published["train_loss"][name], strict=True)]
+
+
+# %% tags=["figure"]
+fig, axes = plots.figure(1, 2)
+for ax, name in zip(axes, fewer, strict=True):
+    for images, results in (("60,000 images", runs[name]), ("55,000 images", fewer_runs[name])):
+        ax.plot(range(1, EPOCHS + 1), loss_deviations(results, name), "o-", markersize=4, label=images)
+    ax.axhline(0, color="black", linewidth=0.8)
+    ax.yaxis.set_major_formatter("{x:+.0%}")
+    ax.set(title=name, xlabel="epoch", ylabel="loss, ours / published - 1")
+axes[0].legend()
+show_figure(
+    fig,
+    "03-fewer-images",
+    f"Deviation from the published loss with all training images ({len(SEEDS)} seeds) and with the first 55,000 ({len(CONTROL_SEEDS)} seeds).",
+)
+
+# %% tags=["claim"]
+typical = {
+    (name, count): statistics.mean(map(abs, loss_deviations(results, name)))
+    for count, source in ((60_000, runs), (55_000, fewer_runs))
+    for name, results in source.items()
+    if name in fewer
+}
+claim(typical["SGD", 55_000] < typical["SGD", 60_000], "with 55,000 images the loss of SGD is nearer to the published one", REAL)
+claim(typical["momentum", 55_000] > typical["momentum", 60_000], "with 55,000 images that of momentum is farther from it", REAL)
+
+# %% tags=["finding"]
+finding(
+    f"Outside the tolerance: {where or 'nothing'}. "
+    f"Averaged over the epochs the loss of SGD is {typical['SGD', 60_000]:.1%} from the published one with 60,000 images and "
+    f"{typical['SGD', 55_000]:.1%} with 55,000, but momentum's is {typical['momentum', 60_000]:.1%} and {typical['momentum', 55_000]:.1%}: the smaller set "
+    "mends one curve and breaks another, so we keep 60,000. Why that one SGD run was slower remains open; the source gives one run, without "
+    "its seed. In RMSprop's accuracy, 0.9694 at epoch 11 between 0.9769 and 0.9774 is a dip of the published run itself.",
+    when=REAL,
+)
+
+# %% [markdown]
+# ### What a step costs
+#
+# The source reports 137.9 s for plain SGD, 81.3 s for momentum, 92.7 s for RMSprop and 121.3 s for Adam, and reads them as the
+# cost of the rules. That cannot be: SGD does a part of what momentum does. Runs that were made one after the other on a
+# busy machine measure the machine. So: warm up first, let the four take turns in short rounds, wait for the device
+# before reading the clock, and take the median over the rounds.
+
+
+# %%
+class Stopwatch:
+    """One net with its optimizer, timed over some steps on one fixed batch."""
+
+    def __init__(self, make, images, labels):
+        torch.manual_seed(0)
+        self.model = base.model().to(images.device)
+        self.optimizer, self.batch = make(self.model.parameters()), (images, labels)
+
+    def milliseconds(self, steps: int) -> float:
+        """Mean time of a step, update included; the device has finished when the clock is read."""
+        start = time.perf_counter()
+        for _ in range(steps):
+            _, loss = train_step(self.model, *self.batch, self.optimizer)
+        loss.item()  # waits for the device
+        return 1000 * (time.perf_counter() - start) / steps
+
+
+# %%
+batch = next(iter(Batches(digits.train_images[:1000], digits.train_labels[:1000], 128, device=profiles.device())))
+watches = {name: Stopwatch(make, *batch) for name, make in OPTIMIZERS.items()}
+for watch in watches.values():
+    watch.milliseconds(TIMING_STEPS)  # warm-up
+rounds = [{name: watch.milliseconds(TIMING_STEPS) for name, watch in watches.items()} for _ in range(TIMING_ROUNDS)]
+cost = {name: statistics.median(row[name] for row in rounds) for name in OPTIMIZERS}
+ratio = {name: statistics.median(row[name] / row["SGD"] for row in rounds) for name in OPTIMIZERS}
+in_runs = {name: statistics.median(r.history[-1]["seconds"] for r in results) for name, results in runs.items()}
+PUBLISHED_SECONDS = {"SGD": 137.88, "momentum": 81.31, "RMSprop": 92.74, "Adam": 121.34}
+table = pd.DataFrame(
+    {
+        "ms a step": {name: f"{cost[name]:.3f}" for name in OPTIMIZERS},
+        "ratio to SGD": {name: f"{ratio[name]:.2f}" for name in OPTIMIZERS},
+        "published ratio": {name: f"{s / PUBLISHED_SECONDS['SGD']:.2f}" for name, s in PUBLISHED_SECONDS.items()},
+        "ratio in our runs": {name: f"{seconds / in_runs['SGD']:.2f}" for name, seconds in in_runs.items()},
+    }
+)
+show_table(
+    table.rename_axis("optimizer"),
+    f"Time of a training step (forward, backward, update; batch 128) on {profiles.device_name()}: median of {TIMING_ROUNDS} "
+    f"interleaved rounds of {TIMING_STEPS} steps; the ratio is the median of the ratios within a round. "
+    "Last column: seconds of the runs above, made one after the other while the machine had other work.",
+)
+
+# %% tags=["claim"]
+claim(min(ratio.values()) > 0.85, "E15: no rule is much cheaper than plain SGD; the published 0.59 of momentum is not seen", REAL)
+
+# %% tags=["finding"]
+quick, slow = min(cost, key=cost.get), max(cost, key=cost.get)
+finding(
+    f"A step costs {cost['SGD']:.2f} ms with plain SGD; momentum takes {ratio['momentum']:.2f} times as long, RMSprop {ratio['RMSprop']:.2f} times, "
+    f"Adam {ratio['Adam']:.2f} times. The rules differ by a few passes over 109,386 numbers, forward and backward do the rest. The "
+    f"published ratio of {PUBLISHED_SECONDS['momentum'] / PUBLISHED_SECONDS['SGD']:.2f} for momentum says what else that machine was doing; the seconds "
+    f"noted in our own runs, one after the other, would have made it {in_runs['momentum'] / in_runs['SGD']:.2f}.",
+    when=REAL,
+)
+
+# %% [markdown]
+# ### The table that was asked for
+
+# %% tags=["figure"]
+REACHED = 0.95
+
+
+def epochs_to_reach(level: float, rows: list[dict]) -> float:
+    """First epoch after which the test accuracy is at least this high; infinite if none is."""
+    return next((row["epoch"] for row in rows if row["test_accuracy"] >= level), math.inf)
+
+
+def reached(name: str) -> str:
+    """Epochs to 95 % over the seeds, as median and range."""
+    counts = [epochs_to_reach(REACHED, result.history) for result in runs[name]]
+    if math.isinf(statistics.median(counts)):
+        return f"not in {EPOCHS}"
+    return f"{statistics.median(counts):g} ({min(counts)} to {max(counts)})"
+
+
+best = {name: Spread(max(row["test_accuracy"] for row in r.history) for r in results) for name, results in runs.items()}
+steps = runs["SGD"][0].history[-1]["step"]
+table = pd.DataFrame(
+    {
+        "training loss": [f"{spreads[-1]:.4f}" for spreads in loss_after.values()],
+        "test accuracy": [f"{final[name]:.4f}" for name in OPTIMIZERS],
+        "best epoch": [f"{best[name]:.4f}" for name in OPTIMIZERS],
+        "epochs to 95 %": [reached(name) for name in OPTIMIZERS],
+        "seconds": [f"{cost[name] * steps / 1000:.1f}" for name in OPTIMIZERS],
+    },
+    index=pd.Index(OPTIMIZERS, name="optimizer"),
+)
+show_table(
+    table,
+    f"After {EPOCHS} epochs: mean ± std of {len(SEEDS)} seeds; epochs to 95 % test accuracy as median and range; seconds: all "
+    "steps at the cost measured side by side. The best epoch is picked on the test set, which flatters every rule: read the column beside it.",
+)
+
+# %% tags=["finding"]
+apart = [f"{a} over {b}" for a in others for b in others if final[a].beats(final[b])]
+finding(
+    f"After one epoch the loss is {first['RMSprop'].mean:.3f} with RMSprop, {first['Adam'].mean:.3f} with Adam, {first['momentum'].mean:.3f} with "
+    f"momentum and {first['SGD'].mean:.2f} with plain SGD, which needs {EPOCHS} epochs to come to {final['SGD']:.4f}. The other three end between "
+    f"{min(final[name].mean for name in others):.4f} and {max(final[name].mean for name in others):.4f}; beyond both standard deviations "
+    f"there is {'; '.join(apart) if apart else 'no difference between them'}. The source calls RMSprop best: its 0.9799 is 0.0005 above momentum's best epoch, 0.9794, "
+    f"while one standard deviation of an accuracy near 0.978 on {len(digits.test_labels):,} images is 0.0015 and ours between seeds is "
+    f"{final['RMSprop'].std:.4f} for RMSprop.",
+    when=REAL,
+)
+
+# %% [markdown]
+# ## Is plain SGD slower, or only its step shorter?
+#
+# The source blames SGD's fixed learning rate. But momentum's is fixed as well, and by the formula above it walks like plain SGD with
+# ten times the learning rate. That can be tried.
+
+# %%
+control = {"SGD lr 0.1": replace(base, optimizer=partial(torch.optim.SGD, lr=0.1))}
+long_step = sweep(control, CONTROL_SEEDS)["SGD lr 0.1"]
+
+# %% tags=["figure"]
+trio = {"SGD": runs["SGD"], "momentum": runs["momentum"], "SGD lr 0.1": long_step}
+trio_frame = history.to_frame({name: [r.history for r in results] for name, results in trio.items()})
+fig, axes = plots.figure(1, 2)
+for ax, metric in zip(axes, published, strict=True):
+    plots.learning_curves(trio_frame, metric, ax, log=metric == "train_loss")
+axes[1].get_legend().remove()
+if REAL:
+    axes[1].set_ylim(0.87, 0.985)
+show_figure(
+    fig,
+    "03-long-step",
+    f"Plain SGD with lr 0.01 and 0.1, and momentum 0.9 with lr 0.01; mean ± std of {len(SEEDS)} and {len(CONTROL_SEEDS)} seeds.",
+)
+
+# %% tags=["claim"]
+long_loss, long_final = (Spread(r.history[-1][metric] for r in long_step) for metric in published)
+claim(
+    abs(long_final.mean - final["momentum"].mean) <= 0.003,
+    "plain SGD at lr 0.1 ends within 0.003 of momentum at lr 0.01",
+    REAL,
+)
+claim(
+    abs(long_loss.mean - loss_after["momentum"][-1].mean) < abs(long_loss.mean - loss_after["SGD"][-1].mean) / 10,
+    "its loss is more than ten times nearer to momentum's than to that of SGD at lr 0.01",
+    REAL,
+)
+
+# %% tags=["finding"]
+finding(
+    f"Plain SGD with lr 0.1 ends at a loss of {long_loss:.4f} and a test accuracy of {long_final:.4f}; momentum with lr 0.01 at "
+    f"{loss_after['momentum'][-1]:.4f} and {final['momentum']:.4f}; plain SGD with lr 0.01 at {loss_after['SGD'][-1]:.4f} and "
+    f"{final['SGD']:.4f}. Here the gap between SGD and momentum is a gap between learning rates. Whatever else "
+    "momentum can do on badly conditioned problems, on this one we see none of it.",
+    when=REAL,
+)
+
+# %% [markdown]
+# ## What the source left out
+#
+# Neither batch size nor pixel scaling was published, and both decide how fast plain SGD starts. Three epochs of SGD for each
+# combination show which one the published series belongs to.
+
+# %%
+short = replace(base, epochs=3)
+settings = {
+    "batch 64, [0, 1]": replace(short, batch_size=64),
+    "batch 128, [0, 1]": short,
+    "batch 256, [0, 1]": replace(short, batch_size=256),
+    "batch 128, mean 0, std 1": replace(short, pixels="standard"),
+}
+starts = sweep(settings, SEEDS[:3])
+start_loss = {
+    name: [Spread(r.history[epoch]["train_loss"] for r in results) for epoch in range(3)] for name, results in starts.items()
+}
+table = pd.DataFrame(
+    {"published": PUBLISHED_LOSS["SGD"].split()[:3]} | {name: [f"{x:.3f}" for x in row] for name, row in start_loss.items()},
+    index=pd.Index([1, 2, 3], name="epoch"),
+)
+show_table(table.T, f"Training loss of plain SGD after epochs 1 to 3; mean ± std of {len(SEEDS[:3])} seeds.")
+
+# %% tags=["claim"]
+claim(
+    min(settings, key=lambda name: abs(start_loss[name][0].mean - published["train_loss"]["SGD"][0])) == "batch 128, [0, 1]",
+    "batch 128 and raw pixels come closest to the published first epoch",
+    REAL,
+)
+claim(
+    start_loss["batch 128, mean 0, std 1"][0].mean < start_loss["batch 128, [0, 1]"][0].mean - 0.5,
+    "standardised pixels lower the loss of SGD after the first epoch by more than 0.5",
+    REAL,
+)
+
+# %% [markdown]
+# ## Discussion
+#
+# RMSprop and Adam start fastest, because they divide each number's step by the size of its own gradient: weights with small gradients move as
+# far as the others from the first batch on. Momentum follows within an epoch or two, for it walks ten times as far as plain SGD at the
+# same learning rate. Plain SGD at 0.01 is slow for want of step length and not because its rate is fixed, as the source says: all four rates
+# are fixed, and at 0.1 it keeps up with momentum. Where the three fast ones end is a matter of luck within a few tenths of a percent; whoever
+# wants to choose between them needs several seeds, a rate tuned for each, and a validation set. What a
+# step costs follows its number of operations, with plain SGD at the cheap end.
+#
+# ## What to take along
+#
+# - An optimizer *is* its state. Change the learning rate in `param_groups`; a new optimizer forgets.
+# - Compare rules at their own best learning rates. Rates of different rules are different units.
+# - Standardising pixels or halving the batch moved plain SGD further than any reading of "the" SGD curve would suggest: state both.
+# - Time by turns, after a warm-up, with the median.
+#
+# ## Exercises
+#
+# 1. **Change** the learning rate of the control to 1, then to 2. **Predict** where it breaks.
+#
+#    <details><summary>Answer</summary>At 1 it still trains, and its first epoch is better than at 0.1. At 2 the first steps throw the weights so
+#    far that the hidden units die and the loss stays at ln 10 = 2.303, the price of guessing: no NaN, just nothing learnt.</details>
+#
+# 2. **Change** momentum to 0.99 at lr 0.001. **Predict** which of our curves it resembles.
+#
+#    <details><summary>Answer</summary>0.001 / (1 - 0.99) = 0.1, the same long-run step as momentum 0.9 at 0.01, whose curve it approaches. But
+#    the buffer needs hundreds of steps to fill, so the first epoch is clearly slower.</details>
+#
+# 3. **Set** `OPTIMIZERS["Adam"]` to lr 0.01. **Predict** the first and the last epoch.
+#
+#    <details><summary>Answer</summary>The first is much better, the last worse and restless: every step has nearly the length of the
+#    rate, whether the gradient is large or small, so near the minimum it keeps jumping. A schedule (notebook 07) is the cure.</details>
