@@ -101,12 +101,17 @@ for ax, renew_after, title in zip(axes, (0, 5), ("kept", "made anew after step 5
         ax.plot(range(1, 11), lengths, "o-", color=palette[name], label=name, markersize=4)
     ax.set(xlabel="step", ylabel="length of the step / lr", ylim=(0, 11), title=title)
 axes[0].legend()
-show_figure(fig, "03-memory", "Steps under a gradient of 1: left with one optimizer, right with a new one after step 5.")
+show_figure(
+    fig, "03-memory", "Steps under a gradient of 1: left with one optimizer, right with a new one after step 5."
+)
 
 # %% tags=["claim"]
 kept = steps_under_constant_gradient(OPTIMIZERS["momentum"])
 renewed = steps_under_constant_gradient(OPTIMIZERS["momentum"], renew_after=5)
-claim(abs(kept[4] - (1 - 0.9**5) / (1 - 0.9)) < 1e-3, "momentum has added five gradients of 1 up to (1 - 0.9⁵) / 0.1 = 4.095")
+claim(
+    abs(kept[4] - (1 - 0.9**5) / (1 - 0.9)) < 1e-3,
+    "momentum has added five gradients of 1 up to (1 - 0.9⁵) / 0.1 = 4.095",
+)
 claim(abs(renewed[5] - 1) < 1e-3, "the first step of a new optimizer is that of plain SGD: the buffer was lost")
 
 # %% tags=["finding"]
@@ -161,7 +166,15 @@ fig, axes = plots.figure(1, 2, height=4)
 for ax, (metric, table) in zip(axes, published.items(), strict=True):
     plots.learning_curves(frame, metric, ax, log=metric == "train_loss")
     for name, series in table.items():
-        ax.plot(range(1, EPOCHS + 1), series, "o", color=palette[name], markersize=3.5, markeredgecolor="black", markeredgewidth=0.4)
+        ax.plot(
+            range(1, EPOCHS + 1),
+            series,
+            "o",
+            color=palette[name],
+            markersize=3.5,
+            markeredgecolor="black",
+            markeredgewidth=0.4,
+        )
 axes[1].get_legend().remove()
 if REAL:
     axes[1].set_ylim(0.87, 0.985)
@@ -207,7 +220,14 @@ for (metric, name), spreads in by_epoch.items():
         off = deviation(metric, ours.mean, theirs)
         outside = abs(off) > tolerance(metric, name, epoch)
         rows.append(
-            dict(metric=metric, name=name, epoch=epoch, off=off, outside=outside, sigmas=abs(ours.mean - theirs) / ours.std)
+            dict(
+                metric=metric,
+                name=name,
+                epoch=epoch,
+                off=off,
+                outside=outside,
+                sigmas=abs(ours.mean - theirs) / ours.std,
+            )
         )
 deviations = pd.DataFrame(rows)
 cells = deviations.assign(
@@ -234,7 +254,12 @@ for ax, name in zip(axes, OPTIMIZERS, strict=True):
     ax.fill_between([e for e, _ in agreed], [-t for _, t in agreed], [t for _, t in agreed], color="0.88", step="mid")
     ratios = [ours.mean / their - 1 for ours, their in zip(spreads, theirs, strict=True)]
     ax.errorbar(
-        range(1, EPOCHS + 1), ratios, [s.std / t for s, t in zip(spreads, theirs, strict=True)], fmt="o", ms=3, color=palette[name]
+        range(1, EPOCHS + 1),
+        ratios,
+        [s.std / t for s, t in zip(spreads, theirs, strict=True)],
+        fmt="o",
+        ms=3,
+        color=palette[name],
     )
     ax.axhline(0, color="black", linewidth=0.8)
     ax.yaxis.set_major_formatter("{x:+.0%}")
@@ -268,6 +293,7 @@ def kept_within(metric: str, name: str) -> bool:
     """Whether our mean is within the tolerance after every epoch for which one was agreed."""
     return not deviations[(deviations.metric == metric) & (deviations.name == name)].outside.any()
 
+
 # %%
 outside = deviations[deviations.outside]
 where = "; ".join(
@@ -281,7 +307,11 @@ print("outside the tolerance:", where or "nothing")
 for name in others:
     claim(kept_within("train_loss", name), f"S2.2A: the loss of {name} is within its tolerance after every epoch", REAL)
 for name in ("momentum", "Adam"):
-    claim(kept_within("test_accuracy", name), f"S2.2A: the test accuracy of {name} is within 0.005 after every epoch", REAL)
+    claim(
+        kept_within("test_accuracy", name),
+        f"S2.2A: the test accuracy of {name} is within 0.005 after every epoch",
+        REAL,
+    )
 claim(kept_within("test_accuracy", "SGD"), "S2.2A: the test accuracy of SGD is within 0.01 after epoch 3", REAL)
 
 # %% [markdown]
@@ -325,8 +355,16 @@ typical = {
     for name, results in source.items()
     if name in fewer
 }
-claim(typical["SGD", 55_000] < typical["SGD", 60_000], "with 55,000 images the loss of SGD is nearer to the published one", REAL)
-claim(typical["momentum", 55_000] > typical["momentum", 60_000], "with 55,000 images that of momentum is farther from it", REAL)
+claim(
+    typical["SGD", 55_000] < typical["SGD", 60_000],
+    "with 55,000 images the loss of SGD is nearer to the published one",
+    REAL,
+)
+claim(
+    typical["momentum", 55_000] > typical["momentum", 60_000],
+    "with 55,000 images that of momentum is farther from it",
+    REAL,
+)
 
 # %% tags=["finding"]
 finding(
@@ -391,7 +429,11 @@ show_table(
 )
 
 # %% tags=["claim"]
-claim(min(ratio.values()) > 0.85, "E15: no rule is much cheaper than plain SGD; the published 0.59 of momentum is not seen", REAL)
+claim(
+    min(ratio.values()) > 0.85,
+    "E15: no rule is much cheaper than plain SGD; the published 0.59 of momentum is not seen",
+    REAL,
+)
 
 # %% tags=["finding"]
 quick, slow = min(cost, key=cost.get), max(cost, key=cost.get)
@@ -516,17 +558,20 @@ settings = {
 }
 starts = sweep(settings, SEEDS[:3])
 start_loss = {
-    name: [Spread(r.history[epoch]["train_loss"] for r in results) for epoch in range(3)] for name, results in starts.items()
+    name: [Spread(r.history[epoch]["train_loss"] for r in results) for epoch in range(3)]
+    for name, results in starts.items()
 }
 table = pd.DataFrame(
-    {"published": PUBLISHED_LOSS["SGD"].split()[:3]} | {name: [f"{x:.3f}" for x in row] for name, row in start_loss.items()},
+    {"published": PUBLISHED_LOSS["SGD"].split()[:3]}
+    | {name: [f"{x:.3f}" for x in row] for name, row in start_loss.items()},
     index=pd.Index([1, 2, 3], name="epoch"),
 )
 show_table(table.T, f"Training loss of plain SGD after epochs 1 to 3; mean ± std of {len(SEEDS[:3])} seeds.")
 
 # %% tags=["claim"]
 claim(
-    min(settings, key=lambda name: abs(start_loss[name][0].mean - published["train_loss"]["SGD"][0])) == "batch 128, [0, 1]",
+    min(settings, key=lambda name: abs(start_loss[name][0].mean - published["train_loss"]["SGD"][0]))
+    == "batch 128, [0, 1]",
     "batch 128 and raw pixels come closest to the published first epoch",
     REAL,
 )

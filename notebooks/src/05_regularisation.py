@@ -76,7 +76,9 @@ torch.manual_seed(0)
 dropout = torch.nn.Dropout(0.5)
 ones = torch.ones(10_000)
 in_train, in_eval = dropout.train()(ones), dropout.eval()(ones)
-print(f"in training: values {in_train.unique().tolist()}, mean {in_train.mean():.2f}; in eval mode: {in_eval.unique().tolist()}")
+print(
+    f"in training: values {in_train.unique().tolist()}, mean {in_train.mean():.2f}; in eval mode: {in_eval.unique().tolist()}"
+)
 
 # %% [markdown]
 # ### Whom does `weight_decay` reach?
@@ -105,7 +107,10 @@ for name, p in net.named_parameters():
     row["parameters"] += p.numel()
     row["moved"] += int((p != before[name]).sum())
 moved = pd.DataFrame(rows).T
-show_table(moved.rename_axis("kind"), "SimpleNN with BatchNorm: what one SGD step with weight_decay 0.1 moves at zero gradient.")
+show_table(
+    moved.rename_axis("kind"),
+    "SimpleNN with BatchNorm: what one SGD step with weight_decay 0.1 moves at zero gradient.",
+)
 
 # %% tags=["claim"]
 claim(moved.parameters.sum() == 82_078, "SimpleNN with BatchNorm has 82,078 parameters")
@@ -139,7 +144,9 @@ def after_steps(make, steps: int = 200) -> list[float]:
 
 decayed = {make.__name__: after_steps(make) for make in (torch.optim.Adam, torch.optim.AdamW)}
 table = pd.DataFrame(decayed, index=["gradient ±10", "gradient ±0.001"]).map("{:.3f}".format)
-show_table(table.rename_axis("weight"), "Two weights that started at 1, after 200 steps with lr 0.01 and weight decay 0.01.")
+show_table(
+    table.rename_axis("weight"), "Two weights that started at 1, after 200 steps with lr 0.01 and weight decay 0.01."
+)
 
 # %% tags=["claim"]
 claim(
@@ -183,7 +190,9 @@ plots.learning_curves(frame, "train_accuracy", left).set_ylabel("running trainin
 palette = plots.colors(variants)
 for name, results in digit_runs.items():
     measured = metric(results, "train_accuracy").mean
-    left.plot(DIGIT_EPOCHS + 0.6, measured, "D", color=palette[name], markeredgecolor="black", markersize=6, clip_on=False)
+    left.plot(
+        DIGIT_EPOCHS + 0.6, measured, "D", color=palette[name], markeredgecolor="black", markersize=6, clip_on=False
+    )
 plots.learning_curves(frame, "test_accuracy", right).get_legend().remove()
 if REAL:
     left.set_ylim(0.9, 1.001)
@@ -197,9 +206,13 @@ show_figure(
 # %% tags=["figure"]
 fig, [left, right] = plots.figure(1, 2, height=2.6)
 plots.compare({name: gap(results).values for name, results in digit_runs.items()}, "training - test accuracy", left)
-plots.compare({name: metric(results, "test_accuracy").values for name, results in digit_runs.items()}, "test accuracy", right)
+plots.compare(
+    {name: metric(results, "test_accuracy").values for name, results in digit_runs.items()}, "test accuracy", right
+)
 right.set_yticklabels([])
-show_figure(fig, "05-mnist-gap", "The gap (both accuracies in eval mode) and what it is worth: one dot a seed, bars are means.")
+show_figure(
+    fig, "05-mnist-gap", "The gap (both accuracies in eval mode) and what it is worth: one dot a seed, bars are means."
+)
 
 # %% tags=["figure"]
 running = {name: Spread(r.history[-1]["train_accuracy"] for r in results) for name, results in digit_runs.items()}
@@ -223,13 +236,28 @@ gaps = {name: gap(results) for name, results in digit_runs.items()}
 tests = {name: metric(results, "test_accuracy") for name, results in digit_runs.items()}
 trains = {name: metric(results, "train_accuracy") for name, results in digit_runs.items()}
 for name in ("dropout 0.5", "L2 1e-3"):
-    claim(gaps["none"].beats(gaps[name]), f"R19: the gap with {name} is smaller than without, by more than both deviations", REAL)
+    claim(
+        gaps["none"].beats(gaps[name]),
+        f"R19: the gap with {name} is smaller than without, by more than both deviations",
+        REAL,
+    )
 three = [tests[name].mean for name in ("none", "L2 1e-3", "dropout 0.5")]
 claim(max(three) - min(three) <= 0.02, "R19: the test accuracies lie within 0.02", REAL)
-claim(tests["dropout 0.2"].beats(tests["dropout 0.5"]), "dropout 0.2 scores higher than ½, by more than both deviations", REAL)
+claim(
+    tests["dropout 0.2"].beats(tests["dropout 0.5"]),
+    "dropout 0.2 scores higher than ½, by more than both deviations",
+    REAL,
+)
 for result in digit_runs["dropout 0.5"]:
-    in_training, test, train = result.history[-1]["train_accuracy"], *(result.metrics[f"{s}_accuracy"] for s in ("test", "train"))
-    claim(in_training < test < train, f"R20: {in_training:.4f} running < {test:.4f} test < {train:.4f} training in eval mode", REAL)
+    in_training, test, train = (
+        result.history[-1]["train_accuracy"],
+        *(result.metrics[f"{s}_accuracy"] for s in ("test", "train")),
+    )
+    claim(
+        in_training < test < train,
+        f"R20: {in_training:.4f} running < {test:.4f} test < {train:.4f} training in eval mode",
+        REAL,
+    )
 
 # %% [markdown]
 # **Trap.** The running training accuracy is measured *while units are dropped*. With ½ it lies below the test accuracy, and whoever takes
@@ -269,7 +297,12 @@ generator = torch.Generator().manual_seed(0)
 draws = torch.stack([images, *(augment.crop_flip(images, generator) for _ in range(7))], dim=1)
 fig, [ax] = plots.figure(height=3)
 plots.image_grid(draws.flatten(0, 1).permute(0, 2, 3, 1).numpy(), columns=8, ax=ax)
-show_figure(fig, "05-augmented", "Three training images (left) and seven draws of each; the padding is black here, mean colour in training.", pixels=True)
+show_figure(
+    fig,
+    "05-augmented",
+    "Three training images (left) and seven draws of each; the padding is black here, mean colour in training.",
+    pixels=True,
+)
 
 # %%
 base = Experiment(
@@ -297,6 +330,7 @@ show_figure(
     f"SimpleNN with and without augmentation, {AUGMENT_EPOCHS} epochs; mean ± std of {len(CIFAR_SEEDS)} seeds. "
     "The training curves are running values on the images as they were shown.",
 )
+
 
 # %% tags=["figure"]
 def last_gap(results: list) -> Spread:
@@ -356,7 +390,9 @@ ahead = best_val(augmented).mean - best_val(as_they_are).mean
 
 def rise(results: list) -> float:
     """Change of the validation accuracy over the last three epochs, mean over the seeds."""
-    return Spread(r.history[-1]["val_accuracy"] - r.history[-min(4, len(r.history))]["val_accuracy"] for r in results).mean
+    return Spread(
+        r.history[-1]["val_accuracy"] - r.history[-min(4, len(r.history))]["val_accuracy"] for r in results
+    ).mean
 
 
 finding(
@@ -387,10 +423,17 @@ digit_base = replace(plain, epochs=FLIP_EPOCHS)
 mirrored = replace(digit_base, augment=partial(augment.crop_flip, padding=0))
 flips = sweep({"as they are": digit_base, "mirrored": mirrored}, range(FLIP_SEEDS))
 flip_test = {name: metric(results, "test_accuracy") for name, results in flips.items()}
-print(f"test accuracy after {FLIP_EPOCHS} epochs: " + "; ".join(f"{name} {value:.4f}" for name, value in flip_test.items()))
+print(
+    f"test accuracy after {FLIP_EPOCHS} epochs: "
+    + "; ".join(f"{name} {value:.4f}" for name, value in flip_test.items())
+)
 
 # %% tags=["claim"]
-claim(flip_test["as they are"].beats(flip_test["mirrored"]), "mirroring digits costs test accuracy, beyond both deviations", REAL)
+claim(
+    flip_test["as they are"].beats(flip_test["mirrored"]),
+    "mirroring digits costs test accuracy, beyond both deviations",
+    REAL,
+)
 
 # %% [markdown]
 # ## How much weight decay?
@@ -417,7 +460,9 @@ norm_base = replace(
     measure=measure_weights,
 )
 DECAYS = (1e-2, 1e-3, 1e-4, 1e-5, 0)
-decays = sweep({f"{decay:g}": replace(norm_base, optimizer=partial(sgd, weight_decay=decay)) for decay in DECAYS}, CIFAR_SEEDS)
+decays = sweep(
+    {f"{decay:g}": replace(norm_base, optimizer=partial(sgd, weight_decay=decay)) for decay in DECAYS}, CIFAR_SEEDS
+)
 assert all(result.status == "ok" for results in decays.values() for result in results)
 
 # %% tags=["figure"]
@@ -428,7 +473,14 @@ scores = {decay: best_val(decays[f"{decay:g}"]).values for decay in DECAYS}
 plots.by_value(scores, "weight decay", "best validation accuracy", right)
 published = {1e-2: 0.6366, 1e-3: 0.7246, 1e-4: 0.7202, 1e-5: 0.7162, 0: 0.7236}
 places = [decay or 1e-6 for decay in DECAYS]
-right.plot(places, list(published.values()), "s--", color=plots.colors(["published"])["published"], markersize=4, label="published, 30 epochs")
+right.plot(
+    places,
+    list(published.values()),
+    "s--",
+    color=plots.colors(["published"])["published"],
+    markersize=4,
+    label="published, 30 epochs",
+)
 right.legend()
 show_figure(
     fig,
@@ -447,7 +499,10 @@ table = pd.DataFrame(
     },
     index=pd.Index(decays, name="weight decay"),
 )
-show_table(table, f"Weight decay after {SWEEP_EPOCHS} epochs (published: 30 epochs, one run each); mean ± std of {len(CIFAR_SEEDS)} seeds.")
+show_table(
+    table,
+    f"Weight decay after {SWEEP_EPOCHS} epochs (published: 30 epochs, one run each); mean ± std of {len(CIFAR_SEEDS)} seeds.",
+)
 
 # %% tags=["claim"]
 means = {decay: best_val(decays[f"{decay:g}"]).mean for decay in DECAYS}
@@ -455,12 +510,20 @@ weak = [means[decay] for decay in DECAYS if decay < 1e-2]
 claim(max(weak) - min(weak) <= 0.03, "R21: 1e-3 to 0 lie within 0.03 of each other", REAL)
 claim(means[1e-2] < max(weak) - 0.03, "R21: 1e-2 is more than 0.03 below the best", REAL)
 fitted = {decay: metric(decays[f"{decay:g}"], "train_accuracy").mean for decay in DECAYS}
-claim(fitted[1e-2] < min(fitted[d] for d in DECAYS if d < 1e-2) - 0.03, "1e-2 lowers the training accuracy by more than 0.03 too", REAL)
+claim(
+    fitted[1e-2] < min(fitted[d] for d in DECAYS if d < 1e-2) - 0.03,
+    "1e-2 lowers the training accuracy by more than 0.03 too",
+    REAL,
+)
 
 # %% tags=["finding"]
 best_decay = max(decays, key=lambda name: best_val(decays[name]).mean)
 narrow = [eval_gap(results).mean for results in decays.values()]
-tied = [name for name, results in decays.items() if name != best_decay and not best_val(decays[best_decay]).beats(best_val(results))]
+tied = [
+    name
+    for name, results in decays.items()
+    if name != best_decay and not best_val(decays[best_decay]).beats(best_val(results))
+]
 finding(
     f"From 1e-3 down to none the best validation accuracy lies between {min(weak):.4f} and {max(weak):.4f}. The highest mean has "
     f"{best_decay}; tied with it within the spread of {len(CIFAR_SEEDS)} seeds (so few that the spread is itself a guess): {', '.join(tied) or 'nothing'}. One standard deviation of an accuracy of 0.7 on 5,000 images is 0.0065 by itself, so "
@@ -505,7 +568,9 @@ sparse_runs = {"none": decays["0"], "L2 1e-4": decays["0.0001"]} | sweep(sparse,
 shown = ("L2 1e-4", "L1 1e-4", "proximal 1e-3")
 fig, axes = plots.figure(3, 2, height=2.7)
 for ax, layer in zip(axes, ("all layers", "conv 1", "conv 2", "linear 3", "linear 4", "linear 5"), strict=True):
-    plots.histogram({name: sparse_runs[name][0].metrics["weights"][layer]["counts"] for name in shown}, EDGES, "weight", ax)
+    plots.histogram(
+        {name: sparse_runs[name][0].metrics["weights"][layer]["counts"] for name in shown}, EDGES, "weight", ax
+    )
     kurtosis = [sparse_runs[name][0].metrics["weights"][layer]["kurtosis"] for name in shown]
     ax.set_title(f"{layer}: kurtosis " + ", ".join(f"{value:.1f}" for value in kurtosis), fontsize="medium")
     ax.set_xlim(-0.45, 0.45)
@@ -519,8 +584,16 @@ show_figure(
 
 # %% tags=["figure"]
 fig, [left, right] = plots.figure(1, 2, height=2.6)
-plots.compare({name: 100 * metric(results, "small").values for name, results in sparse_runs.items()}, "weights below 0.001 (%)", left)
-plots.compare({name: 100 * metric(results, "zero").values for name, results in sparse_runs.items()}, "weights that are exactly 0 (%)", right)
+plots.compare(
+    {name: 100 * metric(results, "small").values for name, results in sparse_runs.items()},
+    "weights below 0.001 (%)",
+    left,
+)
+plots.compare(
+    {name: 100 * metric(results, "zero").values for name, results in sparse_runs.items()},
+    "weights that are exactly 0 (%)",
+    right,
+)
 right.set_yticklabels([])
 show_figure(fig, "05-sparsity", "Small weights and real zeros, one dot a seed, bars are means.")
 
@@ -532,17 +605,25 @@ table = pd.DataFrame(
         "exactly 0": [f"{metric(results, 'zero'):.2%}" for results in sparse_runs.values()],
         "below 0.001": [f"{metric(results, 'small'):.2%}" for results in sparse_runs.values()],
         "kurtosis": [
-            f"{Spread(r.metrics['weights']['all layers']['kurtosis'] for r in results):.1f}" for results in sparse_runs.values()
+            f"{Spread(r.metrics['weights']['all layers']['kurtosis'] for r in results):.1f}"
+            for results in sparse_runs.values()
         ],
     },
     index=pd.Index(sparse_runs, name="penalty"),
 )
-show_table(table, f"81,792 weights of SimpleNN with BatchNorm after {SWEEP_EPOCHS} epochs; mean ± std of {len(CIFAR_SEEDS)} seeds.")
+show_table(
+    table,
+    f"81,792 weights of SimpleNN with BatchNorm after {SWEEP_EPOCHS} epochs; mean ± std of {len(CIFAR_SEEDS)} seeds.",
+)
 
 # %% tags=["claim"]
 small = {name: metric(results, "small") for name, results in sparse_runs.items()}
 zero = {name: metric(results, "zero") for name, results in sparse_runs.items()}
-claim(small["L1 1e-4"].mean >= 2 * small["L2 1e-4"].mean, "R23: L1 leaves at least twice as many weights below 0.001 as L2", REAL)
+claim(
+    small["L1 1e-4"].mean >= 2 * small["L2 1e-4"].mean,
+    "R23: L1 leaves at least twice as many weights below 0.001 as L2",
+    REAL,
+)
 claim(
     max(zero[name].values.max() for name in ("none", "L2 1e-4", "L1 1e-4")) < 1e-3,
     "R23: with L1 or L2 in the loss fewer than one weight in a thousand is exactly 0",
@@ -551,15 +632,17 @@ claim(
 claim(zero["proximal 1e-3"].values.min() > 0, "R23: the proximal step gives exact zeros, for every seed", REAL)
 
 # %% tags=["finding"]
-gaussian = [sparse_runs["L2 1e-4"][0].metrics["weights"][layer]["kurtosis"] for layer in diagnostics.layers(models.SimpleNN())]
+gaussian = [
+    sparse_runs["L2 1e-4"][0].metrics["weights"][layer]["kurtosis"] for layer in diagnostics.layers(models.SimpleNN())
+]
 pooled = Spread(r.metrics["weights"]["all layers"]["kurtosis"] for r in sparse_runs["L2 1e-4"])
 finding(
     f"Below 0.001 lie {small['L2 1e-4'].mean:.1%} of the weights with L2 and {small['L1 1e-4'].mean:.1%} with L1; exactly 0 are "
-    f"{zero['L2 1e-4'].mean:.3%} and {zero['L1 1e-4'].mean:.3%}. The source's \"many weights exactly zero\" needs the proximal step, which after "
+    f'{zero["L2 1e-4"].mean:.3%} and {zero["L1 1e-4"].mean:.3%}. The source\'s "many weights exactly zero" needs the proximal step, which after '
     f"{SWEEP_EPOCHS} epochs leaves {zero['proximal 1e-3'].mean:.1%} exact zeros with 1e-3 and {zero['proximal 1e-4'].mean:.2%} with 1e-4, at validation "
     f"accuracies of {last_val(sparse_runs['proximal 1e-3']):.4f} and {last_val(sparse_runs['proximal 1e-4']):.4f} against "
     f"{last_val(sparse_runs['L1 1e-4']):.4f} with L1 in the loss and {last_val(sparse_runs['none']):.4f} without any penalty. Nor does L2 give "
-    f"\"a Gaussian\": pooled, the weights have a kurtosis of {pooled:.1f} (a Gaussian has 3), because layers of different scale are thrown "
+    f'"a Gaussian": pooled, the weights have a kurtosis of {pooled:.1f} (a Gaussian has 3), because layers of different scale are thrown '
     f"together; layer by layer it runs from {min(gaussian):.1f} to {max(gaussian):.1f}.",
     when=REAL,
 )
@@ -589,13 +672,20 @@ early = min(SWEEP_EPOCHS, AUGMENT_EPOCHS) - 1
 with_norm = Spread(r.history[early]["val_accuracy"] for r in decays["0.0001"])
 without_norm = Spread(r.history[early]["val_accuracy"] for r in augmentation["augmented"])
 print(f"epochs to 97 % on the MNIST test set: {speed['none']:.1f} without dropout, {speed['dropout 0.5']:.1f} with")
-print(f"SimpleNN, validation accuracy after epoch {early + 1}: {with_norm:.4f} with BatchNorm, {without_norm:.4f} without")
+print(
+    f"SimpleNN, validation accuracy after epoch {early + 1}: {with_norm:.4f} with BatchNorm, {without_norm:.4f} without"
+)
 
 # %% tags=["claim"]
-claim(speed["dropout 0.5"].beats(speed["none"]), "1.2: with dropout it takes more epochs to 97 %, beyond both deviations", REAL)
+claim(
+    speed["dropout 0.5"].beats(speed["none"]),
+    "1.2: with dropout it takes more epochs to 97 %, beyond both deviations",
+    REAL,
+)
 claim(with_norm.beats(without_norm), f"1.2: after epoch {early + 1} BatchNorm is ahead, beyond both deviations", REAL)
 claim(
-    trains["dropout + L2"].mean == min(t.mean for t in trains.values()) and tests["dropout + L2"].mean < max(t.mean for t in tests.values()),
+    trains["dropout + L2"].mean == min(t.mean for t in trains.values())
+    and tests["dropout + L2"].mean < max(t.mean for t in tests.values()),
     "1.3: dropout with L2 has the lowest training accuracy and not the best test accuracy",
     REAL,
 )
