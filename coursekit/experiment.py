@@ -63,6 +63,8 @@ def run(experiment: Experiment, name: str = "", refresh: bool = False) -> Result
     """
     if experiment.pixels not in PIXELS:
         raise UsageError(f"no pixels {experiment.pixels!r}; choose {', '.join(PIXELS)}")
+    if experiment.schedule_by not in ("epoch", "step"):
+        raise UsageError(f"schedule_by must be 'epoch' or 'step', got {experiment.schedule_by!r}")
     source = profiles.source()
     checksum = data.expected_sha256(experiment.data, source)
     stored = None if refresh else results.load(_key(experiment, checksum))
@@ -158,8 +160,8 @@ def _batches(experiment: Experiment, dataset: Dataset, device: torch.device) -> 
     images, labels = dataset.train_images, dataset.train_labels
     train_index, val_index = torch.arange(len(labels)), None
     if experiment.validation:
-        # A small (sample) data set gives up a tenth of each class instead of emptying it.
-        per_class = min(experiment.validation, len(labels) // len(dataset.classes) // 10)
+        # A small (sample) data set gives up half of each class instead of all of it.
+        per_class = min(experiment.validation, len(labels) // len(dataset.classes) // 2)
         train_index, val_index = stratified(labels, per_class)
     train_index = train_index[: experiment.train_size]
     normalize = {
@@ -189,7 +191,7 @@ def _batches(experiment: Experiment, dataset: Dataset, device: torch.device) -> 
 
 def _measure(model: nn.Module, experiment: Experiment, train: Batches, test: Batches, best: dict | None) -> dict:
     """Loss and accuracy of the last weights on both splits, in eval mode; of the best by validation on the test set."""
-    metrics = dict(experiment.measure(model)) if experiment.measure else {}
+    metrics = dict(experiment.measure(model.eval())) if experiment.measure else {}
     for split, batches in (("train", train), ("test", test)):
         metrics[f"{split}_loss"], metrics[f"{split}_accuracy"] = training.evaluate(model, batches)
     if best is not None:

@@ -58,16 +58,20 @@ def train_one_epoch(
 
 @torch.inference_mode()
 def evaluate(model: nn.Module, batches: Batches) -> tuple[float, float]:
-    """Mean loss and accuracy over all examples in eval mode; the model's mode is left as it was found."""
-    was_training = model.training
+    """Mean loss and accuracy over all examples in eval mode; every layer's mode is left as it was found."""
+    modes = {layer: layer.training for layer in model.modules()}
     model.eval()
-    loss = correct = 0
-    for images, labels in batches.of_epoch(0):
-        logits = model(images)
-        loss += cross_entropy(logits, labels, reduction="sum")
-        correct += (logits.argmax(1) == labels).sum()
-    model.train(was_training)
-    return float(loss) / len(batches.labels), float(correct) / len(batches.labels)
+    loss = correct = count = 0
+    try:
+        for images, labels in batches.of_epoch(0):
+            logits = model(images)
+            loss += cross_entropy(logits, labels, reduction="sum")
+            correct += (logits.argmax(1) == labels).sum()
+            count += len(labels)
+    finally:
+        for layer, mode in modes.items():
+            layer.training = mode
+    return float(loss) / count, float(correct) / count
 
 
 def fit(
@@ -106,7 +110,8 @@ def fit(
 
     def after_step(loss: Tensor, totals: Tensor) -> None:
         if probe and run.step % probe_every == 0:
-            run.probes.append({"step": run.step, "loss": loss, **probe(model)})
+            values = {name: torch.as_tensor(value).detach() for name, value in probe(model).items()}
+            run.probes.append({"step": run.step, "loss": loss, **values})
         run.step, run.totals = run.step + 1, totals
         if schedule and schedule_by == "step":
             set_lr(run.step)
@@ -115,8 +120,10 @@ def fit(
 
     for epoch in range(len(run.history), epochs):
         if schedule:
-            set_lr(epoch if schedule_by == "epoch" else run.step)
-        lr = optimizer.param_groups[0]["lr"]
+            set_lr(epoch if schedule_by == "epoch" else epoch * len(train))
+        lr = optimizer.param_groups[0]["lr"]  # the epoch's first
+        if schedule and schedule_by == "step":
+            set_lr(run.step)
         batches = train.of_epoch(epoch, start=run.step - epoch * len(train))
         totals = train_one_epoch(model, batches, optimizer, penalty, run.totals, after_step)
         loss, correct, count = totals.tolist()

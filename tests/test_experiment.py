@@ -244,8 +244,8 @@ def test_validation_is_disjoint_stratified_and_the_same_for_every_seed():
     assert rows(split(validation=2, seed=7)[1]["val"]) == rows(validation)
 
 
-def test_a_small_data_set_gives_up_a_tenth_of_each_class():
-    assert len(split(validation=500)[1]["val"].labels) == 20
+def test_a_small_data_set_gives_up_half_of_each_class():
+    assert len(split(validation=500)[1]["val"].labels) == 100
 
 
 def test_train_size_takes_the_first_of_the_training_split():

@@ -377,7 +377,6 @@ def test_a_schedule_by_step_goes_on_at_its_step(tmp_path):
     np.testing.assert_allclose(used, [0.05 / (1 + step) for step in range(STEPS * EPOCHS)], rtol=1e-12)
 
 
-@pytest.mark.xfail(strict=True, reason="fit writes the lr of the step where it was taken up into the history")
 def test_a_schedule_by_step_leaves_the_same_history(tmp_path):
     options = {"schedule": lambda step: 1 / (1 + step), "schedule_by": "step"}
     whole = Interrupted(None, KINDS["momentum"], 1, **options).fit()
@@ -408,3 +407,21 @@ def test_checkpoints_are_written_when_they_are_due(tmp_path):
     assert steps("each epoch") == [4, 8]
     assert steps("never", checkpoint_seconds=1e9) == []
     assert steps("by step", checkpoint_seconds=1e9, checkpoint_every=3) == [3, 6]
+
+
+def test_evaluate_leaves_every_layers_mode_also_after_an_error():
+    model = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(12), nn.Dropout(), nn.Linear(12, 3)).train()
+    model[1].eval()  # frozen, as for fine-tuning
+    images = torch.zeros(4, 2, 2, 3, dtype=torch.uint8)
+    training.evaluate(model, Batches(images, torch.zeros(4, dtype=torch.uint8), 2))
+    assert [layer.training for layer in model] == [True, False, True, True]
+    with pytest.raises(IndexError, match="out of bounds"):
+        training.evaluate(model, Batches(images, torch.full((4,), 7, dtype=torch.uint8), 2))
+    assert [layer.training for layer in model] == [True, False, True, True]
+
+
+def test_evaluate_divides_by_what_it_saw():
+    images, labels = torch.zeros(5, 2, 2, 3, dtype=torch.uint8), torch.zeros(5, dtype=torch.uint8)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(12, 3))
+    whole = training.evaluate(model, Batches(images, labels, 2))
+    assert training.evaluate(model, Batches(images, labels, 2, drop_last=True)) == pytest.approx(whole)
