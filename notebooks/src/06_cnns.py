@@ -1,0 +1,653 @@
+# %% [markdown]
+# # 06 · Convolutional networks
+#
+# **Question.** What does a network gain when it looks at an image through small windows that it shares over all places,
+# and what decides how much: parameters, depth, BatchNorm, the learning rate?
+#
+# A convolution by hand comes first, then the arithmetic of layers, then eleven networks on CIFAR-10: the five nets of one
+# course compared with each other, a larger one watched while it overfits, three architectures side by side, and a small
+# one with and without BatchNorm at two learning rates.
+#
+# **What we expect before looking.** Every convolutional net beats both MLPs although the MLPs have many times its
+# parameters. The large CNN knows its training images by heart after a few epochs. A learning rate of 0.1 is too much for
+# the plain net and fine with BatchNorm; 1.0 is too much for both.
+
+# %% tags=["setup"]
+# `No module named 'coursekit'`? Run `pip install -e .` in the workbook's folder; on Colab see its README.
+import math
+from functools import partial
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import nn
+
+from coursekit import augment, data, diagnostics, experiment, history, models, plots, profiles, scratch
+from coursekit.experiment import Experiment, sweep
+from coursekit.history import Spread
+from coursekit.notebook import claim, finding, setup, show_data, show_figure, show_source, show_table
+
+PROFILE = setup()
+
+# %% tags=["parameters"]
+SEEDS = range(profiles.budget(sample=1, cpu=1, full=3))
+FIVE_EPOCHS = profiles.budget(sample=1, cpu=3, full=15)
+BASELINE_EPOCHS = profiles.budget(sample=1, cpu=10, full=30)
+CNN_EPOCHS = profiles.budget(sample=1, cpu=7, full=20)
+THREE_EPOCHS, THREE_IMAGES = profiles.budget(sample=(1, 200), cpu=(5, 10_000), full=(20, None))
+IMAGES = profiles.budget(sample=400, cpu=None, full=None)  # None: all 45,000
+NORM_EPOCHS = profiles.budget(sample=1, cpu=8, full=30)
+
+# %%
+cifar = data.load("cifar10", profiles.source())
+digits = data.load("mnist", profiles.source())
+REAL = not (cifar.is_sample or digits.is_sample)
+FULL = REAL and PROFILE == "full"
+show_data(cifar, digits)
+
+# %% [markdown]
+# Every split below is the same: 45,000 images to train, 5,000 (500 of each class, fixed) to validate, 10,000 to test. Pixels
+# are standardised with mean and deviation *of the training split*. The test set chooses nothing.
+
+# %% tags=["figure"]
+labels = cifar.train_labels.numpy()
+chosen = np.concatenate([np.flatnonzero(labels == c)[:6] for c in range(10)])
+fig, [ax] = plots.figure(height=2.4)
+plots.image_grid(cifar.train_images.numpy()[chosen], columns=6, ax=ax, row_labels=cifar.classes)
+show_figure(fig, "06-cifar", "The first six training images of each class.", pixels=True)
+
+# %% [markdown]
+# ## A convolution by hand
+#
+# For images $x$ and kernels $k$, without padding and with stride 1,
+#
+# $$y_{n,o,i,j} = \sum_{c,a,b} x_{n,c,i+a,j+b}\; k_{o,c,a,b} .$$
+#
+# The kernel is not flipped: strictly this is cross-correlation, and deep learning calls it convolution. All windows of an
+# image, written as columns, turn it into one matrix product.
+
+# %%
+show_source(scratch.conv2d)
+
+# %%
+KERNELS = {
+    "edge, vertical": [[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]],
+    "edge, horizontal": [[-1, -2, -1], [0, 0, 0], [1, 2, 1]],
+    "diagonal \\": [[2, -1, -1], [-1, 2, -1], [-1, -1, 2]],
+    "diagonal /": [[-1, -1, 2], [-1, 2, -1], [2, -1, -1]],
+    "Laplacian": [[0, 1, 0], [1, -4, 1], [0, 1, 0]],
+    "blur": [[1 / 9] * 3] * 3,
+    "corner": [[1, 1, 0], [1, 1, -1], [0, -1, -3]],
+    "centre-surround": [[-1, -1, -1], [-1, 8, -1], [-1, -1, -1]],
+}
+sevens = digits.train_images[digits.train_labels == 7][:5].numpy()[:, None] / 255
+kernels = np.array(list(KERNELS.values()), np.float32)[:, None]
+maps = scratch.conv2d(sevens, kernels)
+expected = torch.nn.functional.conv2d(torch.tensor(sevens, dtype=torch.float32), torch.tensor(kernels)).numpy()
+claim(np.abs(maps - expected).max() < 1e-5, "R39: our convolution is torch's to 1e-5")
+sevens.shape, kernels.shape, maps.shape
+
+# %% tags=["figure"]
+fig, axes = plots.figure(1, 8, height=5.4)
+fig.set_size_inches(9.2, 5.6)
+for ax, (name, column) in zip(axes, zip(KERNELS, maps.swapaxes(0, 1), strict=True), strict=True):
+    plots.image_grid(column, columns=1, ax=ax)
+    ax.set_title(name.replace(", ", "\n"), fontsize=9)
+show_figure(
+    fig,
+    "06-sevens",
+    "Five sevens (rows) through eight 3 × 3 kernels (columns), each column on its own grey scale.",
+    pixels=True,
+)
+
+# %% [markdown]
+# **Why columns look alike and rows do not.** A column is one kernel over five sevens: the same question asked of similar
+# pictures. A row is eight questions asked of one picture. What follows for a layer: each kernel is a detector, its map says
+# *where* the pattern is; moving the digit moves the map (translation equivariance); and eight maps are more numbers than one
+# image, so a convolution by itself reduces nothing. Strides and pooling do.
+#
+# **What the numbers of a kernel tensor mean.** $C_{out} \times C_{in} \times k_h \times k_w$: how many maps come out, how many
+# channels each kernel spans, and how far it sees. Sharing one kernel over all places is why there are so few parameters.
+#
+# ## Counting
+#
+# Five questions of one course, answered by arithmetic and checked by building the layer.
+
+
+# %%
+def parameters(layer: nn.Module) -> int:
+    """Weights and biases of one layer."""
+    return models.parameter_count(layer)
+
+
+depthwise = lambda n: 9 * n / (9 + n)  # noqa: E731
+separable = nn.Sequential(nn.Conv2d(16, 16, 3, groups=16, bias=False, padding=1), nn.Conv2d(16, 64, 1, bias=False))
+macs = [
+    models.layer_table(net, (16, 32, 32)).MACs.sum() for net in (nn.Conv2d(16, 64, 3, padding=1, bias=False), separable)
+]
+answers = {
+    "100×100 RGB, 100 fully connected units": (3 * 100 * 100 * 100 + 100, parameters(nn.Linear(30_000, 100))),
+    "the same, 100 filters of 3×3": (3 * 3 * 3 * 100 + 100, parameters(nn.Conv2d(3, 100, 3))),
+    "one 1×1 filter on 16 channels": (16 + 1, parameters(nn.Conv2d(16, 1, 1))),
+    "100×100×16, 32 filters of 5×5: height": (100 - 5 + 1, nn.Conv2d(16, 32, 5)(torch.zeros(1, 16, 100, 100)).shape[2]),
+    "3×3 convolution / depthwise separable, 64 channels out": (round(depthwise(64), 4), round(macs[0] / macs[1], 4)),
+}
+show_table(
+    pd.DataFrame(answers, index=["by formula", "by torch"]).T.map("{:,.6g}".format),
+    "Computations, by formula and by building the layer.",
+)
+
+# %% tags=["claim"]
+claim(all(a == b for a, b in answers.values()), "every formula gives what the layer has")
+claim([a for a, _ in answers.values()][:4] == [3_000_100, 2_800, 17, 96], "3,000,100; 2,800; 17; 96 × 96 × 32")
+claim(
+    depthwise(16) < 6 < depthwise(64) < 8 < depthwise(256) < 9,
+    "R40: the gain 9N/(9+N) is 5.8 for 16 channels and nears 9 for many",
+)
+
+# %% [markdown]
+# "Eight to nine times faster" is the wide limit, in multiply-adds. A depthwise separable layer costs $9MD^2 + MND^2$; the
+# source prints a spurious $N$ in the first term, which would make it slower than the convolution that it replaces.
+#
+# ## SimpleNN: checks before training
+#
+# Two convolutions and three linear layers. Before any training, four questions: does a batch pass, are the parameters
+# where we think, is the first loss $\ln 10$, and on which device does it run?
+
+# %%
+torch.manual_seed(0)
+model = models.SimpleNN().to(profiles.device())
+assert model(torch.zeros(100, 3, 32, 32, device=profiles.device())).shape == (100, 10)
+table = models.layer_table(model, (3, 32, 32))
+print(
+    f"parameters on {next(model.parameters()).device}, {profiles.device_name()}; {models.parameter_count(model):,} in all"
+)
+show_table(table.set_index("layer"), "SimpleNN layer by layer, for an image of 3 × 32 × 32.")
+
+# %% tags=["claim"]
+claim(
+    table.parameters.tolist() == [608, 1168, 69_240, 10_164, 850],
+    "the layers have 608, 1,168, 69,240, 10,164 and 850 parameters",
+)
+claim(models.parameter_count(models.SimpleNN(batch_norm=True)) == 82_078, "BatchNorm after each convolution adds 48")
+
+# %% [markdown]
+# The source prints 60,240 for the first linear layer and 19,800 weights for the second, and then says that the numbers match.
+# They do not: 576 · 120 + 120 = 69,240 and 120 · 84 = 10,080.
+
+# %%
+NETS = {
+    "LeNet5": models.LeNet5,
+    "SimpleNN": models.SimpleNN,
+    "SimpleNN-BN": partial(models.SimpleNN, True),
+    "mlp1": models.mlp1,
+    "mlp2": models.mlp2,
+    "cnn3": models.cnn3,
+    "cnn4": models.cnn4,
+    "cnn5": models.cnn5,
+    "CNN_A": models.SimpleCNN,
+    "CNN_B": models.cnn_b,
+    "CNN_C": models.cnn_c,
+}
+shown, targets = (cifar.train_images[:500].permute(0, 3, 1, 2) / 127.5 - 1), cifar.train_labels[:500].long()
+first_loss = {name: models.initial_loss(net(), shown, targets) for name, net in NETS.items()}
+sizes = {name: models.layer_table(net(), (3, 32, 32))[["parameters", "MACs"]].sum() for name, net in NETS.items()}
+table = pd.DataFrame(
+    {
+        name: {"parameters": f"{s.parameters:,}", "MACs": f"{s.MACs:,}", "first loss": f"{first_loss[name]:.3f}"}
+        for name, s in sizes.items()
+    }
+).T
+show_table(
+    table,
+    f"The networks of this notebook: size, multiply-adds for one image, loss before the first step (ln 10 = {math.log(10):.4f}).",
+)
+
+# %% tags=["claim"]
+claim(
+    max(abs(loss - math.log(10)) for loss in first_loss.values()) < 0.05,
+    "R36: every first loss is within 0.05 of ln 10",
+)
+claim(
+    [sizes[n].parameters for n in ("CNN_A", "CNN_B", "CNN_C")] == [545_098, 1_080_042, 1_259_786],
+    "R33: published parameter counts",
+)
+
+# %% [markdown]
+# Cross-entropy is $-\frac1B\sum \ln p_{y}$, with the minus sign that the source lost; guessing among ten classes costs
+# $-\ln\frac1{10} = 2.3026$, not 2.31.
+#
+# ### Baseline
+#
+# SGD with momentum 0.9, lr 0.01, weight decay 1e-4, batch 128, no augmentation.
+
+# %%
+on_cifar = partial(Experiment, data="cifar10", validation=500, pixels="standard", train_size=IMAGES)
+sgd = partial(torch.optim.SGD, lr=0.01, momentum=0.9, weight_decay=1e-4)
+baseline = sweep(
+    {name: on_cifar(NETS[name], sgd, epochs=BASELINE_EPOCHS, batch_size=128) for name in ("SimpleNN", "LeNet5")}, SEEDS
+)
+
+
+# %% tags=["figure"]
+def show_curves(runs: dict, name: str, caption: str, metrics: tuple = ("train_loss", "val_accuracy")) -> None:
+    """Two learning curves side by side; a diverged run is shown up to where it diverged."""
+    frame = history.to_frame({variant: [r.history for r in results] for variant, results in runs.items()})
+    fig, axes = plots.figure(1, len(metrics))
+    for ax, metric in zip(axes, metrics, strict=True):
+        plots.learning_curves(frame, metric, ax)
+    seeds = "one seed" if len(SEEDS) == 1 else f"mean ± std of {len(SEEDS)} seeds"
+    show_figure(fig, name, f"{caption}; {seeds}.")
+
+
+def best(results: list, metric: str = "val_accuracy") -> Spread:
+    """The best validation accuracy over the epochs of each seed."""
+    return Spread(max(row[metric] for row in r.history) for r in results)
+
+
+show_curves(baseline, "06-baseline", "SimpleNN and LeNet5 without augmentation")
+
+# %% tags=["claim"]
+simple = baseline["SimpleNN"]
+gap = Spread(r.metrics["train_accuracy"] - r.history[-1]["val_accuracy"] for r in simple)
+claim(best(simple).mean >= 0.65, "R27: SimpleNN reaches 0.65 on validation", FULL)
+claim(best(simple).mean >= 0.58, "SimpleNN reaches 0.58 on validation within the short budget", REAL)
+
+# %% tags=["finding"]
+finding(
+    f"After {BASELINE_EPOCHS} epochs SimpleNN's best validation accuracy is {best(simple):.3f} (published after 30: 0.6564), LeNet5's "
+    f"{best(baseline['LeNet5']):.3f}. The gap between training and validation accuracy of SimpleNN is {gap:.3f}: a flat validation "
+    "curve alone does not show overfitting, the gap does.",
+    when=REAL,
+)
+
+# %% [markdown]
+# ## Five networks compared
+#
+# Two MLPs and three CNNs with Adam at 1e-3 and batch 50. The source validates on all 5,000 images every ten steps, which costs
+# 3.3 times the training itself. We validate at that cadence on a fixed 1,000 of them and on all once an epoch.
+
+
+# %%
+def first_weights(model: nn.Module, count: int = 8) -> dict:
+    """The first filters, as small integers that a results file can hold: 0 to 255 over each filter's own range."""
+    weight = next(iter(diagnostics.layers(model).values())).weight.detach()[:count].reshape(-1, 3, *_size(model))
+    low, high = weight.amin((1, 2, 3), keepdim=True), weight.amax((1, 2, 3), keepdim=True)
+    scaled = (255 * (weight - low) / (high - low)).round().int()
+    return {"filters": scaled.permute(0, 2, 3, 1).tolist()}
+
+
+def _size(model: nn.Module) -> tuple[int, int]:
+    weight = next(iter(diagnostics.layers(model).values())).weight
+    return tuple(weight.shape[2:]) if weight.ndim == 4 else (32, 32)
+
+
+adam = partial(torch.optim.Adam, lr=1e-3)
+probe = partial(experiment.validation_slice, name="cifar10")
+five_nets = ("mlp1", "mlp2", "cnn3", "cnn4", "cnn5")
+five = sweep(
+    {
+        name: on_cifar(NETS[name], adam, epochs=FIVE_EPOCHS, batch_size=50, probe=probe, measure=first_weights)
+        for name in five_nets
+    },
+    SEEDS,
+)
+
+# %% tags=["figure"]
+probes = pd.concat(
+    pd.DataFrame(r.probes).rolling(30, min_periods=1).mean()[::4].assign(variant=name, seed=seed)
+    for name, results in five.items()
+    for seed, r in enumerate(results)
+)
+frame = history.to_frame({name: [r.history for r in results] for name, results in five.items()})
+fig, axes = plots.figure(2, 2)
+plots.learning_curves(probes, "loss", axes[0], x="step").set_ylabel("training loss (nats)")
+plots.learning_curves(probes, "val_accuracy", axes[1], x="step").get_legend().remove()
+ends = {
+    name: [np.mean([r.metrics[m] for r in results]) for m in ("train_accuracy", "test_accuracy")]
+    for name, results in five.items()
+}
+plots.labelled_points({name: tuple(xy) for name, xy in ends.items()}, axes[2]).set(
+    xlabel="final training accuracy", ylabel="final test accuracy"
+)
+for name, color in plots.colors(five).items():
+    rows = frame[frame.variant == name].groupby("epoch").mean(numeric_only=True)
+    axes[3].plot(rows.train_accuracy, rows.val_accuracy, "o-", color=color, markersize=3)
+low, high = axes[3].get_xlim()
+axes[3].plot([low, high], [low, high], ":", color="grey")
+axes[3].set(xlabel="training accuracy of the epoch", ylabel="validation accuracy")
+show_figure(
+    fig,
+    "06-five",
+    "Five nets: loss and validation accuracy every ten steps (running mean of 30 points), final accuracies, and the path of validation against training accuracy by epoch (dotted: equal).",
+)
+
+# %% tags=["figure"]
+rows = {}
+for name, results in five.items():
+    train, test = (Spread(r.metrics[f"{split}_accuracy"] for r in results) for split in ("train", "test"))
+    val = Spread(r.history[-1]["val_accuracy"] for r in results)
+    rows[name] = {
+        "parameters": f"{sizes[name].parameters:,}",
+        "MACs": f"{sizes[name].MACs:,}",
+        "train": f"{train:.3f}",
+        "validation": f"{val:.3f}",
+        "test": f"{test:.3f}",
+        "train - test": f"{train.mean - test.mean:+.3f}",
+    }
+show_table(
+    pd.DataFrame(rows).T,
+    f"Five nets after {FIVE_EPOCHS} epochs (Adam 1e-3, batch 50), all accuracies in evaluation mode, {len(SEEDS)} seed(s).",
+)
+
+# %% tags=["claim"]
+score = {name: Spread(r.metrics["test_accuracy"] for r in results) for name, results in five.items()}
+gaps = {
+    name: np.mean([r.metrics["train_accuracy"] - r.metrics["test_accuracy"] for r in results])
+    for name, results in five.items()
+}
+claim(
+    min(score[n].mean for n in five_nets[2:]) > max(score[n].mean for n in five_nets[:2]),
+    "R24: every CNN beats every MLP on the test set",
+    REAL,
+)
+claim(abs(score["mlp1"].mean - score["mlp2"].mean) <= 0.03, "R18: mlp1 and mlp2 are within 0.03", REAL)
+claim(
+    gaps["cnn5"] < max(gaps["mlp1"], gaps["mlp2"]) + 0.02,
+    "cnn5's gap is not larger than the MLPs': it does not overfit",
+    REAL,
+)
+
+# %% tags=["finding"]
+ranking = sorted(score, key=lambda name: -score[name].mean)
+finding(
+    f"Order on the test set: {', '.join(f'{n} {score[n]:.3f}' for n in ranking)}. The MLPs have {sizes['mlp1'].parameters / sizes['cnn5'].parameters:.0f} "
+    f"times cnn5's parameters and are worse than all CNNs. mlp2's extra layer has no activation, so it can represent exactly what mlp1 can, and scores "
+    f"{score['mlp2'].mean - score['mlp1'].mean:+.3f}. cnn5's gap of {gaps['cnn5']:+.3f} says that it does not overfit: with 8,490 parameters it is the smallest of all.",
+    when=REAL,
+)
+
+# %% tags=["figure"]
+fig, axes = plots.figure(5, 1, height=1.1)
+fig.set_size_inches(6, 4.4)
+for ax, name in zip(axes, five_nets, strict=True):
+    plots.image_grid(np.array(five[name][0].metrics["filters"]), columns=8, ax=ax)
+    ax.set_ylabel(name, rotation=0, ha="right", va="center")
+show_figure(
+    fig,
+    "06-first-weights",
+    "Eight first-layer units of each net, each scaled to its own range: templates of 32 × 32 × 3 (MLPs) and filters of 3 × 3 × 3 (CNNs).",
+    pixels=True,
+)
+
+# %% [markdown]
+# **Questions of the course.**
+#
+# - *Generalisation* is performance on images that were not trained on. The test score shows it, and so does the gap between
+#   training and validation accuracy (bottom row of the four panels). A training curve alone never does.
+# - *Parameters* do not order these nets; inductive bias does. Locality and sharing fit images, so few parameters go far.
+# - *Depth* helps as long as optimisation keeps up. cnn5 is deeper and narrower than cnn4; its score is what its small size and
+#   weak gradients (notebook 04) allow. To say that it overfits one would have to see a large gap, and there is none.
+# - *Readable weights*: MLP units look like noisy colour templates; 3 × 3 filters are too small to read more than a colour or an
+#   edge direction. Output units belong to classes by construction, hidden units only in part.
+# - *Which one?* The best on validation, here among the CNNs; between two that tie, the cheaper one.
+#
+# ## A larger CNN, and what it does after epoch five
+#
+# SimpleCNN: two padded convolutions and a wide linear layer, 545,098 parameters, Adam 1e-3, batch 64. The source has no
+# validation loss and uses the test set in its place; its best epoch (0.7238) and its last (0.7032) differ without comment.
+
+
+# %%
+def look_inside(model: nn.Module) -> dict:
+    """Confusion matrix on the test set, first filters, and the first maps of three test images, as small integers."""
+    test = experiment.batches_of_test_set("cifar10", validation=500, pixels="standard")
+    with torch.inference_mode(), diagnostics.recorded_activations(model.eval()) as outputs:
+        predicted = torch.cat([model(images).argmax(1) for images, _ in test.of_epoch(0)])
+        model(next(test.of_epoch(0))[0][:3])
+    matrix = torch.bincount(10 * test.labels + predicted, minlength=100).reshape(10, 10)
+    maps = outputs["activation 1"][:, :8]
+    maps = (255 * maps / maps.amax()).round().int()
+    return first_weights(model, 16) | {"confusion": matrix.tolist(), "maps": maps.tolist()}
+
+
+big = on_cifar(models.SimpleCNN, adam, epochs=CNN_EPOCHS, batch_size=64, measure=look_inside)
+cnn = sweep({"SimpleCNN": big}, SEEDS)["SimpleCNN"]
+
+# %% tags=["figure"]
+frame = history.to_frame({"SimpleCNN": [r.history for r in cnn]})
+fig, axes = plots.figure(1, 2)
+for ax, kind in zip(axes, ("loss", "accuracy"), strict=True):
+    both = pd.concat(
+        [
+            frame.assign(variant=name, **{kind: frame[f"{split}_{kind}"]})
+            for name, split in (("training", "train"), ("validation", "val"))
+        ]
+    )
+    plots.learning_curves(both, kind, ax).set_ylabel("loss (nats)" if kind == "loss" else "accuracy")
+show_figure(fig, "06-simplecnn", f"SimpleCNN (CNN_A): training goes on, validation loss turns; {len(SEEDS)} seed(s).")
+
+# %% tags=["claim"]
+val_loss = [min(r.history, key=lambda row: row["val_loss"])["epoch"] for r in cnn]
+last_gap = Spread(r.metrics["train_accuracy"] - r.metrics["test_accuracy"] for r in cnn)
+claim(max(val_loss) < CNN_EPOCHS, "validation loss is lowest before the last epoch", REAL)
+claim(all(r.history[-1]["train_loss"] < 0.15 for r in cnn), "R32: training loss below 0.15 after 20 epochs", FULL)
+
+# %% tags=["finding"]
+finding(
+    f"Validation loss is lowest after epoch {', '.join(map(str, val_loss))} of {CNN_EPOCHS}, while the training loss still falls to "
+    f"{Spread(r.history[-1]['train_loss'] for r in cnn):.3f}. The last weights score {Spread(r.metrics['test_accuracy'] for r in cnn):.3f} on the test set, those "
+    f"of the best validation epoch {Spread(r.metrics['best_test_accuracy'] for r in cnn):.3f}; the gap to training accuracy is {last_gap:.3f}.",
+    when=REAL,
+)
+
+# %% tags=["figure"]
+fig, [ax] = plots.figure(height=5)
+plots.confusion(np.array(cnn[0].metrics["confusion"]), cifar.classes, ax)
+show_figure(
+    fig,
+    "06-confusion",
+    "SimpleCNN on the test images: counts, coloured by the share of each true class. Look for pairs that are confused both ways.",
+)
+
+# %%
+matrix = np.array(cnn[0].metrics["confusion"])
+pairs = (matrix + matrix.T)[np.triu_indices(10, 1)]
+worst = [
+    (cifar.classes[i], cifar.classes[j], int(n))
+    for n, i, j in sorted(zip(pairs, *np.triu_indices(10, 1), strict=True), reverse=True)[:3]
+]
+print("most confused, both ways together:", "; ".join(f"{a} and {b} ({n})" for a, b, n in worst))
+
+# %% tags=["figure"]
+fig, [top, bottom] = plots.figure(2, 1, height=2.2)
+plots.image_grid(np.array(cnn[0].metrics["filters"]), columns=16, ax=top)
+top.set_title("16 first-layer filters (3 × 3 × 3), each on its own scale", fontsize=10)
+maps = np.array(cnn[0].metrics["maps"])
+plots.image_grid(
+    maps.reshape(-1, *maps.shape[2:]),
+    columns=8,
+    ax=bottom,
+    row_labels=[cifar.classes[c] for c in cifar.test_labels[:3]],
+)
+bottom.set_title("what the first 8 of them see in three test images (one common scale)", fontsize=10)
+show_figure(fig, "06-inside", "SimpleCNN from inside: filters, and their activation maps after ReLU.", pixels=True)
+
+# %% [markdown]
+# ## Three architectures
+#
+# CNN_A, CNN_B (one convolution and 128 units more) and CNN_C (wider, 5 × 5, average pooling). CNN_C differs in three things
+# at once, so the source's conclusion that average pooling is worse does not follow. The control has maximum pooling.
+
+# %%
+three_nets = {
+    "CNN_A": models.SimpleCNN,
+    "CNN_B": models.cnn_b,
+    "CNN_C": models.cnn_c,
+    "CNN_C max": partial(models.cnn_c, nn.MaxPool2d),
+}
+smaller = partial(on_cifar, train_size=THREE_IMAGES, epochs=THREE_EPOCHS, batch_size=64)
+three = sweep({name: smaller(net, adam) for name, net in three_nets.items()}, SEEDS)
+
+# %% tags=["figure"]
+rows = {}
+for name, results in three.items():
+    size = models.layer_table(three_nets[name](), (3, 32, 32))[["parameters", "MACs"]].sum()
+    seconds = Spread(r.history[-1]["seconds"] for r in results)
+    rows[name] = {
+        "parameters": f"{size.parameters:,}",
+        "MACs": f"{size.MACs:,}",
+        "training seconds": f"{seconds:.0f}",
+        "best validation": f"{best(results):.3f}",
+        "test (best epoch)": f"{Spread(r.metrics['best_test_accuracy'] for r in results):.3f}",
+    }
+images = "45,000" if THREE_IMAGES is None else f"{THREE_IMAGES:,}"
+show_table(
+    pd.DataFrame(rows).T,
+    f"Three architectures and a control after {THREE_EPOCHS} epochs on {images} images, {len(SEEDS)} seed(s).",
+)
+
+# %% tags=["figure"]
+points = {
+    name: (
+        models.layer_table((NETS | three_nets)[name](), (3, 32, 32)).MACs.sum(),
+        np.mean([r.metrics["test_accuracy"] for r in results]),
+    )
+    for name, results in (five | three).items()
+}
+fig, [ax] = plots.figure()
+plots.labelled_points(points, ax).set(
+    xscale="log", xlabel="multiply-adds for one image", ylabel="test accuracy, last epoch"
+)
+show_figure(
+    fig,
+    "06-cost",
+    "Cost against test accuracy. The five small nets and the CNN_ nets had different budgets: compare within a group.",
+)
+
+# %% tags=["claim"]
+macs = [models.layer_table(net(), (3, 32, 32)).MACs.sum() for net in list(three_nets.values())[:3]]
+claim([round(m / macs[0], 2) for m in macs] == [1.0, 2.63, 9.53], "R33: the multiply-adds are as 1 : 2.63 : 9.53")
+claim(
+    best(three["CNN_B"]).mean >= best(three["CNN_A"]).mean - 0.005,
+    "R33: CNN_B is no worse than CNN_A by more than 0.005",
+    FULL,
+)
+
+# %% tags=["finding"]
+seconds = {name: np.mean([r.history[-1]["seconds"] for r in results]) for name, results in three.items()}
+pooling = best(three["CNN_C max"]).mean - best(three["CNN_C"]).mean
+finding(
+    f"On this machine CNN_B takes {seconds['CNN_B'] / seconds['CNN_A']:.1f} and CNN_C {seconds['CNN_C'] / seconds['CNN_A']:.1f} times as long as CNN_A, in the order of their "
+    f"multiply-adds; the source has B faster than A, which was its machine, not the network. With everything else equal, maximum pooling changes CNN_C by {pooling:+.3f} "
+    f"on validation. More parameters are not the point: CNN_C has the most, and its best is {best(three['CNN_C']):.3f} against {best(three['CNN_B']):.3f} of CNN_B"
+    f"{' (one seed: differences below about 0.01 are ties)' if len(SEEDS) == 1 else ''}.",
+    when=REAL,
+)
+
+# %% [markdown]
+# ## BatchNorm and the learning rate
+#
+# SimpleNN with crop and flip, at 0.01 and 0.1, with and without BatchNorm; Swish in place of ReLU at 0.1; and a rate of 1.0,
+# to see what too much looks like.
+
+
+# %%
+def augmented(batch_norm: bool, lr: float, activation: str = "relu") -> Experiment:
+    """SimpleNN with random crop and flip, all else as in the baseline."""
+    net = partial(models.SimpleNN, batch_norm, activation)
+    optimizer = partial(torch.optim.SGD, lr=lr, momentum=0.9, weight_decay=1e-4)
+    return on_cifar(net, optimizer, epochs=NORM_EPOCHS, batch_size=128, augment=augment.crop_flip)
+
+
+norms = sweep(
+    {f"{'BN' if bn else 'plain'}, lr {lr}": augmented(bn, lr) for bn in (False, True) for lr in (0.01, 0.1)}, SEEDS
+)
+swish = sweep({"BN, Swish, lr 0.1": augmented(True, 0.1, "swish")}, SEEDS)
+too_much = sweep({"BN, lr 1.0": augmented(True, 1.0)}, SEEDS)
+
+# %% tags=["figure"]
+show_curves(
+    norms | swish | too_much,
+    "06-batchnorm",
+    "SimpleNN with and without BatchNorm at two learning rates, Swish, and a rate that is too large",
+)
+
+# %% tags=["figure"]
+published = {
+    "plain, lr 0.01": 0.7106,
+    "plain, lr 0.1": 0.4946,
+    "BN, lr 0.01": 0.7180,
+    "BN, lr 0.1": 0.6862,
+    "BN, Swish, lr 0.1": 0.7242,
+    "BN, lr 1.0": 0.1054,
+}
+table = pd.DataFrame(
+    {
+        name: {
+            "status": results[0].status,
+            "best validation": f"{best(results):.3f}",
+            "last training loss": f"{results[0].history[-1]['train_loss']:.3f}",
+            "published, 30 epochs": f"{published[name]:.4f}",
+        }
+        for name, results in (norms | swish | too_much).items()
+    }
+).T
+show_table(
+    table,
+    f"BatchNorm, learning rate and Swish after {NORM_EPOCHS} epochs, {len(SEEDS)} seed(s); published values are for 30 epochs.",
+)
+
+# %% tags=["claim"]
+high = best(norms["BN, lr 0.1"]).mean - best(norms["plain, lr 0.1"]).mean
+low = best(norms["BN, lr 0.01"]).mean - best(norms["plain, lr 0.01"]).mean
+claim(high >= 0.08, "R28: at lr 0.1 BatchNorm is better by 0.08 or more", REAL)
+claim(low >= -0.01, "R28: at lr 0.01 BatchNorm costs no more than 0.01", REAL)
+claim(
+    all(best([r]).mean <= 0.20 and r.history[-1]["train_loss"] >= 2.2 for r in too_much["BN, lr 1.0"]),
+    "R29: lr 1.0 collapses to guessing",
+    REAL,
+)
+claim(
+    best(swish["BN, Swish, lr 0.1"]).mean >= best(norms["BN, lr 0.1"]).mean,
+    "R31: Swish is no worse than ReLU at lr 0.1 with BatchNorm",
+    REAL,
+)
+
+# %% tags=["finding"]
+finding(
+    f"BatchNorm gains {high:.3f} at lr 0.1 and {low:+.3f} at 0.01: what it buys is room for a larger step, not a better optimum at the small one. At 1.0 the net collapses: the loss stays at "
+    f"{too_much['BN, lr 1.0'][0].history[-1]['train_loss']:.3f}, the same answer for every image. That is neither a bounce around an optimum nor a diverged (infinite) loss. Swish at 0.1 "
+    f"reaches {best(swish['BN, Swish, lr 0.1']):.3f} against ReLU's {best(norms['BN, lr 0.1']):.3f}.",
+    when=REAL,
+)
+
+# %% [markdown]
+# **Why.** BatchNorm makes each layer's output insensitive to the scale of its weights, so a step that is too long for the plain
+# net is shortened by itself. The original account ("internal covariate shift") is disputed; a smoother loss is the better
+# supported one. Swish has no region of zero gradient, so a step that pushes a unit far to the negative side can be undone; that
+# helps at large rates and is no general cure for vanishing gradients. BatchNorm slightly regularises, dropout slows convergence:
+# they are not two names for one thing.
+#
+# ## What to take along
+#
+# - Sharing small windows beats more parameters on images.
+# - Read generalisation from a gap, not from a curve; and read the validation *loss*, which turns before the accuracy does.
+# - Compare architectures that differ in one thing. Where they differ in three, add the control.
+# - Report what failed as failed: a collapsed run belongs in the table, not in the mean.
+#
+# ## Exercises
+#
+# 1. **Change** one kernel of the sevens to `[[0, 0, 0], [0, 0, 1], [0, 0, 0]]`. **Predict** the map, then rerun.
+#
+#    <details><summary>Answer</summary>The image, moved one pixel to the left (and cropped): the kernel is not flipped, so the weight at
+#    the right reads the pixel to the right.</details>
+#
+# 2. **Give** mlp2 an activation after its 64 units. **Predict** whether the gap to mlp1 grows.
+#
+#    <details><summary>Answer</summary>It can represent more now, but 32 units in front of it are the bottleneck; expect a change
+#    of about the spread between seeds.</details>
+#
+# 3. **Train** SimpleCNN with `augment=augment.crop_flip`. **Predict** the epoch of the lowest validation loss.
+#
+#    <details><summary>Answer</summary>Much later: every epoch shows other crops, so learning by heart takes longer.</details>
