@@ -51,10 +51,10 @@ show_data(cifar, digits)
 
 # %% tags=["figure"]
 labels = cifar.train_labels.numpy()
-chosen = np.concatenate([np.flatnonzero(labels == c)[:6] for c in range(10)])
-fig, [ax] = plots.figure(height=2.4)
-plots.image_grid(cifar.train_images.numpy()[chosen], columns=6, ax=ax, row_labels=cifar.classes)
-show_figure(fig, "06-cifar", "The first six training images of each class.", pixels=True)
+chosen = np.concatenate([np.flatnonzero(labels == c)[:3] for c in range(10)]).reshape(10, 3).T.ravel()
+fig, [ax] = plots.figure(height=2.1)
+plots.image_grid(cifar.train_images.numpy()[chosen], columns=10, ax=ax)
+show_figure(fig, "06-cifar", f"Three training images of each class: {', '.join(cifar.classes)}.", pixels=True)
 
 # %% [markdown]
 # ## A convolution by hand
