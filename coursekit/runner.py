@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -161,13 +162,16 @@ def execute(path: Path, show_progress: bool = True) -> None:
         coalesce_streams=True,
         store_widget_state=False,
         kernel_name=KERNEL["name"],
-        extra_arguments=["--IPKernelApp.log_level=ERROR"],  # it warns about sockets that only this machine can reach
         on_cell_execute=before_cell,
         on_cell_executed=after_cell,
     )
     start = time.perf_counter()
+    sockets = tempfile.TemporaryDirectory()
+    if sys.platform != "win32":  # files in place of ports: two kernels that start at once would draw the same port
+        client.create_kernel_manager()
+        client.km.transport, client.km.ip = "ipc", str(Path(sockets.name, "kernel"))
     try:
-        with contextlib.suppress(CellExecutionError, DeadKernelError):  # `check` finds both in what was saved
+        with sockets, contextlib.suppress(CellExecutionError, DeadKernelError):  # `check` finds both in what was saved
             client.execute(cwd=os.getcwd())
     finally:
         bar.close()
