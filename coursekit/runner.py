@@ -80,6 +80,8 @@ def run(
     environment = os.environ | {"COURSEKIT_PROFILE": profile}
     environment["TQDM_DISABLE"] = "1"  # inside the cells: a bar of the past helps no reader
     environment.pop("MPLBACKEND", None)  # the kernel's own choice shows figures that a cell leaves open
+    if profile == "sample":  # runs on drawn data stay out of the workbook's results
+        environment.setdefault("COURSEKIT_RESULTS", str(target.parent.absolute() / "results"))
     if data_source:
         environment["COURSEKIT_SOURCE"] = data_source
     # The kernel of this environment, whatever kernels the user has installed elsewhere.
