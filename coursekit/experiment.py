@@ -59,7 +59,7 @@ class Experiment:
 def run(experiment: Experiment, name: str = "", refresh: bool = False) -> Result:
     """Train, or load what an equal experiment left in the results store; a diverged run is a result with that status.
 
-    `refresh` trains in any case. Raises UsageError for unknown `pixels`.
+    `refresh` trains in any case. Raises UsageError for unknown `pixels` or `schedule_by`.
     """
     if experiment.pixels not in PIXELS:
         raise UsageError(f"no pixels {experiment.pixels!r}; choose {', '.join(PIXELS)}")

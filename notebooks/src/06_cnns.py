@@ -120,7 +120,11 @@ def parameters(layer: nn.Module) -> int:
     return models.parameter_count(layer)
 
 
-depthwise = lambda n: 9 * n / (9 + n)  # noqa: E731
+def depthwise(n: int) -> float:
+    """How many times fewer multiply-adds a 3×3 depthwise separable layer takes, for n output channels."""
+    return 9 * n / (9 + n)
+
+
 separable = nn.Sequential(nn.Conv2d(16, 16, 3, groups=16, bias=False, padding=1), nn.Conv2d(16, 64, 1, bias=False))
 macs = [
     models.layer_table(net, (16, 32, 32)).MACs.sum() for net in (nn.Conv2d(16, 64, 3, padding=1, bias=False), separable)
