@@ -186,27 +186,33 @@ def execute(path: Path, show_progress: bool = True) -> None:
 def gather_run(notebook: NotebookNode) -> dict:
     """What the cells said about their run (profile, device, versions, data sources), as one dictionary."""
     run: dict = {}
-    for cell in notebook.cells:
-        for output in cell.get("outputs", []):
-            said = output.get("metadata", {}).get("coursekit", {}).get("run", {})
-            sources = run.get("sources", {}) | said.get("sources", {})
-            run |= said | ({"sources": sources} if sources else {})
+    for _, said in _captioned(notebook):
+        about = said.get("run", {})
+        sources = run.get("sources", {}) | about.get("sources", {})
+        run |= about | ({"sources": sources} if sources else {})
     return run
 
 
 def save_figures(notebook: NotebookNode, folder: Path) -> list[Path]:
     """Write each captioned figure of an executed notebook under the name that it was given; returns the files."""
     files = []
+    for output, said in _captioned(notebook):
+        for mime, suffix in (("image/svg+xml", ".svg"), ("image/png", ".png")):
+            if "figure" in said and mime in output.data:
+                picture = output.data[mime]
+                content = picture.encode() if suffix == ".svg" else base64.b64decode(picture)
+                files.append(folder / f"{said['figure']}{suffix}")
+                storage.write_bytes(files[-1], content)
+    return files
+
+
+def _captioned(notebook: NotebookNode) -> Iterator[tuple[NotebookNode, dict]]:
+    """Every output that one of our display calls made, with what it said beside it."""
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
-            name = output.get("metadata", {}).get("coursekit", {}).get("figure")
-            for mime, suffix in (("image/svg+xml", ".svg"), ("image/png", ".png")):
-                if name and mime in output.data:
-                    picture = output.data[mime]
-                    content = picture.encode() if suffix == ".svg" else base64.b64decode(picture)
-                    files.append(folder / f"{name}{suffix}")
-                    storage.write_bytes(files[-1], content)
-    return files
+            said = output.get("metadata", {}).get("coursekit")
+            if said:
+                yield output, said
 
 
 if __name__ == "__main__":
