@@ -1,4 +1,4 @@
-"""The command line: run notebooks, make the report, say whether this machine can do both."""
+"""The command line: run notebooks, make the report, say whether this machine can do both; check predictions."""
 
 import argparse
 import os
@@ -58,6 +58,10 @@ def _parser() -> argparse.ArgumentParser:
     report.add_argument("--title", help="printed on the cover")
     report.set_defaults(command=_report)
 
+    check = commands.add_parser("predictions", parents=[shared], help="say whether a predictions.csv is as it must be")
+    check.add_argument("file", type=Path, metavar="FILE")
+    check.set_defaults(command=_predictions)
+
     doctor = commands.add_parser("doctor", parents=[shared], help="say whether the workbook can run here")
     doctor.set_defaults(command=_doctor)
     return parser
@@ -110,6 +114,12 @@ def _doctor(options: argparse.Namespace) -> int:
     from coursekit import doctor
 
     return doctor.main()
+
+
+def _predictions(options: argparse.Namespace) -> None:
+    from coursekit import predictions
+
+    print(f"{options.file}: {len(predictions.validate(options.file)):,} predictions, as they must be")
 
 
 def _find(wanted: list[str], folder: Path, suffix: str) -> list[Path]:

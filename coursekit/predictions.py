@@ -1,0 +1,72 @@
+"""predictions.csv: the predicted class of every test image, and whether a file is what the course asks for."""
+
+import operator
+from collections.abc import Iterable
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from coursekit import storage
+from coursekit.batches import Batches
+from coursekit.errors import DataError, UsageError
+
+HEADER = "Id,Label"
+
+
+@torch.inference_mode()
+def predict(model: nn.Module, batches: Batches) -> Tensor:
+    """The most likely class of every example, in the data set's order; leaves the model in eval mode.
+
+    Raises UsageError for batches that are shuffled or augmented: their rows would belong to other images.
+    """
+    if batches.shuffle or batches.augment:
+        raise UsageError("predictions need the images in file order, as they are: no shuffle, no augment")
+    model.eval()
+    return torch.cat([model(images).argmax(1) for images, _ in batches.of_epoch(0)]).cpu()
+
+
+def write(path: Path | str, labels: Iterable[int]) -> None:
+    """One row for each label, numbered from 0 in the order given, below the header."""
+    labels = labels.tolist() if isinstance(labels, Tensor) else labels
+    rows = [f"{number},{operator.index(label)}" for number, label in enumerate(labels)]
+    storage.write_bytes(path, "\n".join([HEADER, *rows, ""]).encode())
+
+
+def validate(path: Path | str, rows: int = 10_000, classes: int = 10) -> list[int]:
+    """The labels of a file that is as it must be: the header, then Id 0, 1, 2, ... with an integer Label each.
+
+    Raises DataError for the first fault, with its row as a text editor or a spreadsheet counts: the header is row 1.
+    """
+    path = Path(path)
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror}") from error
+    try:
+        lines = [line.removesuffix("\r") for line in content.decode().removesuffix("\n").split("\n")]
+    except UnicodeDecodeError as error:
+        row = content[: error.start].count(b"\n") + 1
+        raise DataError(f"{path.name}, row {row}: not UTF-8; save it as plain text") from error
+    if lines[0] != HEADER:
+        raise DataError(f"{path.name}, row 1: the header is {lines[0][:40]!r}; it must be {HEADER!r}")
+    for number, line in enumerate(lines[1 : rows + 1]):
+        fault = _fault(line, number, classes)
+        if fault:
+            raise DataError(f"{path.name}, row {number + 2}: {fault}")
+    if len(lines) != rows + 1:
+        row, wanted = min(len(lines), rows + 1) + 1, "missing; predict" if len(lines) <= rows else "too many; keep"
+        raise DataError(f"{path.name}, row {row}: {wanted} {rows:,} images, and {len(lines) - 1:,} rows are here")
+    return [int(line.split(",")[1]) for line in lines[1:]]
+
+
+def _fault(line: str, number: int, classes: int) -> str | None:
+    """What is wrong with the row that belongs to image `number`, and what to do."""
+    fields = line.split(",")
+    if len(fields) != 2:
+        return f"{line[:40]!r} is not Id,Label; write two numbers with a comma between them"
+    if fields[0] != str(number):
+        return f"Id is {fields[0][:20]!r} where {number} belongs; predict every image once, without shuffling"
+    if fields[1] not in map(str, range(classes)):
+        return f"Label is {fields[1][:20]!r}; write the class as an integer from 0 to {classes - 1}"
+    return None
