@@ -12,12 +12,9 @@ def crop_flip(images: Tensor, generator: torch.Generator, padding: int = 4) -> T
     generator: the same on every device.
     """
     batch, _, height, width = images.shape
-    top, left = torch.randint(0, 2 * padding + 1, (2, batch, 1), generator=generator)
-    flipped = torch.rand((batch, 1), generator=generator) < 0.5
-    columns = torch.arange(width).expand(batch, width)
-    columns = torch.where(flipped, columns.flip(1), columns) + left
-    rows = torch.arange(height) + top
-    padded = pad(images, (padding,) * 4)
-    index = torch.arange(batch)[:, None, None], rows[:, :, None], columns[:, None, :]
-    index = [part.to(images.device) for part in index]
-    return padded.permute(0, 2, 3, 1)[tuple(index)].permute(0, 3, 1, 2)
+    top, left = torch.randint(0, 2 * padding + 1, (2, batch), generator=generator).to(images.device)
+    flipped = (torch.rand(batch, generator=generator) < 0.5).to(images.device)
+    # Every window of every padded image, as a view: choosing one of each copies just its pixels.
+    windows = pad(images, (padding,) * 4).unfold(2, height, 1).unfold(3, width, 1)
+    crops = windows[torch.arange(batch, device=images.device), :, top, left]
+    return torch.where(flipped[:, None, None, None], crops.flip(3), crops)

@@ -34,20 +34,21 @@ def stratified(labels: Tensor, per_class: int, seed: int = 0) -> tuple[Tensor, T
 
 def channel_statistics(images: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and standard deviation per channel of uint8 images, on the scale [0, 1], over all pixels of all images."""
-    channels = _channels_first(images).flatten(2).double() / 255
-    return channels.mean((0, 2)).float(), channels.std((0, 2), correction=0).float()
+    pixels = _with_channels(images).flatten(0, 2).double() / 255
+    return pixels.mean(0).float(), pixels.std(0, correction=0).float()
 
 
-def _channels_first(images: Tensor) -> Tensor:
-    return images.permute(0, 3, 1, 2) if images.ndim == 4 else images[:, None]
+def _with_channels(images: Tensor) -> Tensor:
+    return images if images.ndim == 4 else images[..., None]
 
 
 class Batches:
     """All batches of one epoch, as (images, labels) on `device`: float32 (batch, channels, H, W) and int64 (batch,).
 
     images uint8 (N, H, W) or (N, H, W, C) and labels move to the device once, here; scaling to [0, 1], `normalize`
-    (mean, std per channel) and `augment` happen there, batch by batch. The order of an epoch (with `shuffle`) and its
-    augmentation are pure functions of (seed, epoch): iterating counts the epochs up, `of_epoch` takes one by number.
+    (mean, std per channel) and `augment` happen there, batch by batch. In memory batches are channels-last, as files
+    are and as convolutions want it. The order of an epoch (with `shuffle`) and its augmentation are pure functions of
+    (seed, epoch): iterating counts the epochs up, `of_epoch` takes one by number.
     Raises DataError when there is nothing to iterate over.
     """
 
@@ -66,14 +67,15 @@ class Batches:
         if images.dtype != torch.uint8 or len(images) != len(labels):
             got = f"{images.dtype} of {len(images)} and {len(labels)} labels"
             raise DataError(f"images must be uint8, one for each label; got {got}")
-        self.images = _channels_first(images).contiguous().to(device)
+        self.images = _with_channels(images).contiguous().to(device)
         self.labels = labels.long().to(device)
         self.batch_size, self.shuffle, self.seed, self.drop_last = batch_size, shuffle, seed, drop_last
         self.augment = augment
-        mean, std = normalize or (torch.zeros(self.images.shape[1]), torch.ones(self.images.shape[1]))
+        channels = self.images.shape[3]
+        mean, std = normalize or (torch.zeros(channels), torch.ones(channels))
         # One multiply-add per pixel: (x / 255 - mean) / std.
-        self.scale = (1 / (255 * std)).view(-1, 1, 1).to(device)
-        self.shift = (-mean / std).view(-1, 1, 1).to(device)
+        self.scale = (1 / (255 * std)).to(device)
+        self.shift = (-mean / std).to(device)
         self.epoch = 0
         if len(self) == 0:
             raise DataError(f"0 batches: {len(labels)} examples, batch_size {batch_size}, drop_last={drop_last}")
@@ -96,7 +98,7 @@ class Batches:
         for batch in range(start, len(self)):
             span = slice(batch * self.batch_size, (batch + 1) * self.batch_size)
             chosen = span if order is None else order[span]
-            images = self.images[chosen].float().mul_(self.scale).add_(self.shift)
+            images = self.images[chosen].float().mul_(self.scale).add_(self.shift).permute(0, 3, 1, 2)
             if self.augment:
                 images = self.augment(images, torch.Generator().manual_seed(1_000_003 * seed + batch))
             yield images, self.labels[chosen]

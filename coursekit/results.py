@@ -1,10 +1,13 @@
 """Finished runs on disk: one immutable file for each key, with its digest and where it was made."""
 
+import io
 import json
 import os
 import sys
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+
+import torch
 
 from coursekit import storage
 
@@ -57,6 +60,26 @@ def load(key: str) -> Result | None:
         print(f"warning: result {path.name} is damaged ({error}); it is set aside and run again", file=sys.stderr)
         path.replace(path.with_suffix(".corrupt"))
         return None
+
+
+def save_weights(key: str, state: dict) -> str:
+    """Keep a state_dict beside the result of this key; returns the SHA-256 that its provenance has to carry."""
+    buffer = io.BytesIO()
+    torch.save({name: value.cpu() for name, value in state.items()}, buffer)
+    storage.write_bytes(_path(key).with_suffix(".pt"), buffer.getvalue())
+    return storage.sha256(buffer.getvalue())
+
+
+def load_weights(result: Result) -> dict | None:
+    """The state_dict that was kept with a result, on the CPU; None where there is none, or another than was saved."""
+    try:
+        content = _path(result.key).with_suffix(".pt").read_bytes()
+    except OSError:
+        return None
+    if storage.sha256(content) != result.provenance.get("weights_sha256"):
+        print(f"warning: weights {result.key[:24]}.pt are not those that were saved; not used", file=sys.stderr)
+        return None
+    return torch.load(io.BytesIO(content), weights_only=True)
 
 
 def _path(key: str) -> Path:

@@ -19,14 +19,19 @@ Probe = Callable[[nn.Module], Mapping[str, Tensor]]
 
 
 def train_step(
-    model: nn.Module, images: Tensor, labels: Tensor, optimizer: torch.optim.Optimizer, penalty: Penalty | None = None
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    optimizer: torch.optim.Optimizer,
+    penalty: Penalty | None = None,
+    label_smoothing: float = 0.0,
 ) -> tuple[Tensor, Tensor]:
     """One optimizer step on the mean cross-entropy of a batch; returns logits and loss, both detached.
 
     The penalty enters the gradient, not the returned loss. `.grad` keeps the gradient at the weights before the step.
     """
-    logits = model(images)
-    loss = cross_entropy(logits, labels)
+    logits = _logits(model, images)
+    loss = cross_entropy(logits, labels, label_smoothing=label_smoothing)
     optimizer.zero_grad()
     (loss + penalty(model) if penalty else loss).backward()
     optimizer.step()
@@ -38,6 +43,7 @@ def train_one_epoch(
     batches: Iterable[tuple[Tensor, Tensor]],
     optimizer: torch.optim.Optimizer,
     penalty: Penalty | None = None,
+    label_smoothing: float = 0.0,
     totals: Tensor | None = None,
     after_step: Callable[[Tensor, Tensor], None] | None = None,
 ) -> Tensor:
@@ -47,13 +53,18 @@ def train_one_epoch(
     """
     model.train()
     for images, labels in batches:
-        logits, loss = train_step(model, images, labels, optimizer, penalty)
+        logits, loss = train_step(model, images, labels, optimizer, penalty, label_smoothing)
         count = torch.full_like(loss, len(labels))
         sums = torch.stack([loss * count, (logits.argmax(1) == labels).sum().to(loss.dtype), count])
         totals = sums if totals is None else totals + sums
         if after_step:
             after_step(loss, totals)
     return totals
+
+
+def _logits(model: nn.Module, images: Tensor) -> Tensor:
+    logits = model(images)
+    return logits.to(torch.promote_types(logits.dtype, torch.float32))  # a softmax is never taken in bfloat16
 
 
 @torch.inference_mode()
@@ -64,7 +75,7 @@ def evaluate(model: nn.Module, batches: Batches) -> tuple[float, float]:
     loss = correct = count = 0
     try:
         for images, labels in batches.of_epoch(0):
-            logits = model(images)
+            logits = _logits(model, images)
             loss += cross_entropy(logits, labels, reduction="sum")
             correct += (logits.argmax(1) == labels).sum()
             count += len(labels)
@@ -84,6 +95,7 @@ def fit(
     schedule: Callable[[int], float] | None = None,
     schedule_by: str = "epoch",
     penalty: Penalty | None = None,
+    label_smoothing: float = 0.0,
     probe: Probe | None = None,
     probe_every: int = 10,
     folder: Path | None = None,
@@ -125,7 +137,7 @@ def fit(
         if schedule and schedule_by == "step":
             set_lr(run.step)
         batches = train.of_epoch(epoch, start=run.step - epoch * len(train))
-        totals = train_one_epoch(model, batches, optimizer, penalty, run.totals, after_step)
+        totals = train_one_epoch(model, batches, optimizer, penalty, label_smoothing, run.totals, after_step)
         loss, correct, count = totals.tolist()
         run.seconds = time.perf_counter() - start
         row = dict(epoch=epoch + 1, step=run.step, lr=lr, train_loss=loss / count, train_accuracy=correct / count)

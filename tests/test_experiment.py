@@ -227,6 +227,11 @@ def split(**changes) -> tuple[Batches, dict, Batches, Batches]:
     return experiment._batches(changed, data.load(changed.data, "sample"), torch.device("cpu"))
 
 
+def pixels_of(found: Batches) -> torch.Tensor:
+    """All images as a run without normalisation would see them, on [0, 255]: (N, C, H, W)."""
+    return found.images.permute(0, 3, 1, 2).float()
+
+
 def rows(found: Batches) -> list[bytes]:
     return [image.numpy().tobytes() for image in found.images]
 
@@ -256,11 +261,11 @@ def test_train_size_takes_the_first_of_the_training_split():
 
 def test_statistics_are_those_of_the_training_split_alone():
     train, evaluations, test, train_again = split(validation=2, train_size=50, pixels="standard")
-    pixels = train.images.double() / 255
+    pixels = pixels_of(train).double() / 255
     mean, std = pixels.mean((0, 2, 3)), pixels.std((0, 2, 3), correction=0)
     for found in (train_again, evaluations["val"], test):
         images, _ = next(found.of_epoch(0))
-        expected = (found.images.double() / 255 - mean[:, None, None]) / std[:, None, None]
+        expected = (pixels_of(found).double() / 255 - mean[:, None, None]) / std[:, None, None]
         torch.testing.assert_close(images.double(), expected, rtol=1e-4, atol=1e-5)
     assert torch.equal(train.scale, test.scale)
     assert torch.equal(train.shift, test.shift)
@@ -272,7 +277,7 @@ def test_statistics_are_those_of_the_training_split_alone():
 def test_pixels(pixels, low, high):
     images, _ = next(split(pixels=pixels)[2].of_epoch(0))
     assert (images.min().item(), images.max().item()) == pytest.approx((low, high), abs=high / 50)
-    torch.testing.assert_close(images, split()[2].images * (high / 255))
+    torch.testing.assert_close(images, pixels_of(split()[2]) * (high / 255))
 
 
 def test_only_training_batches_are_augmented_and_shuffled():
@@ -281,10 +286,10 @@ def test_only_training_batches_are_augmented_and_shuffled():
     assert train.shuffle
     for found in (evaluations["val"], evaluations["test"], test, train_again):
         images, labels = (torch.cat(part) for part in zip(*found.of_epoch(3), strict=True))
-        torch.testing.assert_close(images, found.images / 255)
+        torch.testing.assert_close(images, pixels_of(found) / 255)
         assert torch.equal(labels, found.labels)
     images, _ = next(train.of_epoch(0))
-    assert not any(torch.equal(images[0], image / 255) for image in train.images)
+    assert not any(torch.equal(images[0], image / 255) for image in pixels_of(train))
 
 
 def test_the_seed_of_the_run_shuffles():

@@ -170,7 +170,12 @@ CHANGES = {
     "seed": {"seed": 1},
     "validation": {"validation": 10},
     "train_size": {"train_size": 100},
+    "classes": {"classes": (0, 1)},
+    "other classes": {"classes": (0, 2)},
     "pixels": {"pixels": "standard"},
+    "label_smoothing": {"label_smoothing": 0.1},
+    "precision": {"precision": "bfloat16"},
+    "keep_weights": {"keep_weights": True},
     "augment": {"augment": augment.crop_flip},
     "augment's padding": {"augment": partial(augment.crop_flip, padding=2)},
     "initialization": {"initialization": "he"},
@@ -203,7 +208,7 @@ def test_the_data_change_the_key():
 
 def test_what_a_run_goes_through_is_part_of_the_key():
     reached = {name for name, _ in fingerprint._reached([experiment._compute, *vars(BASE).values()])}
-    parts = {"experiment._batches", "experiment._measure", "batches.Batches", "batches.stratified", "models.MLP"}
+    parts = {"experiment._batches", "experiment._scores", "batches.Batches", "batches.stratified", "models.MLP"}
     parts |= {f"training.{name}" for name in ("fit", "train_one_epoch", "train_step", "evaluate")}
     parts |= {"models.initialize", "models.activation_layer", "batches.channel_statistics"}
     assert {f"coursekit.{part}" for part in parts} <= reached
