@@ -89,6 +89,11 @@ def claim(holds: bool, text: str, when: bool = True) -> None:
     _show({"text/plain": line}, {"claim": {"text": text, "checked": bool(when)}})
 
 
+def show_score(text: str, score: dict | None) -> None:
+    """One line on a number that went onto the scorecard; the score itself travels with the output."""
+    _show({"text/plain": text}, {"score": score})
+
+
 def _show(bundle: dict, metadata: dict) -> None:
     """Display in a notebook; print the text where there is none, so that a notebook's source runs as a plain script."""
     try:

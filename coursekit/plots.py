@@ -174,3 +174,23 @@ def labelled_points(points: Mapping[str, tuple[float, float]], ax: Axes | None =
         ax.annotate(name, (x, y), xytext=(5, 4), textcoords="offset points", fontsize=9)
     ax.margins(0.15)
     return ax
+
+
+def deviations(rows: Mapping[str, tuple[Iterable[float], Mapping]], ax: Axes | None = None, limit: float = 3) -> Axes:
+    """Deviations in units of a tolerance, one row per name, from {name: (values, how to draw them)}; grey: inside.
+
+    What is farther off than `limit` stands at the edge as an arrow head.
+    """
+    ax = ax or plt.gca()
+    ax.axvspan(-1, 1, color="0.9", zorder=0)
+    for place, (values, style) in enumerate(rows.values()):
+        values = np.asarray(list(values), float)
+        for side, marker in ((-1, "<"), (1, ">")):
+            beyond = values[side * values > limit]
+            ax.plot(np.full(len(beyond), side * limit), np.full(len(beyond), place), **{**style, "marker": marker})
+        near = values[np.abs(values) <= limit]
+        ax.plot(near, np.full(len(near), place), **style)
+    ax.set(yticks=range(len(rows)), yticklabels=list(rows), xlim=(-limit - 0.3, limit + 0.3))
+    ax.set_ylim(len(rows) - 0.4, -0.6)
+    ax.set_xlabel("ours - published, in tolerances")
+    return ax

@@ -1,0 +1,195 @@
+"""Our numbers beside the published ones: each notebook records what it measured, the last one shows them all.
+
+A notebook calls `record` where it has a number; `show` puts table and picture of all of them into a notebook. Nothing
+is ever recorded from sample data.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from coursekit import notebook, plots, profiles, scores
+from coursekit.errors import UsageError
+from coursekit.published import PUBLISHED, Published
+from coursekit.results import Result
+from coursekit.scores import Score
+
+RECORDED = ("full", "cpu")  # the profiles on real data, the more complete one first
+VERDICTS = ("reproduced", "outside", "shorter protocol", "no tolerance", "not run")
+OVER_SEEDS = {"mean": np.mean, "median": np.median, "best": np.max}
+SEEDS_WORD = {"mean": "", "median": ", median", "best": ", best seed"}
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of the scorecard: published, ours (None: not run), deviations in units of the tolerance, and a verdict."""
+
+    published: Published
+    score: Score | None
+    ours: np.ndarray
+    std: np.ndarray
+    deviations: np.ndarray
+    verdict: str
+
+
+def record(
+    id: str,
+    values: Iterable[float] | Iterable[Sequence[float]],
+    runs: Iterable[Result] = (),
+    *,
+    when: bool = True,
+    epochs: int | None = None,
+    seeds: int | None = None,
+    complete: bool = True,
+    device: str | None = None,
+) -> None:
+    """Put what was measured for a published number on the scorecard, and say in one line how it compares.
+
+    `values`: a number for each seed, or a series for each seed where a series was published. `runs`: the results that
+    they were read from; device, epochs and sample data are taken from those. Where there are none, give `epochs` (of a
+    cut protocol as well as a whole one) and `when=REAL`, and `device` where it is not the machine's. `seeds` where it
+    is not the number of values; `complete=False` where the protocol was cut in another way than by epochs or
+    `train_size`. In profile sample, and for sample data, nothing is written.
+    Raises UsageError for an id that is not in PUBLISHED, or when nothing says how many epochs were run.
+    """
+    if id not in PUBLISHED:
+        raise UsageError(f"no published number {id!r}; the ids are in coursekit/published.py")
+    runs, published = list(runs), PUBLISHED[id]
+    drawn = any(run.provenance["source"].startswith("sample data") for run in runs)
+    if profiles.profile() not in RECORDED or drawn or not when:
+        notebook.show_score(f"scorecard {id}: not recorded, this is no run on the real data", None)
+        return
+    if runs:
+        epochs = min(run.experiment["epochs"] for run in runs)
+        complete = complete and all(run.experiment.get("train_size") is None for run in runs)
+    if published.epochs is not None:
+        if epochs is None:
+            raise UsageError(f"{id}: say from which runs it is, or how many epochs were run")
+        complete = complete and epochs >= published.epochs
+    values = [[float(f"{number:.6g}") for number in np.atleast_1d(value)] for value in values]
+    made_on = device or ", ".join(sorted({run.provenance["device"] for run in runs})) or profiles.device_name()
+    keys = sorted(run.key[:24] for run in runs)
+    score = Score(id, values, seeds or len(values), epochs, complete, profiles.profile(), made_on, keys)
+    scores.save(score)
+    row = judge(published, score)
+    text = f"scorecard {id}: {_ours(row)}, published {_published(published)}, {published.agreed}: {_verdict(row)}"
+    notebook.show_score(text, asdict(score))
+
+
+def judge(published: Published, score: Score | None) -> Row:
+    """Set one score beside the published number; the verdict is a word or two.
+
+    "reproduced" (every value inside its tolerance), "outside", "shorter protocol" (shown, never judged), "no tolerance"
+    (none was agreed), "not run".
+    """
+    if score is None:
+        nothing = np.array([])
+        return Row(published, None, nothing, nothing, nothing, "not run")
+    values = np.array(score.values, float)
+    ours = OVER_SEEDS[published.over_seeds](values, axis=0)
+    std = values.std(axis=0, ddof=1) if len(values) > 1 else np.full(len(ours), math.nan)
+    deviations = published.deviations(ours)
+    agreed = deviations[~np.isnan(deviations)]
+    verdict = "no tolerance" if not len(agreed) else "reproduced" if (abs(agreed) <= 1).all() else "outside"
+    return Row(published, score, ours, std, deviations, verdict if score.complete else "shorter protocol")
+
+
+def rows(profile: str) -> list[Row]:
+    """All published numbers in order. Where several profiles have a score: a whole protocol first, then `profile`."""
+    order = sorted(RECORDED, key=lambda name: name != profile)
+    found = {id: [score for name in order if (score := scores.load(name, id))] for id in PUBLISHED}
+    best = {id: max(some, key=lambda score: score.complete, default=None) for id, some in found.items()}
+    return [judge(published, best[id]) for id, published in PUBLISHED.items()]
+
+
+def table(profile: str) -> pd.DataFrame:
+    """The scorecard as text, one line for each published number, by its id."""
+    lines = {
+        row.published.id: {
+            "quantity": row.published.quantity + SEEDS_WORD[row.published.over_seeds],
+            "published": _published(row.published),
+            "tolerance": row.published.agreed,
+            "ours": _ours(row) if row.score else "–",
+            "seeds": str(row.score.seeds) if row.score else "–",
+            "made": f"{row.score.profile}, {row.score.device}"
+            if row.score
+            else f"(notebook {row.published.notebook:02d})",
+            "verdict": _verdict(row),
+        }
+        for row in rows(profile)
+    }
+    return pd.DataFrame(lines).T.rename_axis("id")
+
+
+def show(name: str = "08-scorecard") -> None:
+    """The scorecard as table and figure; what the verdicts add up to stands in the captions."""
+    profile = profiles.profile()
+    found = rows(profile)
+    counts = {verdict: sum(row.verdict == verdict for row in found) for verdict in VERDICTS}
+    total = ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count)
+    sample = "" if profile in RECORDED else " Sample data are not recorded: what stands here was left by real runs."
+    notebook.show_table(
+        table(profile),
+        f"All {len(found)} published numbers beside ours: {total}. Of a series the first and the last epoch are given; "
+        f"in brackets stands the largest deviation in tolerances. A shorter protocol is shown and not judged.{sample}",
+    )
+    text = "Ours minus published in units of the tolerance (grey), of a series every epoch; arrow heads are farther off"
+    notebook.show_figure(_picture(found), name, f"{text}: {total}.{sample}")
+
+
+def _picture(found: list[Row]) -> Figure:
+    """The deviations in two columns; a number that was not run keeps its row, with a word in it."""
+    half = -(-len(found) // 2)
+    fig, axes = plots.figure(1, 2, height=1.2 + 0.21 * half)
+    shared = dict(linestyle="", markersize=5)
+    shades = plots.colors(["reproduced", "outside"])
+    style = {
+        "reproduced": dict(marker="o", color=shades["reproduced"], alpha=0.7) | shared,
+        "outside": dict(marker="D", color=shades["outside"], alpha=0.7) | shared,
+        "shorter protocol": dict(marker="o", color="0.45", markerfacecolor="white") | shared,
+    }
+    for ax, part in zip(axes, (found[:half], found[half:]), strict=True):
+        plots.deviations({row.published.id: (row.deviations, style.get(row.verdict, {})) for row in part}, ax)
+        ax.tick_params(axis="y", labelsize=9)
+        for place, row in enumerate(part):
+            if row.verdict not in style:
+                ax.text(0, place, row.verdict, ha="center", va="center", fontsize=8, color="0.4")
+    seen = [verdict for verdict in style if any(row.verdict == verdict for row in found)]
+    handles = [Line2D([], [], label=verdict, **style[verdict]) for verdict in seen]
+    fig.legend(handles=handles, loc="outside upper center", ncols=3)
+    return fig
+
+
+def _verdict(row: Row) -> str:
+    """The verdict and what it rests on: how many epochs were run or are outside, and the largest deviation."""
+    if row.verdict == "shorter protocol" and row.score.epochs != row.published.epochs:
+        return f"{row.verdict} ({row.score.epochs:,} of {row.published.epochs:,} epochs)"
+    if row.verdict not in ("reproduced", "outside"):
+        return row.verdict
+    agreed = row.deviations[~np.isnan(row.deviations)]
+    count = f"{(abs(agreed) > 1).sum()} of {len(agreed)}, " if row.verdict == "outside" and len(agreed) > 1 else ""
+    return f"{row.verdict} ({count}{agreed[np.argmax(abs(agreed))]:+.1f})"
+
+
+def _ours(row: Row) -> str:
+    only = len(row.ours) == 1 and row.published.over_seeds == "mean" and not math.isnan(row.std[0])
+    return _few(row.ours) + (f" ± {_text(row.std[0])}" if only else "")
+
+
+def _published(published: Published) -> str:
+    repeats = f" ({', '.join(_text(x) for x in published.repeats)})" if published.repeats else ""
+    return _few(published.values) + repeats
+
+
+def _few(numbers: Sequence[float]) -> str:
+    texts = [_text(x) for x in numbers]
+    return f"{texts[0]} … {texts[-1]}" if len(texts) > 4 else " / ".join(texts)
+
+
+def _text(x: float) -> str:
+    return f"{x:,.0f}" if abs(x) >= 1000 else f"{x:.1f}" if abs(x) >= 10 else f"{x:.4f}"
