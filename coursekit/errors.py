@@ -35,3 +35,9 @@ class Diverged(CoursekitError):
     """A loss that is no longer a finite number."""
 
     exit_code = 6
+
+
+class NotStored(CoursekitError):
+    """A run of the full protocol that nobody has made yet, on a machine that would take days for it."""
+
+    exit_code = 4

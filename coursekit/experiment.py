@@ -1,10 +1,8 @@
 """A run as one value: what to train, on what, how; run once, then replayed from the results store."""
 
-import datetime
 import functools
 import inspect
 import math
-import platform
 import shutil
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -15,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from coursekit import __version__, data, fingerprint, models, profiles, results, training
+from coursekit import data, fingerprint, models, profiles, recall, results, training
 from coursekit.batches import Batches, channel_statistics, stratified
 from coursekit.checkpoint import Progress
 from coursekit.data import Dataset
@@ -67,7 +65,8 @@ class Experiment:
 def run(experiment: Experiment, name: str = "", refresh: bool = False) -> Result:
     """Train, or load what an equal experiment left in the results store; a diverged run is a result with that status.
 
-    `refresh` trains in any case. Raises UsageError for unknown `pixels`, `precision` or `schedule_by`.
+    `refresh` trains in any case. Raises UsageError for unknown `pixels`, `precision` or `schedule_by`, and
+    NotStored where `recall.refuse_hours` does.
     """
     if experiment.pixels not in PIXELS:
         raise UsageError(f"no pixels {experiment.pixels!r}; choose {', '.join(PIXELS)}")
@@ -85,6 +84,7 @@ def run(experiment: Experiment, name: str = "", refresh: bool = False) -> Result
         stored = None if refresh else _stored(experiment, dataset.sha256)
         if stored:
             return stored
+    recall.refuse_hours(name or "run")
     result = _train(experiment, dataset, name)
     results.save(result)
     return replace(results.load(result.key), replayed=False)  # with the digits that every later call will see
@@ -130,17 +130,9 @@ def _train(experiment: Experiment, dataset: Dataset, name: str) -> Result:
     shutil.rmtree(folder, ignore_errors=True)
     if not all(math.isfinite(metrics[loss]) for loss in ("train_loss", "test_loss") if loss in metrics):
         status, metrics = "diverged", {}  # in the very last steps, which no training loss has seen
-    provenance = {
-        "device": profiles.device_name(),
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-        "coursekit": __version__,
-        "profile": profiles.profile(),
-        "source": dataset.source,
-        "data_sha256": dataset.sha256,
+    provenance = recall.provenance(dataset) | {
         "precision": "bfloat16" if _in_bfloat16(experiment) else "float32",
         "seconds": time.perf_counter() - start,
-        "date": datetime.date.today().isoformat(),
     }
     if weights is not None:
         provenance["weights_sha256"] = results.save_weights(key, weights)

@@ -18,7 +18,7 @@ import nbformat
 from nbformat import NotebookNode
 
 from coursekit import errors, storage
-from coursekit.errors import DataError, NotebookError
+from coursekit.errors import DataError, NotebookError, NotStored
 
 KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
 
@@ -73,10 +73,28 @@ def run(
 ) -> NotebookNode:
     """Execute `source` (py:percent or .ipynb) into `target` and return the executed notebook.
 
-    With `threads` it computes with so many and shows no progress bar; setting `stop` from another thread ends it.
-    Raises NotebookError naming the cell that failed, or DataError, StorageError, Diverged when its error was one. The
-    cells that finished are in `target` in every case.
+    With `threads` it computes with so many and shows no progress bar; setting `stop` from another thread ends it. A
+    notebook whose full results are not stored, on a machine without a GPU, is run in profile cpu, with a line that says
+    so. Raises NotebookError naming the cell that failed, or DataError, StorageError, Diverged when its error was one.
+    The cells that finished are in `target` in every case.
     """
+    options = (data_source, limit_s, threads, stop)
+    try:
+        return _run(source, target, profile, *options)
+    except NotStored as error:
+        print(f"{error}; profile cpu in its place", file=sys.stderr)
+        return _run(source, target, "cpu", *options)
+
+
+def _run(
+    source: Path,
+    target: Path,
+    profile: str,
+    data_source: str | None,
+    limit_s: float,
+    threads: int | None,
+    stop: threading.Event | None,
+) -> NotebookNode:
     environment = os.environ | {"COURSEKIT_PROFILE": profile}
     environment["TQDM_DISABLE"] = "1"  # inside the cells: a bar of the past helps no reader
     environment.pop("MPLBACKEND", None)  # the kernel's own choice shows figures that a cell leaves open
@@ -126,7 +144,7 @@ def check(notebook: NotebookNode, name: str) -> None:
         for output in cell.outputs:
             if output.output_type == "error" and "raises-exception" not in cell.metadata.get("tags", []):
                 kind = getattr(errors, output.ename, NotebookError)
-                kind = kind if kind in (DataError, errors.StorageError, errors.Diverged) else NotebookError
+                kind = kind if kind in (DataError, errors.StorageError, errors.Diverged, NotStored) else NotebookError
                 raise kind(f"{name} cell {number}: {output.ename}: {output.evalue}".splitlines()[0])
         if cell.execution_count is None:
             raise NotebookError(f"{name} {failure or f'cell {number}: was not executed'}")

@@ -13,6 +13,7 @@
 # %% tags=["setup"]
 # `No module named 'coursekit'`? Run `pip install -e .` in the workbook's folder; on Colab see its README.
 import math
+from collections.abc import Callable, Iterable
 from functools import partial
 
 import numpy as np
@@ -20,10 +21,12 @@ import pandas as pd
 import torch
 from torch.nn import functional as F
 
-from coursekit import data, gradcheck, history, models, plots, profiles, scratch
+from coursekit import data, gradcheck, history, models, plots, profiles, scorecard, scratch
 from coursekit.batches import Batches, first_fraction
 from coursekit.history import Spread
 from coursekit.notebook import claim, finding, setup, show_data, show_figure, show_source, show_table
+from coursekit.published import PUBLISHED
+from coursekit.recall import recall
 
 setup()
 
@@ -188,19 +191,23 @@ show_source(scratch.SimpleNetwork, scratch.train_with_gd)
 
 # %%
 def read_letters(seed: int, lr: float, hidden: tuple[int, int]) -> dict:
-    """Losses of one run, and its accuracies after a fifth of the epochs and after all of them."""
+    """Losses of one run; loss, train and test accuracy after a fifth of the epochs and after all of them."""
     net = scratch.SimpleNetwork(128, *hidden, 10, seed=seed, dtype=np.float32)
-    losses, scores = [], {}
+    losses, scores = [], []
     x, new_x = train_x.astype(np.float32), test_x.astype(np.float32)
     for epochs in (LETTERS_EPOCHS // 5, LETTERS_EPOCHS - LETTERS_EPOCHS // 5):
         losses += scratch.train_with_gd(net, x, train_y, lr, epochs)
         train, test = (scratch.accuracy(net.forward(a), b) for a, b in ((x, train_y), (new_x, test_y)))
-        scores[len(losses)] = (losses[-1], train, test)
+        scores.append((losses[-1], train, test))
     return dict(losses=losses, scores=scores)
 
 
 RATES, HIDDEN = (0.01, 0.1, 0.5, 1.0), ((128, 64), (64, 32))
-letter_runs = {(lr, hidden): [read_letters(seed, lr, hidden) for seed in SEEDS] for hidden in HIDDEN for lr in RATES}
+letter_runs = {
+    (lr, hidden): [recall(letters, read_letters, seed, lr, hidden) for seed in SEEDS]
+    for hidden in HIDDEN
+    for lr in RATES
+}
 
 # %% tags=["figure"]
 curve = pd.DataFrame(
@@ -224,12 +231,12 @@ table = pd.DataFrame(
         "hidden": f"{hidden[0]}-{hidden[1]}",
         "lr": lr,
         "epochs": epochs,
-        "final loss": f"{Spread(run['scores'][epochs][0] for run in runs):.3f}",
-        "train accuracy": f"{Spread(run['scores'][epochs][1] for run in runs):.3f}",
-        "test accuracy": f"{Spread(run['scores'][epochs][2] for run in runs):.2f}",
+        "final loss": f"{Spread(run['scores'][i][0] for run in runs):.3f}",
+        "train accuracy": f"{Spread(run['scores'][i][1] for run in runs):.3f}",
+        "test accuracy": f"{Spread(run['scores'][i][2] for run in runs):.2f}",
     }
     for (lr, hidden), runs in letter_runs.items()
-    for epochs in runs[0]["scores"]
+    for i, epochs in enumerate((LETTERS_EPOCHS // 5, LETTERS_EPOCHS))
 )
 show_table(
     table.set_index("hidden"), f"Letters: hidden sizes, learning rate and epochs; mean ± std over {len(SEEDS)} seeds."
@@ -254,11 +261,8 @@ print(
 
 # %% tags=["claim"]
 scores = {lr: letter_runs[lr, (128, 64)] for lr in RATES}
-loss, train, test = (Spread(run["scores"][LETTERS_EPOCHS][i] for run in scores[0.1]) for i in range(3))
-slow, early, fast = (
-    Spread(run["scores"][epochs][0] for run in scores[lr])
-    for lr, epochs in ((0.01, LETTERS_EPOCHS // 5), (0.1, LETTERS_EPOCHS), (1.0, LETTERS_EPOCHS))
-)
+loss, train, test = (Spread(run["scores"][1][i] for run in scores[0.1]) for i in range(3))
+slow, early, fast = (Spread(run["scores"][i][0] for run in scores[lr]) for lr, i in ((0.01, 0), (0.1, 1), (1.0, 1)))
 claim(
     loss.values.max() < 0.05 and train.values.min() >= 0.99,
     "R2: lr 0.1, 1,000 epochs: loss < 0.05, train accuracy ≥ 0.99",
@@ -321,19 +325,30 @@ show_source(scratch.SoftmaxRegression, scratch.apply_regularization, scratch.SGD
 LR, REGULARIZATION, BATCH, INIT = 0.1, 1e-3, 64, 1e-3
 
 
-def fit(model, seed: int, lr: float = LR, regularization: float = REGULARIZATION, epochs: int = DIGIT_EPOCHS) -> tuple:
-    """Train a NumPy model on the digits; the model (with its best weights by validation) and its history."""
-    return model, scratch.fit(model, train, validation, scratch.SGD(lr, regularization), epochs, BATCH, seed)
+def fit(
+    net: Callable, seed: int, lr: float = LR, regularization: float = REGULARIZATION, epochs: int = DIGIT_EPOCHS
+) -> dict:
+    """Train a NumPy model on the digits; its history, and what its best weights by validation are worth."""
+    model = net(seed=seed)
+    rows = scratch.fit(model, train, validation, scratch.SGD(lr, regularization), epochs, BATCH, seed)
+    splits = {"train": train, "validation": validation, "test": test}
+    scores = {name: scratch.evaluate(model, *split)[1] for name, split in splits.items()}
+    dead = getattr(model, "relu", False) and int((model.logits(train[0]).max(axis=0) == 0).sum())
+    return dict(history=rows, dead=dead, **scores)
+
+
+def trained(net: Callable, seeds: Iterable[int] = SEEDS, **settings) -> list[dict]:
+    """The same net for every seed."""
+    return [recall(digits, fit, net, seed, **settings) for seed in seeds]
 
 
 variants = {"with ReLU": True, "no ReLU": False}
 regressions = {
-    name: [fit(scratch.SoftmaxRegression(relu=relu, scale=INIT, seed=seed), seed) for seed in SEEDS]
-    for name, relu in variants.items()
+    name: trained(partial(scratch.SoftmaxRegression, relu=relu, scale=INIT)) for name, relu in variants.items()
 }
 
 # %% tags=["figure"]
-frame = history.to_frame({name: [rows for _, rows in runs] for name, runs in regressions.items()})
+frame = history.to_frame({name: [run["history"] for run in runs] for name, runs in regressions.items()})
 fig, [left, right] = plots.figure(1, 2)
 plots.learning_curves(frame, "train_loss", left)
 plots.learning_curves(frame, "val_accuracy", right)
@@ -344,10 +359,8 @@ show_figure(
 )
 
 # %%
-regression_test = {
-    name: Spread(scratch.evaluate(model, *test)[1] for model, _ in runs) for name, runs in regressions.items()
-}
-dead = [int((model.logits(train[0]).max(axis=0) == 0).sum()) for model, _ in regressions["with ReLU"]]
+regression_test = {name: Spread(run["test"] for run in runs) for name, runs in regressions.items()}
+dead = [run["dead"] for run in regressions["with ReLU"]]
 print("test accuracy of each seed with ReLU:", np.round(regression_test["with ReLU"].values, 3), " dead classes:", dead)
 
 # %% tags=["claim"]
@@ -388,10 +401,11 @@ checks = {
 claim(max(checks.values()) < 1e-6, "R1: gradients of the two-layer net are within 1e-6 of central differences")
 
 # %%
-default = [fit(scratch.TwoLayerNet(scale=INIT, seed=seed), seed) for seed in SEEDS]
+two_layers = partial(scratch.TwoLayerNet, scale=INIT)
+default = trained(two_layers)
 
 # %% tags=["figure"]
-frame = history.to_frame({"default": [rows for _, rows in default]})
+frame = history.to_frame({"default": [run["history"] for run in default]})
 long = {
     kind: pd.concat(
         [
@@ -425,7 +439,7 @@ def study(name: str, values: tuple) -> dict[str, list]:
     return {
         f"{value:g}": default
         if value == dict(lr=LR, regularization=REGULARIZATION)[name]
-        else [fit(scratch.TwoLayerNet(scale=INIT, seed=seed), seed, **{name: value}) for seed in SEEDS]
+        else trained(two_layers, **{name: value})
         for value in values
     }
 
@@ -436,7 +450,7 @@ penalties = study("regularization", (1.0, 0.1, 0.01, 1e-3, 1e-4))
 
 def show_study(runs: dict, symbol: str, name: str, caption: str) -> None:
     """Training loss and validation accuracy of each value."""
-    frame = history.to_frame({f"{symbol} {value}": [rows for _, rows in seeds] for value, seeds in runs.items()})
+    frame = history.to_frame({f"{symbol} {value}": [run["history"] for run in seeds] for value, seeds in runs.items()})
     fig, [left, right] = plots.figure(1, 2)
     plots.learning_curves(frame, "train_loss", left)
     plots.learning_curves(frame, "val_accuracy", right).get_legend().remove()
@@ -475,23 +489,21 @@ candidates = {
 }
 
 
-def tune(seed: int, lr: float, regularization: float, scale: float = INIT, hidden: int = 128) -> tuple:
-    """One candidate with one seed, for more epochs."""
-    return fit(scratch.TwoLayerNet(hidden=hidden, scale=scale, seed=seed), seed, lr, regularization, TUNING_EPOCHS)
+def tune(seeds: Iterable[int], lr: float, regularization: float, scale: float = INIT, hidden: int = 128) -> list[dict]:
+    """One candidate, for more epochs."""
+    net = partial(scratch.TwoLayerNet, hidden=hidden, scale=scale)
+    return trained(net, seeds, lr=lr, regularization=regularization, epochs=TUNING_EPOCHS)
 
 
-tuned = {name: [tune(0, **setting)] for name, setting in candidates.items()}
-winner = max(tuned, key=lambda name: max(row["val_accuracy"] for row in tuned[name][0][1]))
-tuned[winner] += [tune(seed, **candidates[winner]) for seed in SEEDS[1:3]]
+tuned = {name: tune([0], **setting) for name, setting in candidates.items()}
+winner = max(tuned, key=lambda name: max(row["val_accuracy"] for row in tuned[name][0]["history"]))
+tuned[winner] += tune(SEEDS[1:3], **candidates[winner])
 
 
 # %% tags=["figure"]
-def scores_of(runs: list[tuple]) -> dict[str, Spread]:
+def scores_of(runs: list[dict]) -> dict[str, Spread]:
     """Accuracies of trained models, all data in evaluation."""
-    return {
-        name: Spread(scratch.evaluate(model, *split)[1] for model, _ in runs)
-        for name, split in (("train", train), ("validation", validation), ("test", test))
-    }
+    return {split: Spread(run[split] for run in runs) for split in ("train", "validation", "test")}
 
 
 groups = {
@@ -587,15 +599,14 @@ assert models.parameter_count(mlp) == 109_386
 print(
     f"109,386 parameters; loss before the first step {models.initial_loss(mlp, *next(iter(test_batches))):.3f}, ln 10 = {math.log(10):.3f}"
 )
-torch_runs = [run(seed) for seed in TORCH_SEEDS]
+torch_runs = [recall(digits, run, seed) for seed in TORCH_SEEDS]
 
 # %% [markdown]
 # The course published its loss and test accuracy after each epoch. Batch size and pixel scaling were not stated; 128 and
 # raw [0, 1] are what reproduces the series.
 
 # %% tags=["figure"]
-PUBLISHED_LOSS = (0.4359, 0.1794, 0.1223, 0.0926, 0.0728, 0.0584, 0.0476, 0.0388, 0.0328, 0.0280)
-PUBLISHED_ACCURACY = (0.9394, 0.9579, 0.9672, 0.9709, 0.9742, 0.9757, 0.9758, 0.9746, 0.9753, 0.9777)
+PUBLISHED_LOSS, PUBLISHED_ACCURACY = PUBLISHED["S2.1A.loss"].values, PUBLISHED["S2.1A.accuracy"].values
 frame = history.to_frame({"ours": torch_runs})
 epochs = range(1, TORCH_EPOCHS + 1)
 fig, axes = plots.figure(1, 2)
@@ -640,6 +651,9 @@ show_table(
 )
 
 # %% tags=["claim"]
+for id, metric in (("S2.1A.loss", "train_loss"), ("S2.1A.accuracy", "test_accuracy")):
+    series = [[row[metric] for row in rows] for rows in torch_runs]
+    scorecard.record(id, series, epochs=TORCH_EPOCHS, when=REAL)
 deviations = [x.mean / y - 1 for x, y in zip(ours["train_loss"], PUBLISHED_LOSS, strict=False)]
 differences = [x.mean - y for x, y in zip(ours["test_accuracy"], PUBLISHED_ACCURACY, strict=False)]
 final_train, final_test = ours["train_accuracy"][-1], ours["test_accuracy"][-1]

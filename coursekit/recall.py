@@ -1,0 +1,56 @@
+"""Computations of a notebook that are not an Experiment, kept in the results store and replayed from there."""
+
+import datetime
+import os
+import platform
+import time
+from collections.abc import Callable
+
+import torch
+
+from coursekit import __version__, fingerprint, profiles, results
+from coursekit.data import Dataset
+from coursekit.errors import NotStored
+from coursekit.results import Result
+
+
+def recall(dataset: Dataset, function: Callable, *arguments, **keywords):
+    """What `function(*arguments, **keywords)` returned, from the store if an equal call on these data left it there.
+
+    Equal: same arguments, same data set, same code as far as the function reaches. It returns what JSON can hold, and
+    gets the digits that a file keeps, called or replayed. Raises NotStored where `refuse_hours` does.
+    """
+    called = {"function": fingerprint.describe(function), "arguments": fingerprint.describe(arguments)}
+    called |= {"keywords": fingerprint.describe(keywords), "data_sha256": dataset.sha256}
+    callables = [value for value in (*arguments, *keywords.values()) if callable(value)]
+    key = fingerprint.key(called, function, *callables)
+    stored = results.load(key)
+    if stored is None:
+        name = getattr(function, "__name__", "call")
+        refuse_hours(name)
+        start = time.perf_counter()
+        returned = function(*arguments, **keywords)
+        made = provenance(dataset) | {"seconds": time.perf_counter() - start}
+        results.save(Result(key, name, "ok", called, [], [], {"returned": returned}, made))
+        stored = results.load(key)
+    return stored.metrics["returned"]
+
+
+def provenance(dataset: Dataset) -> dict:
+    """Where, when, with what and on which pixels something is computed now."""
+    return {
+        "device": profiles.device_name(),
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "coursekit": __version__,
+        "profile": profiles.profile(),
+        "source": dataset.source,
+        "data_sha256": dataset.sha256,
+        "date": datetime.date.today().isoformat(),
+    }
+
+
+def refuse_hours(name: str) -> None:
+    """Raise NotStored in profile full on a machine without a GPU, unless COURSEKIT_TRAIN is set: it would take days."""
+    if profiles.profile() == "full" and profiles.device().type == "cpu" and not os.environ.get("COURSEKIT_TRAIN"):
+        raise NotStored(f"{name}: not in the results store, and too long without a GPU; COURSEKIT_TRAIN=1 trains it")

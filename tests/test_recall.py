@@ -1,0 +1,82 @@
+"""What a notebook computed by itself comes back from the store; full protocols need a GPU or a word."""
+
+import itertools
+from functools import partial
+
+import pytest
+import torch
+
+from coursekit import data, experiment, models, profiles, recall, results
+from coursekit.errors import NotStored
+from coursekit.experiment import Experiment
+
+DIGITS, LETTERS = (data.load(name, "sample") for name in ("mnist", "letters"))
+CALLS = itertools.count()  # not a plain value, so no part of the key
+FACTOR = 3
+
+
+def double(x):
+    return 2 * x
+
+
+def triple(x):
+    return FACTOR * x
+
+
+def work(number, how=double, note=""):
+    next(CALLS)
+    return {"value": how(number) / 7, "list": [1, (2, 3)], "none": None}
+
+
+@pytest.fixture(autouse=True)
+def _sample(monkeypatch):
+    monkeypatch.setenv("COURSEKIT_PROFILE", "sample")
+    monkeypatch.setitem(globals(), "CALLS", itertools.count())
+
+
+def test_the_second_call_computes_nothing_and_returns_the_same():
+    first, second = (recall.recall(DIGITS, work, 1) for _ in range(2))
+    assert first == second == {"value": 0.285714, "list": [1, [2, 3]], "none": None}
+    assert next(CALLS) == 1
+
+
+def test_arguments_code_and_data_are_part_of_the_key(monkeypatch):
+    recall.recall(DIGITS, work, 1)
+    recall.recall(DIGITS, work, 2)
+    recall.recall(DIGITS, work, 1, how=triple)
+    recall.recall(DIGITS, work, 1, partial(triple))
+    recall.recall(DIGITS, work, 1, note="other")
+    recall.recall(LETTERS, work, 1)
+    monkeypatch.setitem(globals(), "FACTOR", 4)
+    recall.recall(DIGITS, work, 1, how=triple)
+    assert next(CALLS) == 7
+
+
+def test_provenance_is_kept():
+    recall.recall(DIGITS, work, 1)
+    [path] = results.folder().glob("*.json")
+    text = path.read_text()
+    for word in ('"profile":"sample"', '"device":', '"data_sha256":', '"seconds":'):
+        assert word in text
+
+
+def small():
+    return Experiment(models.LeNet5, torch.optim.SGD, "cifar10", 1, 64)
+
+
+def the_cpu():
+    return torch.device("cpu")
+
+
+def test_without_a_gpu_a_full_protocol_is_replayed_or_refused(monkeypatch):
+    monkeypatch.setattr(profiles, "device", the_cpu)
+    monkeypatch.setenv("COURSEKIT_SOURCE", "sample")
+    kept = recall.recall(DIGITS, work, 1)
+    monkeypatch.setenv("COURSEKIT_PROFILE", "full")
+    assert recall.recall(DIGITS, work, 1) == kept
+    with pytest.raises(NotStored, match="work: not in the results store, and too long without a GPU"):
+        recall.recall(DIGITS, work, 2)
+    with pytest.raises(NotStored, match="LeNet: not in"):
+        experiment.run(small(), "LeNet")
+    monkeypatch.setenv("COURSEKIT_TRAIN", "1")
+    assert recall.recall(DIGITS, work, 2)["value"] == 0.571429
