@@ -2,7 +2,9 @@
 
 import io
 import re
+import signal
 import sys
+import threading
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
@@ -27,6 +29,38 @@ class Progress:
     totals: Tensor | None = None  # of the epoch that is running
     best_accuracy: float = -1.0
     best_state: dict | None = None
+
+
+class Stop:
+    """While a training with a folder runs, Ctrl-C and SIGTERM only ask; the next step ends it, with a checkpoint.
+
+    A second Ctrl-C ends it at once. Signals reach the main thread alone: elsewhere nothing changes.
+    """
+
+    def __init__(self, folder: Path | None):
+        self.asked = 0
+        in_charge = folder is not None and threading.current_thread() is threading.main_thread()
+        self.numbers = (signal.SIGINT, signal.SIGTERM) if in_charge else ()
+
+    def __enter__(self) -> "Stop":
+        self.before = {number: signal.signal(number, self._ask) for number in self.numbers}
+        return self
+
+    def __exit__(self, *_) -> None:
+        for number, handler in self.before.items():
+            signal.signal(number, handler)
+
+    def _ask(self, number: int, _) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = number
+
+    def leave_if_asked(self) -> None:
+        """Raise KeyboardInterrupt after Ctrl-C and SystemExit (143) after SIGTERM."""
+        if self.asked == signal.SIGINT:
+            raise KeyboardInterrupt
+        if self.asked:
+            raise SystemExit(128 + self.asked)
 
 
 def write(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, progress: Progress) -> None:

@@ -1,5 +1,7 @@
 import copy
 import math
+import signal
+import threading
 from functools import partial
 
 import numpy as np
@@ -8,10 +10,10 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from coursekit import models, penalties, training
+from coursekit import checkpoint, models, penalties, training
 from coursekit.augment import crop_flip
 from coursekit.batches import Batches
-from coursekit.errors import Diverged
+from coursekit.errors import DataError, Diverged
 
 IMAGES = torch.randint(0, 256, (20, 6, 6, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(8))
 LABELS = torch.arange(20, dtype=torch.uint8) % 10
@@ -156,9 +158,19 @@ def test_history_has_a_row_an_epoch():
     assert (rows[2]["val_loss"], rows[2]["val_accuracy"]) == training.evaluate(model, batches())
 
 
+def in_training(kept: list, of_inputs: bool = False):
+    """A hook that keeps logits, or images, of the forward passes in train mode."""
+
+    def hook(module, inputs, logits):
+        if module.training:
+            kept.append((inputs[0] if of_inputs else logits).detach().clone())
+
+    return hook
+
+
 def test_a_row_is_the_mean_over_the_examples_of_its_own_epoch():
     model, outputs = linear(), []
-    model.register_forward_hook(lambda module, inputs, logits: outputs.append(logits.detach()))
+    model.register_forward_hook(in_training(outputs))
     train = batches(shuffle=True)
     rows = training.fit(model, train, {}, sgd(model, 0.1), EPOCHS).history
     for epoch, row in enumerate(rows):
@@ -170,7 +182,7 @@ def test_a_row_is_the_mean_over_the_examples_of_its_own_epoch():
 
 def test_epochs_take_the_batches_of_their_number():
     model, seen = linear(), []
-    model.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0].clone()))
+    model.register_forward_hook(in_training(seen, of_inputs=True))
     train = batches(shuffle=True, seed=3, augment=crop_flip)
     training.fit(model, train, {}, sgd(model, 0.1), 3)
     assert_same(seen, [images for epoch in range(3) for images, _ in train.of_epoch(epoch)])
@@ -219,7 +231,7 @@ def test_probe_sees_the_gradient_of_every_third_step():
     optimizer = sgd(model, 0.1)
     optimizer.register_step_pre_hook(lambda *rest: gradients.append(model[1].weight.grad.norm().item()))
     losses = []
-    model.register_forward_hook(lambda module, inputs, logits: losses.append(logits.detach()))
+    model.register_forward_hook(in_training(losses))
     progress = training.fit(
         model, batches(), {}, optimizer, EPOCHS, probe=lambda m: {"norm": m[1].weight.grad.norm()}, probe_every=3
     )
@@ -262,10 +274,13 @@ def test_divergence_carries_what_was_seen_before():
             probe=lambda m: {"bias": m[1].bias.detach().sum()},
             probe_every=2,
         )
-    assert str(caught.value).startswith("loss is ")
-    assert "in epoch 2; try a smaller lr than 1e+37" in str(caught.value)
-    assert "\n" not in str(caught.value)
     progress = caught.value.progress
+    assert str(caught.value).startswith("loss is ")
+    assert (
+        f"in epoch 2, after {progress.history[0]['train_loss']:.3g} in the one before; try a smaller lr than 1e+37"
+        in str(caught.value)
+    )
+    assert "\n" not in str(caught.value)
     assert [row["epoch"] for row in progress.history] == [1]
     assert math.isfinite(progress.history[0]["val_loss"])
     assert progress.step == 2 * STEPS
@@ -425,3 +440,91 @@ def test_evaluate_divides_by_what_it_saw():
     model = nn.Sequential(nn.Flatten(), nn.Linear(12, 3))
     whole = training.evaluate(model, Batches(images, labels, 2))
     assert training.evaluate(model, Batches(images, labels, 2, drop_last=True)) == pytest.approx(whole)
+
+
+# --- before the first step, and at a signal ---------------------------------------------------------------------------
+
+
+def some(labels, batch_size, drop_last=False):
+    images = torch.zeros(len(labels), 2, 2, dtype=torch.uint8)
+    return Batches(images, torch.tensor(labels), batch_size, drop_last=drop_last)
+
+
+@pytest.mark.parametrize(("label", "index"), [(3, 2), (-1, 0), (-100, 4)])
+def test_labels_without_a_logit_are_refused_before_training(label, index):
+    labels = [0, 1, 2, 0, 1]
+    labels[index] = label
+    model = models.MLP((4, 3))
+    with pytest.raises(DataError, match=rf"labels must be 0\.\.2; found {label} at index {index}"):
+        training.fit(model, some(labels, 2), {}, sgd(model, 0.1), 1)
+
+
+def test_a_batch_of_one_with_batch_norm_is_refused_before_training():
+    model = nn.Sequential(nn.Flatten(), nn.Linear(4, 3), nn.BatchNorm1d(3)).train()
+    for labels, size in (([0, 1, 2, 0, 1], 4), ([0, 1], 1)):
+        with pytest.raises(DataError, match="1 example, too few for BatchNorm: use drop_last=True or another batch"):
+            training.fit(model, some(labels, size), {}, sgd(model, 0.1), 1)
+    training.fit(model, some([0, 1, 2, 0, 1], 4, drop_last=True), {}, sgd(model, 0.1), 1)
+    plain = models.MLP((4, 3))
+    training.fit(plain, some([0, 1, 2, 0, 1], 4), {}, sgd(plain, 0.1), 1)
+
+
+def test_the_check_leaves_model_and_random_state_alone():
+    model = everything().train()
+    before = copy.deepcopy(model.state_dict())
+    state = torch.get_rng_state()
+    training.check(model, batches())
+    assert torch.equal(torch.get_rng_state(), state)
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert all(layer.training for layer in model.modules())
+
+
+@pytest.mark.parametrize(("number", "error"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)])
+def test_a_signal_ends_the_training_at_the_next_step_with_a_checkpoint(tmp_path, number, error):
+    handlers = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+
+    def at_step_five(model):
+        if len(seen) == 5:
+            signal.raise_signal(number)
+        seen.append(0)
+        return {}
+
+    torch.manual_seed(0)
+    whole, model, again = (everything() for _ in range(3))
+    model.load_state_dict(whole.state_dict())
+    again.load_state_dict(whole.state_dict())
+    torch.manual_seed(1)
+    expected = training.fit(whole, batches(), {}, sgd(whole, 0.1), 3)
+    seen = []
+    torch.manual_seed(1)
+    with pytest.raises(error) as caught:
+        training.fit(model, batches(), {}, sgd(model, 0.1), 3, probe=at_step_five, probe_every=1, folder=tmp_path)
+    assert getattr(caught.value, "code", None) == (143 if error is SystemExit else None)
+    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == handlers
+    run = training.fit(again, batches(), {}, sgd(again, 0.1), 3, folder=tmp_path)
+    assert [row["train_loss"] for row in run.history] == [row["train_loss"] for row in expected.history]
+    for name, value in whole.state_dict().items():
+        assert torch.equal(value, again.state_dict()[name]), name
+    assert checkpoint.load(tmp_path)["progress"]["step"] == 12
+
+
+def test_a_second_ctrl_c_ends_it_at_once(tmp_path):
+    with checkpoint.Stop(tmp_path) as stop:
+        signal.raise_signal(signal.SIGINT)
+        assert stop.asked == signal.SIGINT
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+
+
+def test_signals_are_left_alone_without_a_folder_or_in_a_thread(tmp_path):
+    handlers = [signal.getsignal(signal.SIGINT)]
+
+    def inside(folder):
+        with checkpoint.Stop(folder):
+            handlers.append(signal.getsignal(signal.SIGINT))
+
+    inside(None)
+    thread = threading.Thread(target=inside, args=(tmp_path,))
+    thread.start()
+    thread.join()
+    assert len(set(handlers)) == 1
