@@ -1,5 +1,6 @@
 """What the courses published, number by number, with the tolerances that were agreed before anything was run."""
 
+import itertools
 import math
 from dataclasses import dataclass
 
@@ -16,11 +17,12 @@ class Published:
     agreed. Where the agreed range is not symmetric, `limits` (lowest, highest) take its place. `shape`: only the shape
     of the series is compared. `epochs`: how long the published run was; a shorter one is shown and not judged.
     `over_seeds`: what of several seeds is compared. `repeats`: what the source gives for the same configuration again.
+    `in_words`: what the source says where it is no number.
     """
 
     id: str
     notebook: int
-    quantity: str
+    name: str
     values: tuple[float, ...]
     tolerance: tuple[float, ...]
     relative: bool = False
@@ -29,6 +31,7 @@ class Published:
     epochs: int | None = None
     over_seeds: str = "mean"
     repeats: tuple[float, ...] = ()
+    in_words: str = ""
 
     def deviations(self, measured) -> np.ndarray:
         """Measured minus published in units of the tolerance: beyond ±1 is outside; nan where none was agreed.
@@ -58,13 +61,15 @@ class Published:
             return f"≤ {high:g}" if math.isinf(low) else f"≥ {low:g}" if math.isinf(high) else f"{low:g} to {high:g}"
         if self.shape:
             return f"shape: correlation ≥ {SHAPE:g}"
-        starts = [i for i, size in enumerate(self.tolerance) if i == 0 or size != self.tolerance[i - 1]]
-        parts = [self._size(self.tolerance[i]) + (f" from epoch {i + 1}" if i else "") for i in starts]
-        return ", ".join(parts)
+        parts, start = [], 1
+        for size, group in itertools.groupby(self.tolerance):
+            end = start + len(list(group)) - 1
+            where = f" from epoch {start}" if start > 1 else f" to epoch {end}" if end < len(self.values) else ""
+            parts += [] if math.isinf(size) else [self._size(size) + where]
+            start = end + 1
+        return ", ".join(parts) or "no tolerance"
 
     def _size(self, size: float) -> str:
-        if math.isinf(size):
-            return "none"
         return "exact" if size == 0 else f"± {100 * size:g} %" if self.relative else f"± {size:g}"
 
 
@@ -75,23 +80,23 @@ def _correlation(ours: np.ndarray, theirs: np.ndarray) -> float:
     return float(np.corrcoef(ours, theirs)[0, 1])
 
 
-def _number(id: str, notebook: int, quantity: str, value: float, tolerance: float, epochs: int | None = 30, **more):
-    return Published(id, notebook, quantity, (value,), (tolerance,), epochs=epochs, **more)
+def _number(id: str, notebook: int, name: str, value: float, tolerance: float, epochs: int | None = 30, **more):
+    return Published(id, notebook, name, (value,), (tolerance,), epochs=epochs, **more)
 
 
-def _series(id: str, notebook: int, quantity: str, text: str, *tolerance: tuple[int, float], **more):
+def _series(id: str, notebook: int, name: str, text: str, *tolerance: tuple[int, float], **more):
     """`tolerance` as (how many epochs, how much), one after the other; what is left over has none."""
     values = tuple(float(word) for word in text.split())
     sizes = [size for count, size in tolerance for _ in range(count)]
     sizes += [math.inf] * (len(values) - len(sizes))
-    return Published(id, notebook, quantity, values, tuple(sizes), epochs=more.pop("epochs", len(values)), **more)
+    return Published(id, notebook, name, values, tuple(sizes), epochs=more.pop("epochs", len(values)), **more)
 
 
 _ROWS = (
     _series(
         "S2.1A.loss",
         1,
-        "MLP, Adam: training loss",
+        "S2.1A MLP, Adam: loss",
         "0.4359 0.1794 0.1223 0.0926 0.0728 0.0584 0.0476 0.0388 0.0328 0.0280",
         (10, 0.10),
         relative=True,
@@ -99,23 +104,23 @@ _ROWS = (
     _series(
         "S2.1A.accuracy",
         1,
-        "MLP, Adam: test accuracy",
+        "S2.1A MLP, Adam: acc.",
         "0.9394 0.9579 0.9672 0.9709 0.9742 0.9757 0.9758 0.9746 0.9753 0.9777",
         (10, 0.005),
     ),
-    _number("S1.1.2.sigmoid", 2, "XOR accuracy, sigmoid", 0.99, 0.03, 10_000, over_seeds="median"),
-    _number("S1.1.2.tanh", 2, "XOR accuracy, tanh", 0.97, 0.03, 10_000, over_seeds="median"),
-    _number("S1.1.2.ReLU", 2, "XOR accuracy, ReLU", 0.97, 0.03, 100, over_seeds="best"),
-    _number("S1.1.2.ii", 2, "XOR error, tanh, 9,000 epochs", 0.0231, 0.01, 10_000, over_seeds="median"),
-    _number("S1.1.2.iii", 2, "XOR error, ReLU, 90 epochs, best seed", 0.0298, 0.015, 100),
-    _number("S2.1B.ReLU", 2, "MLP test accuracy, ReLU", 0.9778, 0.004, 10),
-    _number("S2.1B.sigmoid", 2, "MLP test accuracy, sigmoid", 0.9719, 0.004, 10),
-    _number("S2.1B.tanh", 2, "MLP test accuracy, tanh", 0.9760, 0.004, 10),
-    _number("S2.1C", 2, "XOR on four points", 1.0, 0, 2000, over_seeds="best"),
+    _number("S1.1.2.sigmoid", 2, "S1.1.2.i XOR, sigmoid", 0.99, 0.03, 10_000, over_seeds="median"),
+    _number("S1.1.2.tanh", 2, "S1.1.2.ii XOR, tanh", 0.97, 0.03, 10_000, over_seeds="median"),
+    _number("S1.1.2.ReLU", 2, "S1.1.2.iii XOR, ReLU", 0.97, 0.03, 100, over_seeds="best"),
+    _number("S1.1.2.ii", 2, "S1.1.2.ii XOR, tanh: error", 0.0231, 0.01, 10_000, over_seeds="median"),
+    _number("S1.1.2.iii", 2, "S1.1.2.iii XOR, ReLU: error", 0.0298, 0.015, 100),
+    _number("S2.1B.ReLU", 2, "S2.1B MLP, ReLU", 0.9778, 0.004, 10),
+    _number("S2.1B.sigmoid", 2, "S2.1B MLP, sigmoid", 0.9719, 0.004, 10),
+    _number("S2.1B.tanh", 2, "S2.1B MLP, tanh", 0.9760, 0.004, 10),
+    _number("S2.1C", 2, "S2.1C XOR, four points", 1.0, 0, 2000, over_seeds="best"),
     _series(
         "S2.2A.SGD.loss",
         3,
-        "SGD: training loss",
+        "S2.2A SGD: loss",
         "2.1813 1.3853 .7020 .5046 .4308 .3929 .3684 .3507 .3365 .3240 "
         ".3131 .3027 .2927 .2832 .2742 .2658 .2578 .2500 .2426 .2358",
         (4, 0.05),
@@ -125,7 +130,7 @@ _ROWS = (
     _series(
         "S2.2A.momentum.loss",
         3,
-        "momentum: training loss",
+        "S2.2A momentum: loss",
         ".7584 .2798 .2127 .1690 .1377 .1135 .0982 .0842 .0747 .0657 "
         ".0589 .0527 .0474 .0426 .0384 .0349 .0322 .0288 .0260 .0236",
         (20, 0.10),
@@ -134,7 +139,7 @@ _ROWS = (
     _series(
         "S2.2A.RMSprop.loss",
         3,
-        "RMSprop: training loss",
+        "S2.2A RMSprop: loss",
         ".3251 .1516 .1076 .0821 .0666 .0540 .0446 .0371 .0313 .0261 "
         ".0209 .0188 .0151 .0132 .0104 .0102 .0086 .0076 .0071 .0066",
         (10, 0.10),
@@ -143,7 +148,7 @@ _ROWS = (
     _series(
         "S2.2A.Adam.loss",
         3,
-        "Adam: training loss",
+        "S2.2A Adam: loss",
         ".4157 .1701 .1206 .0930 .0749 .0610 .0507 .0418 .0348 .0290 "
         ".0250 .0205 .0176 .0176 .0126 .0124 .0106 .0100 .0079 .0097",
         (10, 0.10),
@@ -152,7 +157,7 @@ _ROWS = (
     _series(
         "S2.2A.SGD.accuracy",
         3,
-        "SGD: test accuracy",
+        "S2.2A SGD: acc.",
         ".5266 .7885 .8535 .8782 .8874 .8934 .8988 .9032 .9072 .9100 "
         ".9137 .9161 .9209 .9220 .9226 .9266 .9289 .9304 .9330 .9352",
         (1, 0.12),
@@ -162,7 +167,7 @@ _ROWS = (
     _series(
         "S2.2A.momentum.accuracy",
         3,
-        "momentum: test accuracy",
+        "S2.2A momentum: acc.",
         ".9075 .9305 .9476 .9530 .9615 .9658 .9691 .9706 .9725 .9750 "
         ".9744 .9761 .9770 .9778 .9776 .9786 .9779 .9793 .9794 .9768",
         (20, 0.005),
@@ -170,7 +175,7 @@ _ROWS = (
     _series(
         "S2.2A.RMSprop.accuracy",
         3,
-        "RMSprop: test accuracy",
+        "S2.2A RMSprop: acc.",
         ".9491 .9585 .9648 .9694 .9731 .9739 .9726 .9758 .9765 .9769 "
         ".9694 .9774 .9790 .9761 .9784 .9786 .9766 .9781 .9784 .9799",
         (20, 0.005),
@@ -178,7 +183,7 @@ _ROWS = (
     _series(
         "S2.2A.Adam.accuracy",
         3,
-        "Adam: test accuracy",
+        "S2.2A Adam: acc.",
         ".9414 .9530 .9656 .9718 .9731 .9753 .9748 .9754 .9769 .9736 "
         ".9768 .9764 .9776 .9778 .9777 .9749 .9776 .9783 .9759 .9758",
         (20, 0.005),
@@ -186,21 +191,21 @@ _ROWS = (
     _series(
         "S2.2A.seconds",
         3,
-        "seconds: SGD, momentum, RMSprop, Adam",
+        "S2.2A seconds of the four",
         "137.88 81.31 92.74 121.34",
         epochs=20,
         over_seeds="median",
     ),
-    _number("S4.L2.a", 5, "SimpleNN with augmentation", 0.6982, 0.02, repeats=(0.7106,)),
-    _number("S4.L2.c.ii.0.01", 5, "weight decay 1e-2", 0.6366, 0.02),
-    _number("S4.L2.c.ii.0.001", 5, "weight decay 1e-3", 0.7246, 0.02),
-    _number("S4.L2.c.ii.0.0001", 5, "weight decay 1e-4", 0.7202, 0.02),
-    _number("S4.L2.c.ii.1e-05", 5, "weight decay 1e-5", 0.7162, 0.02),
-    _number("S4.L2.c.ii.0", 5, "weight decay 0", 0.7236, 0.02),
+    _number("S4.L2.a", 5, "S4.L2.a augmentation", 0.6982, 0.02, repeats=(0.7106,)),
+    _number("S4.L2.c.ii.0.01", 5, "S4.L2.c.ii decay 1e-2", 0.6366, 0.02),
+    _number("S4.L2.c.ii.0.001", 5, "S4.L2.c.ii decay 1e-3", 0.7246, 0.02),
+    _number("S4.L2.c.ii.0.0001", 5, "S4.L2.c.ii decay 1e-4", 0.7202, 0.02),
+    _number("S4.L2.c.ii.1e-05", 5, "S4.L2.c.ii decay 1e-5", 0.7162, 0.02),
+    _number("S4.L2.c.ii.0", 5, "S4.L2.c.ii decay 0", 0.7236, 0.02),
     _series(
         "S2.3A.loss",
         6,
-        "SimpleCNN: training loss",
+        "S2.3A SimpleCNN: loss",
         "1.4136 1.0516 .8952 .7803 .6910 .6147 .5334 .4568 .3896 .3196 "
         ".2580 .2059 .1588 .1261 .0985 .0733 .0741 .0634 .0712 .0601",
         shape=True,
@@ -208,36 +213,38 @@ _ROWS = (
     _series(
         "S2.3A.accuracy",
         6,
-        "SimpleCNN: test accuracy",
+        "S2.3A SimpleCNN: acc.",
         ".5978 .6582 .6881 .6865 .7110 .7238 .7181 .7137 .7168 .7202 "
         ".7191 .7039 .7135 .7115 .7120 .7087 .7105 .7119 .6969 .7032",
         (20, 0.02),
     ),
-    _number("S2.3B.A", 6, "CNN_A: test accuracy", 0.7187, 0.02, 20),
-    _number("S2.3B.B", 6, "CNN_B: test accuracy", 0.7379, 0.02, 20),
-    _number("S2.3B.C", 6, "CNN_C: test accuracy", 0.7253, 0.02, 20),
-    _series("S2.3B.parameters", 6, "parameters of CNN_A, B, C", "545098 1080042 1259786", (3, 0), epochs=None),
-    _number("S4.L1.g.initial", 6, "SimpleNN: loss before training", 2.3032, 0.02, None),
-    _number("S4.L1.g.best", 6, "SimpleNN", 0.6564, 0.02),
-    _number("S4.L2.b.i", 6, "BN, lr 0.01", 0.7224, 0.02, repeats=(0.7180, 0.7218, 0.7202)),
-    _number("S4.L2.b.ii.plain", 6, "no BN, lr 0.1", 0.4946, 0.06),
-    _number("S4.L2.b.ii.BN", 6, "BN, lr 0.1", 0.6862, 0.03, repeats=(0.6780,)),
-    _number("S4.L2.b.iii", 6, "BN, Swish, lr 0.1", 0.7242, 0.02),
-    _number("S1.5.1.c.test", 7, "cnn4, SGD with two drops: test", 0.6571, 0.02),
-    _number("S1.5.1.c.plateau", 7, "cnn4, SGD with two drops: validation", 0.67, 0.02),
+    _number("S2.3B.A", 6, "S2.3B CNN_A", 0.7187, 0.02, 20),
+    _number("S2.3B.B", 6, "S2.3B CNN_B", 0.7379, 0.02, 20),
+    _number("S2.3B.C", 6, "S2.3B CNN_C", 0.7253, 0.02, 20),
+    _series("S2.3B.parameters", 6, "S2.3B parameters A, B, C", "545098 1080042 1259786", (3, 0), epochs=None),
+    _number("S4.L1.g.initial", 6, "S4.L1.g first loss", 2.3032, 0.02, None),
+    _number("S4.L1.g.best", 6, "S4.L1.g SimpleNN", 0.6564, 0.02),
+    _number("S4.L2.b.i", 6, "S4.L2.b.i BN, lr 0.01", 0.7224, 0.02, repeats=(0.7180, 0.7218, 0.7202)),
+    _number("S4.L2.b.ii.plain", 6, "S4.L2.b.ii no BN, lr 0.1", 0.4946, 0.06),
+    _number("S4.L2.b.ii.BN", 6, "S4.L2.b.ii BN, lr 0.1", 0.6862, 0.03, repeats=(0.6780,)),
+    _number("S4.L2.b.iii", 6, "S4.L2.b.iii Swish, lr 0.1", 0.7242, 0.02),
+    _number("S1.5.1.c.test", 7, "S1.5.1.c cnn4, SGD: test", 0.6571, 0.02),
+    _number("S1.5.1.c.plateau", 7, "S1.5.1.c cnn4, SGD: plateau", 0.67, 0.02),
     # Read off a plot: above 0.65 and a little below the 0.6571 of SGD. The middle of that, and 0.02 on either side.
-    _number("S1.5.1.d", 7, "cnn4, Adam: test (0.65 to 0.6571)", 0.6536, 0.02, 15, limits=(0.63, 0.6771)),
-    _number("S4.L1.h", 7, "SimpleNN, lr decay", 0.6978, 0.02),
-    _number("S4.L2.c.i.1", 7, "BN, lr 1", 0.1054, 0.02, limits=(-math.inf, 0.15)),
-    _number("S4.L2.c.i.0.1", 7, "BN, lr 0.1", 0.6780, 0.03),
-    _number("S4.L2.c.i.0.05", 7, "BN, lr 0.05", 0.7120, 0.02),
-    _number("S4.L2.c.i.0.01", 7, "BN, lr 0.01", 0.7218, 0.02),
-    _number("S4.L2.c.i.0.005", 7, "BN, lr 0.005", 0.6986, 0.02),
-    _number("S4.L2.c.i.0.001", 7, "BN, lr 0.001", 0.6448, 0.02),
+    _number(
+        "S1.5.1.d", 7, "S1.5.1.d cnn4, Adam: test", 0.6536, 0.02, 15, limits=(0.63, 0.6771), in_words="0.65 to 0.6571"
+    ),
+    _number("S4.L1.h", 7, "S4.L1.h lr decay", 0.6978, 0.02),
+    _number("S4.L2.c.i.1", 7, "S4.L2.c.i lr 1", 0.1054, 0.02, limits=(-math.inf, 0.15)),
+    _number("S4.L2.c.i.0.1", 7, "S4.L2.c.i lr 0.1", 0.6780, 0.03),
+    _number("S4.L2.c.i.0.05", 7, "S4.L2.c.i lr 0.05", 0.7120, 0.02),
+    _number("S4.L2.c.i.0.01", 7, "S4.L2.c.i lr 0.01", 0.7218, 0.02),
+    _number("S4.L2.c.i.0.005", 7, "S4.L2.c.i lr 0.005", 0.6986, 0.02),
+    _number("S4.L2.c.i.0.001", 7, "S4.L2.c.i lr 0.001", 0.6448, 0.02),
     # The source's "ResNet-20" has 38 layers; the ranges are what is expected of the true one.
-    _number("S4.L3.a.ResNet", 8, "ResNet, 30 epochs (theirs: 38 layers)", 0.8788, 0.02, limits=(0.86, 0.885)),
-    _number("S4.L3.a.SimpleNN", 8, "SimpleNN-BN, as ResNet", 0.7112, 0.02),
-    _number("S4.L3.b", 8, "ResNet, 200 epochs (theirs: 38 layers)", 0.9296, 0.02, 200, limits=(0.90, math.inf)),
+    _number("S4.L3.a.ResNet", 8, "S4.L3.a ResNet, 30 ep.", 0.8788, 0.02, limits=(0.86, 0.885)),
+    _number("S4.L3.a.SimpleNN", 8, "S4.L3.a SimpleNN-BN", 0.7112, 0.02),
+    _number("S4.L3.b", 8, "S4.L3.b ResNet, 200 ep.", 0.9296, 0.02, 200, limits=(0.90, math.inf)),
 )
 
 PUBLISHED: dict[str, Published] = {row.id: row for row in _ROWS}

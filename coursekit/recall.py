@@ -20,6 +20,11 @@ def recall(dataset: Dataset, function: Callable, *arguments, **keywords):
     Equal: same arguments, same data set, same code as far as the function reaches. It returns what JSON can hold, and
     gets the digits that a file keeps, called or replayed. Raises NotStored where `refuse_hours` does.
     """
+    return recalled(dataset, function, *arguments, **keywords).metrics["returned"]
+
+
+def recalled(dataset: Dataset, function: Callable, *arguments, **keywords) -> Result:
+    """The same with its provenance: the stored result, whose metrics["returned"] is what the function returned."""
     called = {"function": fingerprint.describe(function), "arguments": fingerprint.describe(arguments)}
     called |= {"keywords": fingerprint.describe(keywords), "data_sha256": dataset.sha256}
     callables = [value for value in (*arguments, *keywords.values()) if callable(value)]
@@ -33,7 +38,7 @@ def recall(dataset: Dataset, function: Callable, *arguments, **keywords):
         made = provenance(dataset) | {"seconds": time.perf_counter() - start}
         results.save(Result(key, name, "ok", called, [], [], {"returned": returned}, made))
         stored = results.load(key)
-    return stored.metrics["returned"]
+    return stored
 
 
 def provenance(dataset: Dataset) -> dict:

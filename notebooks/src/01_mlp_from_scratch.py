@@ -26,7 +26,7 @@ from coursekit.batches import Batches, first_fraction
 from coursekit.history import Spread
 from coursekit.notebook import claim, finding, setup, show_data, show_figure, show_source, show_table
 from coursekit.published import PUBLISHED
-from coursekit.recall import recall
+from coursekit.recall import recall, recalled
 
 setup()
 
@@ -599,7 +599,8 @@ assert models.parameter_count(mlp) == 109_386
 print(
     f"109,386 parameters; loss before the first step {models.initial_loss(mlp, *next(iter(test_batches))):.3f}, ln 10 = {math.log(10):.3f}"
 )
-torch_runs = [recall(digits, run, seed) for seed in TORCH_SEEDS]
+torch_results = [recalled(digits, run, seed) for seed in TORCH_SEEDS]
+torch_runs = [result.metrics["returned"] for result in torch_results]
 
 # %% [markdown]
 # The course published its loss and test accuracy after each epoch. Batch size and pixel scaling were not stated; 128 and
@@ -653,7 +654,7 @@ show_table(
 # %% tags=["claim"]
 for id, metric in (("S2.1A.loss", "train_loss"), ("S2.1A.accuracy", "test_accuracy")):
     series = [[row[metric] for row in rows] for rows in torch_runs]
-    scorecard.record(id, series, epochs=TORCH_EPOCHS, when=REAL)
+    scorecard.record(id, series, torch_results, epochs=TORCH_EPOCHS)
 deviations = [x.mean / y - 1 for x, y in zip(ours["train_loss"], PUBLISHED_LOSS, strict=False)]
 differences = [x.mean - y for x, y in zip(ours["test_accuracy"], PUBLISHED_ACCURACY, strict=False)]
 final_train, final_test = ours["train_accuracy"][-1], ours["test_accuracy"][-1]

@@ -20,10 +20,11 @@ from functools import partial
 import pandas as pd
 import torch
 
-from coursekit import augment, data, diagnostics, history, models, penalties, plots, profiles
+from coursekit import augment, data, diagnostics, history, models, penalties, plots, profiles, scorecard
 from coursekit.experiment import Experiment, sweep
 from coursekit.history import Spread
 from coursekit.notebook import claim, finding, setup, show_data, show_figure, show_source, show_table
+from coursekit.published import PUBLISHED
 
 PROFILE = profiles.profile()
 setup()
@@ -372,6 +373,7 @@ show_table(
 
 # %% tags=["claim"]
 as_they_are, augmented = augmentation["as they are"], augmentation["augmented"]
+scorecard.record("S4.L2.a", best_val(augmented).values, augmented)
 claim(
     last_gap(as_they_are).mean - last_gap(augmented).mean >= 0.05,
     "R22: augmentation makes the gap between running training and validation accuracy smaller by at least 0.05",
@@ -471,7 +473,7 @@ frame = histories({f"decay {name}": results for name, results in decays.items()}
 plots.learning_curves(frame, "val_accuracy", left)
 scores = {decay: best_val(decays[f"{decay:g}"]).values for decay in DECAYS}
 plots.by_value(scores, "weight decay", "best validation accuracy", right)
-published = {1e-2: 0.6366, 1e-3: 0.7246, 1e-4: 0.7202, 1e-5: 0.7162, 0: 0.7236}
+published = {decay: PUBLISHED[f"S4.L2.c.ii.{decay:g}"].values[0] for decay in DECAYS}
 places = [decay or 1e-6 for decay in DECAYS]
 right.plot(
     places,
@@ -505,6 +507,8 @@ show_table(
 )
 
 # %% tags=["claim"]
+for decay, results in decays.items():
+    scorecard.record(f"S4.L2.c.ii.{decay}", best_val(results).values, results)
 means = {decay: best_val(decays[f"{decay:g}"]).mean for decay in DECAYS}
 weak = [means[decay] for decay in DECAYS if decay < 1e-2]
 claim(max(weak) - min(weak) <= 0.03, "R21: 1e-3 to 0 lie within 0.03 of each other", REAL)
