@@ -51,9 +51,9 @@ def record(
 
     `values`: a number for each seed, or a series for each seed where a series was published. `runs`: the results that
     they were read from; device, epochs and sample data are taken from those. What is no Experiment needs `epochs` (of a
-    cut protocol as well as a whole one); where there are no runs, give `when=REAL`, and `device` where it is not the machine's. `seeds` where it
-    is not the number of values; `complete=False` where the protocol was cut in another way than by epochs or
-    `train_size`. In profile sample, and for sample data, nothing is written.
+    cut protocol as well as a whole one); where there are no runs, give `when=REAL`, and `device` where it is not the
+    machine's. `seeds` where it is not the number of values; `complete=False` where the protocol was cut in another way
+    than by epochs or `train_size`. In profile sample, and for sample data, nothing is written.
     Raises UsageError for an id that is not in PUBLISHED, or when nothing says how many epochs were run.
     """
     if id not in PUBLISHED:
