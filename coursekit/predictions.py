@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from coursekit import storage
+from coursekit import storage, training
 from coursekit.batches import Batches
 from coursekit.errors import DataError, UsageError
 
@@ -16,14 +16,14 @@ HEADER = "Id,Label"
 
 @torch.inference_mode()
 def predict(model: nn.Module, batches: Batches) -> Tensor:
-    """The most likely class of every example, in the data set's order; leaves the model in eval mode.
+    """The most likely class of every example, in the data set's order and in eval mode; the model's mode is kept.
 
     Raises UsageError for batches that are shuffled or augmented: their rows would belong to other images.
     """
     if batches.shuffle or batches.augment:
         raise UsageError("predictions need the images in file order, as they are: no shuffle, no augment")
-    model.eval()
-    return torch.cat([model(images).argmax(1) for images, _ in batches.of_epoch(0)]).cpu()
+    with training.in_eval_mode(model):
+        return torch.cat([model(images).argmax(1) for images, _ in batches.of_epoch(0)]).cpu()
 
 
 def write(path: Path | str, labels: Iterable[int]) -> None:

@@ -48,7 +48,9 @@ def fault_of(tmp_path):
 
 def test_from_model_to_file_and_back_in_the_order_of_the_images(tmp_path):
     labels = torch.randint(0, 10, (ROWS,), generator=torch.Generator().manual_seed(0)).tolist()
-    predicted = predictions.predict(BrightestRow().train(), images_of(labels))
+    model = BrightestRow().train()
+    predicted = predictions.predict(model, images_of(labels))
+    assert model.training
     predictions.write(tmp_path / "new" / "predictions.csv", predicted)
     assert predictions.validate(tmp_path / "new" / "predictions.csv", rows=ROWS) == labels
     assert (tmp_path / "new" / "predictions.csv").read_text().startswith(f"Id,Label\n0,{labels[0]}\n1,{labels[1]}\n")
