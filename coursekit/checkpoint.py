@@ -1,10 +1,12 @@
 """A training's state on disk: immutable files that know their own digest, the newest two kept."""
 
 import io
+import pickle
 import re
 import signal
 import sys
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
@@ -29,6 +31,7 @@ class Progress:
     totals: Tensor | None = None  # of the epoch that is running
     best_accuracy: float = -1.0
     best_state: dict | None = None
+    exact: bool = True  # False after a resume on another kind of machine
 
 
 class Stop:
@@ -64,33 +67,70 @@ class Stop:
 
 
 def write(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, progress: Progress) -> None:
-    """Everything that the next step depends on: weights, buffers, optimizer, progress, random state."""
+    """Everything that the next step depends on: weights, buffers, optimizer, progress, random state; and on what kind
+    of machine they were made.
+    """
     random = {"cpu": torch.get_rng_state()}
     if torch.cuda.is_available():
         random["cuda"] = torch.cuda.get_rng_state()
     plain = {field.name: getattr(progress, field.name) for field in fields(progress)}
     plain["probes"] = [{name: float(value) for name, value in values.items()} for values in progress.probes]
     state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "progress": plain, "random": random}
-    save(folder, progress.step, state)
+    save(folder, progress.step, state | {"settings": _settings(optimizer), "machine": _machine()})
 
 
 def restore(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> Progress:
     """Put model, optimizer and random state back as the newest checkpoint has them; a new Progress where there is none.
 
-    Raises StorageError when the checkpoint is another model's, or none is readable.
+    On another kind of machine it goes on with a warning, and `exact` is False. Raises StorageError when the checkpoint
+    is another run's (model or hyper-parameters), when none is readable, or when the folder cannot be written.
     """
+    storage.probe(folder)
     state = load(folder, next(model.parameters()).device)
     if state is None:
         return Progress()
-    try:
-        model.load_state_dict(state["model"])
-    except RuntimeError as error:
-        raise StorageError(f"{folder} belongs to another model; use another folder or delete it") from error
+    changed = _changes(_shapes(state["model"]), _shapes(model.state_dict()))
+    changed = changed or _changes(state["settings"], _settings(optimizer))
+    if changed:
+        raise StorageError(f"{folder} belongs to another run: {changed}; use another folder or delete it")
+    model.load_state_dict(state["model"])
     optimizer.load_state_dict(state["optimizer"])
     torch.set_rng_state(state["random"]["cpu"].cpu())
     if "cuda" in state["random"] and torch.cuda.is_available():
         torch.cuda.set_rng_state(state["random"]["cuda"].cpu())
-    return Progress(**state["progress"])
+    progress = Progress(**state["progress"])
+    elsewhere = _changes(state["machine"], _machine())
+    if elsewhere:
+        progress.exact = False
+        print(f"warning: resume of step {progress.step} is approximate: {elsewhere}", file=sys.stderr)
+    return progress
+
+
+def _settings(optimizer: torch.optim.Optimizer) -> dict:
+    """The optimizer's hyper-parameters as they were before any schedule, in plain values."""
+    settings: dict = {"optimizer": type(optimizer).__name__}
+    for number, group in enumerate(optimizer.state_dict()["param_groups"]):
+        plain = {"lr": group.get("initial_lr", group["lr"])} | {
+            name: str(value) for name, value in group.items() if name not in ("params", "lr", "initial_lr")
+        }
+        settings |= {f"{name} of group {number}" if number else name: value for name, value in plain.items()}
+    return settings
+
+
+def _machine() -> dict:
+    """What decides the last bits of a sum."""
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else torch.backends.cpu.get_cpu_capability()
+    return {"threads": torch.get_num_threads(), "instructions": device, "torch": str(torch.__version__)}
+
+
+def _shapes(state: Mapping) -> dict:
+    return {name: "×".join(map(str, value.shape)) or "scalar" for name, value in state.items()}
+
+
+def _changes(stored: dict, here: dict) -> str:
+    """The first three differences in words; nothing when there is none."""
+    names = [name for name in stored | here if stored.get(name) != here.get(name)]
+    return ", ".join(f"{name} {stored.get(name, 'none')} -> {here.get(name, 'none')}" for name in names[:3])
 
 
 def save(folder: Path, step: int, state: dict) -> Path:
@@ -99,7 +139,12 @@ def save(folder: Path, step: int, state: dict) -> Path:
     torch.save(state, buffer)
     content = buffer.getvalue()
     path = folder / f"step-{step:09d}.{storage.sha256(content)[:16]}.pt"
-    storage.write_bytes(path, content)
+    storage.remove_temporaries(folder)
+    try:
+        storage.write_bytes(path, content)
+    except StorageError as error:
+        last = [int(NAME.fullmatch(kept.name)[1]) for kept in _newest_first(folder)[:1]]
+        raise StorageError(f"{error}; {f'step {last[0]} is intact' if last else 'no checkpoint yet'}") from error
     for old in _newest_first(folder)[KEPT:]:
         old.unlink(missing_ok=True)
     return path
@@ -115,12 +160,20 @@ def load(folder: Path, device: torch.device | str = "cpu") -> dict | None:
     for path in paths:
         content = path.read_bytes()
         if storage.sha256(content)[:16] == NAME.fullmatch(path.name)[2]:
-            return torch.load(io.BytesIO(content), map_location=device, weights_only=True)
+            return _plain(path, content, device)
         print(f"warning: checkpoint {path.name} is damaged (sha256 differs), using the one before", file=sys.stderr)
     if paths:
         names = ", ".join(path.name for path in paths)
         raise StorageError(f"no readable checkpoint in {folder} (damaged: {names}); delete them to start again")
     return None
+
+
+def _plain(path: Path, content: bytes, device: torch.device | str) -> dict:
+    try:
+        return torch.load(io.BytesIO(content), map_location=device, weights_only=True)
+    except pickle.UnpicklingError as error:
+        named = re.search(r"GLOBAL ([\w.]+)", str(error))
+        raise StorageError(f"{path} contains code ({named[1] if named else 'unknown'}), refused") from None
 
 
 def _newest_first(folder: Path) -> list[Path]:

@@ -133,6 +133,7 @@ def _train(experiment: Experiment, dataset: Dataset, name: str) -> Result:
     provenance = recall.provenance(dataset) | {
         "precision": "bfloat16" if _in_bfloat16(experiment) else "float32",
         "seconds": time.perf_counter() - start,
+        "exact": progress.exact,
     }
     if weights is not None:
         provenance["weights_sha256"] = results.save_weights(key, weights)

@@ -1,13 +1,18 @@
 """Bytes written so that a reader sees the old file or the new one, never half of either."""
 
 import contextlib
+import errno
 import hashlib
 import os
+import re
+import shutil
 import time
 import uuid
 from pathlib import Path
 
 from coursekit.errors import StorageError
+
+TEMPORARY = re.compile(r"\..+\.(\d+)\.[0-9a-f]{8}\.tmp")
 
 
 def write_bytes(path: Path | str, content: bytes) -> None:
@@ -29,7 +34,40 @@ def write_bytes(path: Path | str, content: bytes) -> None:
         with contextlib.suppress(OSError):
             temporary.unlink()
         size = f"{len(content) / 1e6:.1f} MB"
-        raise StorageError(f"cannot write {path.name} ({size}) to {path.parent}: {error.strerror}") from error
+        raise StorageError(f"cannot write {path.name} ({size}) to {path.parent}: {_why(error, path.parent)}") from error
+
+
+def _why(error: OSError, folder: Path) -> str:
+    free = ""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        with contextlib.suppress(OSError):
+            free = f" ({shutil.disk_usage(folder).free / 1e6:.1f} MB free)"
+    return f"{error.strerror}{free}"
+
+
+def probe(folder: Path) -> None:
+    """Raise StorageError now when nothing can be written to `folder`, rather than after hours of work."""
+    path = folder / f".probe.{os.getpid()}.{uuid.uuid4().hex[:8]}.tmp"
+    write_bytes(path, b"")
+    path.unlink(missing_ok=True)
+
+
+def remove_temporaries(folder: Path) -> None:
+    """Delete what writers left behind that were killed while they wrote; those of living processes stay."""
+    for path in folder.glob(".*.tmp"):
+        found = TEMPORARY.fullmatch(path.name)
+        if found and not _lives(int(found[1])):
+            path.unlink(missing_ok=True)
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # it is somebody else's, or this system cannot tell
+        return True
+    return True
 
 
 def _replace(temporary: Path, path: Path, tries: int = 5) -> None:

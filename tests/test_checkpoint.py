@@ -1,5 +1,8 @@
+import copy
+import errno
 import os
-import pickle
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -96,8 +99,9 @@ class Code:
 def test_a_pickle_with_code_is_not_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     checkpoint.save(tmp_path / "run", 1, {"model": Code()})
-    with pytest.raises(pickle.UnpicklingError):
+    with pytest.raises(StorageError, match=r"contains code \((posix|nt)\.mkdir\), refused") as caught:
         checkpoint.load(tmp_path / "run")
+    assert "\n" not in str(caught.value)
     assert not (tmp_path / "owned").exists()
 
 
@@ -134,11 +138,95 @@ def test_restore_of_nothing_is_a_new_start(tmp_path):
     assert checkpoint.restore(tmp_path, *training_state()) == Progress()
 
 
-@pytest.mark.parametrize("other", [lambda: models.MLP((4, 5, 2)), lambda: nn.Sequential(nn.Linear(4, 2))])
-def test_another_models_checkpoint_is_refused_in_one_line(tmp_path, other):
+def refused(folder, model, optimizer) -> str:
+    before = copy.deepcopy(model.state_dict())
+    with pytest.raises(StorageError, match=r"belongs to another run: .*; use another folder or delete it") as caught:
+        checkpoint.restore(folder, model, optimizer)
+    assert str(folder) in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [
+        (lambda: models.MLP((4, 5, 2)), "1.weight 3×4 -> 5×4"),
+        (lambda: nn.Sequential(nn.Linear(4, 2)), "1.weight 3×4 -> none"),
+        (lambda: nn.Sequential(nn.Flatten(), nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2)), "1.weight 3×4 -> 4×3"),
+    ],
+)
+def test_another_models_checkpoint_is_refused_in_one_line(tmp_path, other, said):
     checkpoint.write(tmp_path, *training_state(), Progress(step=1))
     model = other()
-    with pytest.raises(StorageError, match="belongs to another model; use another folder or delete it") as caught:
-        checkpoint.restore(tmp_path, model, torch.optim.Adam(model.parameters()))
-    assert str(tmp_path) in str(caught.value)
-    assert "\n" not in str(caught.value)
+    assert said in refused(tmp_path, model, torch.optim.Adam(model.parameters()))
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda p: torch.optim.Adam(p, lr=0.2), "lr 0.1 -> 0.2"),
+        (lambda p: torch.optim.Adam(p, lr=0.1, weight_decay=1e-4), "weight_decay 0 -> 0.0001"),
+        (lambda p: torch.optim.Adam(p, lr=0.1, betas=(0.8, 0.999)), "betas (0.9, 0.999) -> (0.8, 0.999)"),
+        (lambda p: torch.optim.AdamW(p, lr=0.1, weight_decay=0), "optimizer Adam -> AdamW"),
+        (lambda p: torch.optim.Adam([{"params": [q]} for q in p], lr=0.1), "lr of group 1 none -> 0.1"),
+    ],
+)
+def test_changed_hyper_parameters_are_refused(tmp_path, make, said):
+    checkpoint.write(tmp_path, *training_state(), Progress(step=1))
+    model, _ = training_state()
+    assert said in refused(tmp_path, model, make(list(model.parameters())))
+
+
+def test_a_schedule_changes_no_hyper_parameter(tmp_path):
+    model, optimizer = training_state()
+    for group in optimizer.param_groups:
+        group.update(initial_lr=0.1, lr=0.001)
+    checkpoint.write(tmp_path, model, optimizer, Progress(step=1))
+    assert checkpoint.restore(tmp_path, *training_state()).step == 1
+
+
+def test_another_machine_is_named_and_the_result_no_longer_exact(tmp_path, capsys, monkeypatch):
+    checkpoint.write(tmp_path, *training_state(), Progress(step=1))
+    assert checkpoint.restore(tmp_path, *training_state()).exact
+    assert capsys.readouterr().err == ""
+    here = torch.get_num_threads()
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 17)
+    progress = checkpoint.restore(tmp_path, *training_state())
+    assert not progress.exact
+    assert f"resume of step 1 is approximate: threads {here} -> 17" in capsys.readouterr().err
+    checkpoint.write(tmp_path, *training_state(), progress)
+    assert not checkpoint.restore(tmp_path, *training_state()).exact, "it stays so"
+
+
+def test_what_killed_writers_left_is_removed_and_that_of_living_ones_kept(tmp_path):
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    left, living, other = (tmp_path / f".step.pt.{pid}.0123abcd.tmp" for pid in (dead.pid, os.getpid(), "x"))
+    for path in (left, living, other):
+        path.write_text("half")
+    saved(tmp_path, 1)
+    assert [path.exists() for path in (left, living, other)] == [False, True, True]
+
+
+def test_a_folder_that_cannot_be_written_is_refused_before_the_first_step(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StorageError, match=r"cannot write .*: Not a directory"):
+        checkpoint.restore(tmp_path / "file" / "run", *training_state())
+
+
+def test_a_full_disk_leaves_the_checkpoint_before_and_says_so(tmp_path, monkeypatch):
+    saved(tmp_path, 12)
+
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(
+        StorageError, match=r"cannot write step-000000013.* \(0\.0 MB\) to .*: No space left on device "
+    ):
+        saved(tmp_path, 13)
+    with pytest.raises(StorageError, match=r"MB free\); step 12 is intact"):
+        saved(tmp_path, 13)
+    assert checkpoint.load(tmp_path)["step"] == 12
+    assert not list(tmp_path.glob(".*.tmp"))
