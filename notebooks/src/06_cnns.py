@@ -348,6 +348,7 @@ show_table(
 
 # %% tags=["claim"]
 score = {name: Spread(r.metrics["test_accuracy"] for r in results) for name, results in five.items()}
+scorecard.record("S1.5.1.d", score["cnn4"].values, five["cnn4"])
 gaps = {
     name: np.mean([r.metrics["train_accuracy"] - r.metrics["test_accuracy"] for r in results])
     for name, results in five.items()
