@@ -1,0 +1,105 @@
+"""Trainings killed with SIGKILL at random moments and taken up again until they are done: kills.py FOLDER RUNS KILLS.
+
+Prints as JSON how many runs ended with exactly the weights, buffers, optimizer and history of the same run left alone.
+A process of its own, because it forks: torch is imported once and no thread runs yet.
+"""
+
+import io
+import json
+import os
+import random
+import signal
+import sys
+import time
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from coursekit import storage, training
+from coursekit.augment import crop_flip
+from coursekit.batches import Batches
+
+OPTIMIZERS = (
+    partial(torch.optim.SGD, lr=0.05, momentum=0.9, weight_decay=1e-3),
+    partial(torch.optim.Adam, lr=0.01),
+)
+
+
+def falling(epoch: int) -> float:
+    return 0.5**epoch
+
+
+def train(folder: Path, seed: int) -> None:
+    """Three epochs of a network that has all that has a state: BatchNorm, dropout, augmentation, momentum, schedule."""
+    pixels = torch.Generator().manual_seed(seed)
+    images = torch.randint(0, 256, (60, 8, 8, 3), dtype=torch.uint8, generator=pixels)
+    make = partial(Batches, images, torch.arange(60) % 10, 8)
+    torch.manual_seed(seed)
+    layers = [nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Dropout(0.3), nn.Linear(144, 10)]
+    model = nn.Sequential(*layers)
+    optimizer = OPTIMIZERS[seed % 2](model.parameters())
+    train = make(shuffle=True, seed=seed, augment=crop_flip)
+    run = training.fit(model, train, {"val": make()}, optimizer, 3, schedule=falling, folder=folder, checkpoint_every=1)
+    history = [{name: value for name, value in row.items() if name != "seconds"} for row in run.history]
+    state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "history": history}
+    buffer = io.BytesIO()
+    torch.save(state | {"best": run.best_state, "random": torch.get_rng_state()}, buffer)
+    storage.write_bytes(folder / "final", buffer.getvalue())
+
+
+def fork(folder: Path, seed: int) -> int:
+    """Start `train` in a child; returns its process id."""
+    child = os.fork()
+    if child:
+        return child
+    try:
+        train(folder, seed)
+        os._exit(0)
+    except BaseException as error:
+        print(f"run {seed}: {type(error).__name__}: {error}", file=sys.stderr)
+        os._exit(1)
+
+
+def killed(folder: Path, seed: int, kills: int, seconds: float, rng: random.Random) -> int:
+    """Run with so many kills at most, then to its end; returns how many there were."""
+    for count in range(kills):
+        child = fork(folder, seed)
+        time.sleep(rng.uniform(0, seconds))
+        os.kill(child, signal.SIGKILL)
+        if os.WIFEXITED(os.waitpid(child, 0)[1]):  # it was done before
+            return count
+    os.waitpid(fork(folder, seed), 0)
+    return kills
+
+
+def same(left, right) -> bool:
+    """Bit for bit, however deep."""
+    if isinstance(left, torch.Tensor):
+        return left.dtype == right.dtype and torch.equal(left, right)
+    if isinstance(left, dict):
+        return list(left) == list(right) and all(same(left[name], right[name]) for name in left)
+    if isinstance(left, list | tuple):
+        return len(left) == len(right) and all(same(a, b) for a, b in zip(left, right, strict=True))
+    return left == right
+
+
+def main(folder: Path, runs: int, kills: int) -> dict:
+    """So many runs with about so many kills in all."""
+    torch.set_num_threads(1)
+    rng = random.Random(0)
+    identical = total = 0
+    for seed in range(runs):
+        start = time.perf_counter()
+        os.waitpid(fork(folder / f"{seed}-whole", seed), 0)
+        seconds = time.perf_counter() - start
+        total += killed(folder / f"{seed}", seed, -(-(kills - total) // (runs - seed)), seconds, rng)
+        finals = [folder / name / "final" for name in (f"{seed}", f"{seed}-whole")]
+        if all(final.exists() for final in finals):
+            identical += same(*(torch.load(final, weights_only=True) for final in finals))
+    return {"runs": runs, "kills": total, "identical": identical}
+
+
+if __name__ == "__main__":
+    print(json.dumps(main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))))
