@@ -1,0 +1,183 @@
+"""Runs trained together are the runs trained one by one."""
+
+import copy
+from functools import partial
+
+import pytest
+import torch
+from torch import nn
+
+from coursekit import models, penalties, stacked, training
+from coursekit.batches import Batches
+from coursekit.errors import UsageError
+
+RUNS, STEPS = 3, 4
+NETS = {
+    "MLP": (partial(models.MLP, (784, 16, 8, 10)), (28, 28)),
+    "MLP, tanh": (partial(models.MLP, (784, 16, 10), "tanh"), (28, 28)),
+    "mlp2": (models.mlp2, (32, 32, 3)),
+    "SimpleNN": (models.SimpleNN, (32, 32, 3)),
+    "SimpleNN, BN": (partial(models.SimpleNN, True), (32, 32, 3)),
+    "SimpleNN, BN, swish": (partial(models.SimpleNN, True, "swish"), (32, 32, 3)),
+    "LeNet5": (models.LeNet5, (32, 32, 3)),
+    "cnn4": (models.cnn4, (32, 32, 3)),
+    "SimpleCNN": (models.SimpleCNN, (32, 32, 3)),
+}
+SGD, ADAM = torch.optim.SGD, torch.optim.Adam
+OPTIMIZERS = {
+    "SGD": [partial(SGD, lr=lr) for lr in (0.1, 0.03, 0.01)],
+    "momentum": [partial(SGD, lr=0.02, momentum=m) for m in (0, 0.5, 0.9)],
+    "weight decay": [partial(SGD, lr=lr, momentum=0.9, weight_decay=wd) for lr, wd in ((0.01, 0), (0.02, 0.1), (0, 1))],
+    "Adam": [partial(ADAM, lr=lr, weight_decay=wd) for lr, wd in ((1e-3, 0), (3e-3, 0.1), (1e-2, 0))],
+    "fused Adam": [partial(ADAM, lr=lr, fused=True) for lr in (1e-3, 3e-3, 1e-2)],
+    "each another": [
+        partial(SGD, lr=0.1),
+        partial(ADAM, lr=1e-3),
+        partial(penalties.ProximalSGD, lr=0.01, strength=0.1),
+    ],
+}
+
+
+def batches(shape: tuple[int, ...], double: bool = True) -> Batches:
+    generator = torch.Generator().manual_seed(5)
+    images = torch.randint(0, 256, (8 * STEPS - 3, *shape), dtype=torch.uint8, generator=generator)
+    labels = torch.randint(0, 10, (len(images),), generator=generator)
+    return Batches(images, labels, 8, shuffle=True, augment=to_double if double else None)
+
+
+def to_double(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """In float32, Adam and BatchNorm make steps of rounding noise around gradients of 0."""
+    return images.double()
+
+
+def networks(make, same: bool = False, double: bool = True) -> list[nn.Module]:
+    found = []
+    for run in range(RUNS):
+        torch.manual_seed(0 if same else run)
+        found.append(make().double() if double else make())
+    return found
+
+
+def assert_close(together: nn.Module, alone: nn.Module) -> None:
+    state = alone.state_dict()
+    assert list(together.state_dict()) == list(state)
+    for name, value in together.state_dict().items():
+        assert value.dtype == state[name].dtype
+        torch.testing.assert_close(value, state[name], rtol=1e-7, atol=1e-7, msg=lambda text, name=name: name + text)
+
+
+def compare(make, shape, optimizers, merge=False, schedule=None) -> None:
+    alone = networks(make)
+    together = copy.deepcopy(alone)
+    train = batches(shape)
+    stack = stacked.stack(together)
+    ours = [optimizer(model.parameters()) for optimizer, model in zip(optimizers, together, strict=True)]
+    theirs = [optimizer(model.parameters()) for optimizer, model in zip(optimizers, alone, strict=True)]
+    used = [stacked.merged(ours)] if merge else ours
+    for epoch in range(2):
+        if schedule:
+            for group, other in zip([g for o in used for g in o.param_groups], theirs, strict=True):
+                group["lr"] *= schedule(epoch)
+                other.param_groups[0]["lr"] *= schedule(epoch)
+        totals = stacked.train_one_epoch(stack, train.of_epoch(epoch), used)
+        expected = [training.train_one_epoch(m, train.of_epoch(epoch), o) for m, o in zip(alone, theirs, strict=True)]
+        torch.testing.assert_close(totals, torch.stack(expected), rtol=1e-7, atol=1e-9)
+    for left, right in zip(together, alone, strict=True):
+        assert_close(left, right)
+        assert training.evaluate(left, train) == pytest.approx(training.evaluate(right, train), rel=1e-7)
+    with torch.no_grad():
+        images, _ = next(train.of_epoch(0))
+        for model in together:
+            model.eval()
+        torch.testing.assert_close(stack(images), torch.stack([model(images) for model in together]))
+
+
+@pytest.mark.parametrize("net", NETS)
+def test_every_network_trains_as_it_does_alone(net):
+    compare(*NETS[net], OPTIMIZERS["weight decay"])
+
+
+@pytest.mark.parametrize("net", ["MLP", "cnn4"])
+def test_in_float32_the_steps_are_equal_up_to_rounding(net):
+    make, shape = NETS[net]
+    together, alone = networks(make, double=False), networks(make, double=False)
+    optimizers = [SGD(model.parameters(), lr=0.05) for model in together]
+    stacked.train_one_epoch(stacked.stack(together), batches(shape, double=False).of_epoch(0), optimizers)
+    for model, expected in zip(together, alone, strict=True):
+        training.train_one_epoch(
+            expected, batches(shape, double=False).of_epoch(0), SGD(expected.parameters(), lr=0.05)
+        )
+        for left, right in zip(model.parameters(), expected.parameters(), strict=True):
+            torch.testing.assert_close(left, right, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("merge", [False, True], ids=["optimizers", "merged"])
+@pytest.mark.parametrize("name", [name for name in OPTIMIZERS if name != "each another"])
+def test_every_optimizer_makes_the_same_steps(name, merge):
+    compare(*NETS["SimpleNN, BN"], OPTIMIZERS[name], merge)
+
+
+def test_runs_may_differ_in_their_optimizers_and_follow_a_schedule():
+    compare(*NETS["MLP"], OPTIMIZERS["each another"], schedule=lambda epoch: 0.5**epoch)
+
+
+def test_losses_are_those_of_the_runs():
+    make, shape = NETS["LeNet5"]
+    together = networks(make)
+    alone = copy.deepcopy(together)
+    images, labels = next(iter(batches(shape)))
+    stack = stacked.stack(together)
+    none = [SGD(model.parameters(), lr=0.0) for model in together]
+    logits, losses = stacked.train_step(stack, images, labels, none, label_smoothing=0.1)
+    for run, model in enumerate(alone):
+        expected = training.train_step(model, images, labels, SGD(model.parameters(), lr=0.0), label_smoothing=0.1)
+        torch.testing.assert_close(logits[run], expected[0], rtol=1e-7, atol=1e-9)
+        torch.testing.assert_close(losses[run], expected[1])
+        for left, right in zip(together[run].parameters(), model.parameters(), strict=True):
+            torch.testing.assert_close(left.grad, right.grad, rtol=1e-7, atol=1e-9)
+
+
+def test_bfloat16_by_autocast_stays_near():
+    make, shape = NETS["SimpleNN, BN"]
+    stack = stacked.stack(networks(make, double=False))
+    optimizers = [SGD(model.parameters(), lr=0.01) for model in stack.models]
+    with torch.autocast("cpu", torch.bfloat16, cache_enabled=False):
+        totals = stacked.train_one_epoch(stack, batches(shape, double=False).of_epoch(0), optimizers)
+    assert totals.dtype == torch.float32
+    assert all(parameter.dtype == torch.float32 for parameter in stack.models[0].parameters())
+    exact = stacked.stack(networks(make, double=False))
+    optimizers = [SGD(model.parameters(), lr=0.01) for model in exact.models]
+    expected = stacked.train_one_epoch(exact, batches(shape, double=False).of_epoch(0), optimizers)
+    torch.testing.assert_close(totals[:, 0], expected[:, 0], rtol=0.01, atol=0)
+
+
+def test_one_run_can_diverge_alone():
+    make, shape = NETS["MLP"]
+    stack = stacked.stack(networks(make, same=True, double=False))
+    optimizers = [SGD(m.parameters(), lr=lr) for m, lr in zip(stack.models, (1e30, 0.1, 0.1), strict=True)]
+    totals = stacked.train_one_epoch(stack, batches(shape, double=False).of_epoch(0), optimizers)
+    assert not torch.isfinite(totals[0, 0])
+    assert torch.equal(totals[1], totals[2])
+    assert torch.isfinite(totals[1:]).all()
+
+
+@pytest.mark.parametrize(
+    "nets",
+    [
+        [],
+        [models.MLP((784, 8, 10)), models.MLP((784, 9, 10))],
+        [models.MLP((784, 8, 10), dropout=0.5)],
+        [nn.Sequential(nn.Conv2d(4, 4, 3, groups=2))],
+        [nn.Sequential(nn.BatchNorm2d(4, momentum=None))],
+    ],
+    ids=["none", "two shapes", "dropout", "groups", "cumulative norm"],
+)
+def test_what_cannot_be_stacked_is_refused(nets):
+    with pytest.raises(UsageError, match="stack"):
+        stacked.stack(nets)
+
+
+def test_only_new_optimizers_of_one_class_are_merged():
+    layer = nn.Linear(2, 2)
+    with pytest.raises(UsageError, match="one class"):
+        stacked.merged([SGD(layer.parameters(), lr=0.1), ADAM(layer.parameters())])
