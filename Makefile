@@ -6,7 +6,7 @@ VENV    := .venv
 BIN     := $(VENV)/bin
 READY   := $(VENV)/.ready
 
-.PHONY: report test notebooks lint lab env clean
+.PHONY: report test notebooks bench lint lab env clean
 
 report: $(READY)  ## execute the notebooks and write build/workbook.pdf and .html
 	$(BIN)/coursekit report --run --profile $(PROFILE) --author "$$AUTHOR"
@@ -16,6 +16,9 @@ test: $(READY)  ## every test that needs neither a network nor a GPU
 
 notebooks: $(READY)  ## execute notebooks/src into notebooks/, on real data: PROFILE=cpu or full
 	$(BIN)/coursekit run $(ONLY) --profile $(PROFILE) --source real -o notebooks --figures figures
+
+bench: $(READY)  ## time the courses' way and ours on an idle machine; writes docs/benchmarks.md
+	$(BIN)/python -m benchmarks
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -1,0 +1,272 @@
+"""`make bench`: the courses' way and ours side by side; prints the tables and writes them to docs/benchmarks.md."""
+
+import argparse
+import itertools
+import json
+import statistics
+import time
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from benchmarks import timing
+from benchmarks.workloads import WORKLOADS, CoursesWay, OurWay, Workload, autocast, forever, our_batches, seeded
+from coursekit import data, models, profiles, stacked
+
+TEXT = """# Benchmarks
+
+`make bench` takes these numbers and writes this page: on {machine}, torch {torch}, {threads} threads. Data: {data}.
+They mean something only when nothing else runs on the machine. {date}.
+
+Two ways to train take turns in one process, {rounds} rounds after a warm-up; a ratio is the median of the rounds'
+ratios, with its quartiles. *The courses' way*: torchvision Dataset → PIL → transforms → DataLoader → `loss.item()`
+every step, the optimizer as its constructor makes it. *Ours*: `Batches` and `training.train_one_epoch`, channels-last
+and with a fused optimizer as `experiment` chooses; *at best* also in bfloat16, where the machine gains by it{gains}.
+
+## Against the courses' loop
+
+{loops}
+
+Peak of this machine, square matrices: {fp32:.0f} GFLOP/s in float32, {bf16:.0f} in bfloat16. A step counts six
+operations for each multiply-add of the network and image. cnn4 validated: every tenth step, the courses on 5,000
+images, we on the first 1,000.
+
+## Eight learning rates at once
+
+Eight runs one after another in float32 against the same eight stacked (`coursekit.stacked`).
+
+{sweeps}
+
+## Costs
+
+{costs}
+
+## As the work grows
+
+{scaling}
+"""
+
+
+def main() -> None:
+    """Measure, print, write."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="sample data, one round of a few steps: a test")
+    parser.add_argument("-o", "--output", type=Path, default=Path("docs/benchmarks.md"), metavar="FILE")
+    options = parser.parse_args()
+    number = 1 if options.quick else 7
+    size = 256 if options.quick else 2048
+    peaks = {str(dtype)[6:]: timing.matmul_peak(dtype, size) for dtype in (torch.float32, torch.bfloat16)}
+    datasets = {name: load(name, options.quick) for name in ("mnist", "cifar10")}
+    chosen = [replace(WORKLOADS[2], steps=2)] if options.quick else WORKLOADS
+    found = {
+        "machine": machine() | {"peaks": peaks, "rounds": number, "data": sources(datasets)},
+        "loops": [row for w in chosen for row in loop_rows(w, datasets[w.data], number, peaks)],
+        "sweeps": [row for w in sweeps(options.quick) for row in sweep_rows(w, datasets[w.data], number)],
+        "costs": cost_rows(datasets, options.quick),
+        "scaling": [] if options.quick else scaling_rows(datasets),
+    }
+    text = page(found)
+    print(text)
+    options.output.write_text(text)
+    options.output.with_suffix(".json").write_text(json.dumps(found, indent=1, default=lambda x: round(x, 4)) + "\n")
+
+
+def load(name: str, quick: bool) -> data.Dataset:
+    """The real data where the cache has them: nothing is downloaded for a benchmark."""
+    cached = (data.cache_folder() / f"{name}.npz").exists()
+    return data.load(name, "real" if cached and not quick else "sample")
+
+
+def sources(datasets: dict[str, data.Dataset]) -> str:
+    """Real, or drawn."""
+    return ", ".join(f"{name} ({'SAMPLE' if d.is_sample else 'real'})" for name, d in datasets.items())
+
+
+def machine() -> dict:
+    """The machine in general words."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+    model = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), "a processor")
+    return {
+        "cpu": model,
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__.split("+")[0],
+        "bfloat16": profiles.gains_by_bfloat16(),
+        "date": time.strftime("%Y-%m-%d"),
+    }
+
+
+def loop_rows(workload: Workload, dataset: data.Dataset, number: int, peaks: dict) -> list[dict]:
+    """The courses' loop with 0 and 2 workers against ours, in float32 and at best."""
+    ways = {"0": CoursesWay(workload, dataset, 0), "2": CoursesWay(workload, dataset, 2)}
+    ways |= {"float32": OurWay(workload, dataset), "bfloat16": OurWay(workload, dataset, bfloat16=True)}
+    for way in ways.values():
+        way(10)  # starts the workers and fills their queues
+    seconds = timing.rounds({name: partial(way, workload.steps) for name, way in ways.items()}, number)
+    ms = {name: 1e3 * statistics.median(times) / workload.steps for name, times in seconds.items()}
+    macs = models.layer_table(seeded(workload), tuple(next(ways["float32"].batches)[0].shape[1:]))["MACs"].sum()
+    rows = []
+    for precision, bars in (("float32", workload.bars[:2]), ("bfloat16", workload.bars[2:])):
+        flops = 6e-6 * macs * workload.batch_size / ms[precision]
+        row = {"network": workload.name, "batch": workload.batch_size, "precision": precision}
+        row |= {"courses_ms": ms["0"], "courses_2_ms": ms["2"], "ours_ms": ms[precision]}
+        row |= {f"ratio_{w}": timing.ratio(seconds[w], seconds[precision]) for w in "02"} | {"bars": bars}
+        rows.append(row | {"gflops": flops, "of_peak": flops / peaks[precision]})
+        print(f"{workload.name} {workload.batch_size} {precision}: {ms}", flush=True)
+    return rows
+
+
+def sweeps(quick: bool) -> list[Workload]:
+    """The two networks of the bars: factors in float32 and at best."""
+    simple = replace(WORKLOADS[2], bars=(2.2, 3.0), steps=2 if quick else 10)
+    return [simple] if quick else [replace(WORKLOADS[0], bars=(2.7, None), steps=60), simple]
+
+
+def stacked_way(workload: Workload, dataset: data.Dataset, runs: int, bfloat16: bool = False) -> partial:
+    """Runs that differ in their learning rate, as one."""
+    stack = stacked.stack([seeded(workload) for _ in range(runs)])
+    lr = workload.optimizer.keywords["lr"]
+    each = [workload.optimizer(m.parameters(), lr=lr * 2.0**-i, fused=True) for i, m in enumerate(stack.models)]
+    optimizers = [stacked.merged(each)]
+    batches = forever(our_batches(dataset, workload.batch_size, workload.augment))
+
+    def train(steps: int) -> None:
+        with autocast(bfloat16):
+            stacked.train_one_epoch(stack, itertools.islice(batches, steps), optimizers).tolist()
+
+    return partial(train, workload.steps)
+
+
+def sweep_rows(workload: Workload, dataset: data.Dataset, number: int, runs: int = 8) -> list[dict]:
+    """One after another against stacked."""
+    alone = [OurWay(workload, dataset) for _ in range(runs)]
+    ways = {
+        "alone": lambda: [way(workload.steps) for way in alone],
+        "float32": stacked_way(workload, dataset, runs),
+        "bfloat16": stacked_way(workload, dataset, runs, bfloat16=True),
+    }
+    seconds = timing.rounds(ways, number)
+    ms = {name: 1e3 * statistics.median(times) / workload.steps for name, times in seconds.items()}
+    row = {"network": workload.name, "batch": workload.batch_size, "runs": runs, "alone_ms": ms["alone"]}
+    return [
+        row | {"precision": p, "stacked_ms": ms[p], "ratio": timing.ratio(seconds["alone"], seconds[p]), "bar": bar}
+        for p, bar in zip(("float32", "bfloat16"), workload.bars, strict=True)
+    ]
+
+
+# VmHWM and not getrusage: that one begins with the peak of the process that started this one.
+MEMORY = """
+import re, torch
+peak = lambda: int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1]) / 1e6
+before = peak()
+from benchmarks.__main__ import WORKLOADS, OurWay, load
+OurWay(WORKLOADS[{index}], load("cifar10", {quick}))({steps})
+print(peak() - before)
+"""
+IMPORT = (
+    "import torch, time; start = time.perf_counter(); import coursekit.experiment; print(time.perf_counter() - start)"
+)
+HELP = """
+import subprocess, sys, time
+start = time.perf_counter()
+subprocess.run([sys.executable, "-m", "coursekit.cli", "--help"], stdout=subprocess.DEVNULL, check=True)
+print(time.perf_counter() - start)
+"""
+
+
+def cost_rows(datasets: dict[str, data.Dataset], quick: bool) -> list[dict]:
+    """What else the bars are about: memory, the pipeline's share of a step, imports."""
+    rows = []
+    for index, bar in ((2, 0.10), (6, 0.02))[: 1 if quick else 2]:
+        workload = replace(WORKLOADS[index], steps=2 if quick else WORKLOADS[index].steps)
+        batches = forever(our_batches(datasets["cifar10"], workload.batch_size, augment=True))
+        pipeline = partial(lambda b, n: [next(b) for _ in range(n)], batches, workload.steps)
+        step = partial(OurWay(workload, datasets["cifar10"]), workload.steps)
+        seconds = timing.rounds({"pipeline": pipeline, "step": step}, 1 if quick else 5)
+        share = timing.ratio(seconds["pipeline"], seconds["step"])["median"]
+        rows.append({"what": f"data pipeline, share of a step of {workload.name}", "value": share, "bar": bar})
+        memory = timing.in_subprocess(MEMORY.format(index=index, quick=quick, steps=2 if quick else 20))
+        rows.append({"what": f"GB of memory above torch's import, {workload.name}", "value": memory, "bar": 1.2})
+    for what, code, bar in (("import after torch", IMPORT, 0.3), ("`coursekit --help`", HELP, 0.5)):
+        times = [timing.in_subprocess(code) for _ in range(1 if quick else 3)]
+        rows.append({"what": f"seconds for {what}", "value": min(times), "bar": bar})
+    return rows
+
+
+def scaling_rows(datasets: dict[str, data.Dataset]) -> list[dict]:
+    """Images a second over batch size, width and number of runs."""
+    simple, mlp = WORKLOADS[2], WORKLOADS[0]
+    ways = {}
+    for size in (32, 128, 512):
+        grown = replace(simple, batch_size=size, steps=max(2, 2560 // size))
+        ways["SimpleNN, batch", size] = grown, OurWay(grown, datasets["cifar10"]), 1
+    for width in (128, 512, 2048):
+        grown = replace(mlp, model=partial(models.MLP, (784, width, 64, 10)), steps=20)
+        ways["MLP batch 128, width", width] = grown, OurWay(grown, datasets["mnist"]), 1
+    for base in (mlp, simple):
+        for runs in (1, 2, 4, 8, 16):
+            way = stacked_way(base, datasets[base.data], runs).func
+            ways[f"{base.name}, stacked runs", runs] = replace(base, steps=10), way, runs
+    seconds = timing.rounds({key: partial(way, w.steps) for key, (w, way, _) in ways.items()}, 3)
+    return [
+        {"what": f"{what} {size}", "images_per_second": runs * w.steps * w.batch_size / min(seconds[what, size])}
+        for (what, size), (w, _, runs) in ways.items()
+    ]
+
+
+def page(found: dict) -> str:
+    """The whole page as Markdown."""
+    m = found["machine"]
+    loops = [
+        [
+            f"{r['network']}, {r['batch']}",
+            "at best" if r["precision"] == "bfloat16" else "float32",
+            *(f"{r[key]:.2f}" for key in ("courses_ms", "courses_2_ms", "ours_ms")),
+            *(cell(r[f"ratio_{w}"], bar) for w, bar in zip("02", r["bars"], strict=True)),
+            f"{r['gflops']:.0f} ({r['of_peak']:.0%})",
+        ]
+        for r in found["loops"]
+    ]
+    sweep = [
+        [f"{r['network']}, {r['batch']}", r["precision"], *(f"{r[key]:.1f}" for key in ("alone_ms", "stacked_ms"))]
+        for r in found["sweeps"]
+    ]
+    for line, r in zip(sweep, found["sweeps"], strict=True):
+        line.append(cell(r["ratio"], r["bar"]))
+    costs = [[r["what"], f"{r['value']:.3g}", f"≤ {r['bar']:g} {mark(r['value'] <= r['bar'])}"] for r in found["costs"]]
+    scaling = [[r["what"], f"{r['images_per_second']:,.0f}"] for r in found["scaling"]]
+    loop_head = ["network, batch", "ours in", "courses, 0 workers: ms/step", "2 workers", "ours"]
+    loop_head += ["ratio to 0 workers", "to 2 workers", "GFLOP/s (of peak)"]
+    return TEXT.format(
+        machine=m["cpu"],
+        gains="" if m["bfloat16"] else " (this one does not)",
+        fp32=m["peaks"]["float32"],
+        bf16=m["peaks"]["bfloat16"],
+        loops=table(loop_head, loops),
+        sweeps=table(["network, batch", "stacked in", "ms/step of all, in turn", "stacked", "ratio"], sweep),
+        costs=table(["what", "measured", "bar"], costs),
+        scaling=table(["", "images/s"], scaling),
+        **{name: m[name] for name in ("torch", "threads", "data", "date", "rounds")},
+    )
+
+
+def cell(ratio: dict[str, float], bar: float | None) -> str:
+    """A ratio with its quartiles, its bar and whether it is met."""
+    text = f"{ratio['median']:.1f} ({ratio['low']:.1f}-{ratio['high']:.1f})"
+    return text if bar is None else f"{text}, bar {bar:g} {mark(ratio['median'] >= bar)}"
+
+
+def mark(met: bool) -> str:
+    """Pass or fail."""
+    return "✓" if met else "✗ missed"
+
+
+def table(head: list[str], rows: list[list[str]]) -> str:
+    """A Markdown table."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+if __name__ == "__main__":
+    main()

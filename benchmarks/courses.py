@@ -1,0 +1,66 @@
+"""The courses' way to train: a torchvision Dataset, PIL images transformed one by one, a DataLoader, `.item()`."""
+
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+from torchvision import transforms
+from torchvision.datasets import VisionDataset
+from torchvision.transforms.functional import to_pil_image
+
+MEAN, STD = (0.4914, 0.4822, 0.4465), (0.247, 0.243, 0.261)
+
+
+class PictureDataset(VisionDataset):
+    """What torchvision's MNIST and CIFAR10 do with an item, on arrays that are in memory already."""
+
+    def __init__(self, images: Tensor, labels: Tensor, transform: Callable):
+        super().__init__(root="", transform=transform)
+        self.images, self.labels = images.numpy(), labels.tolist()
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        return self.transform(to_pil_image(self.images[index])), self.labels[index]
+
+
+def transform(colour: bool, augment: bool) -> transforms.Compose:
+    """ToTensor, for colour images Normalize, and RandomCrop and RandomHorizontalFlip on the picture before them."""
+    first = [transforms.RandomCrop(32, padding=4), transforms.RandomHorizontalFlip()] if augment else []
+    last = [transforms.Normalize(MEAN, STD)] if colour else []
+    return transforms.Compose([*first, transforms.ToTensor(), *last])
+
+
+def loader(images: Tensor, labels: Tensor, batch_size: int, augment: bool, workers: int) -> DataLoader:
+    """Shuffled batches of the pictures."""
+    dataset = PictureDataset(images, labels, transform(images.ndim == 4, augment))
+    return DataLoader(dataset, batch_size, shuffle=True, num_workers=workers)
+
+
+def steps(model: nn.Module, batches: Iterator, optimizer: torch.optim.Optimizer, count: int) -> float:
+    """The loop of the courses for some steps; mean loss."""
+    loss_fn = nn.CrossEntropyLoss()
+    model.train()
+    total = 0.0
+    for _ in range(count):
+        images, labels = next(batches)
+        optimizer.zero_grad()
+        loss = loss_fn(model(images), labels)
+        loss.backward()
+        optimizer.step()
+        total += loss.item()
+    return total / count
+
+
+def accuracy(model: nn.Module, batches: DataLoader) -> float:
+    """Of all pictures of a loader, as the courses validate."""
+    model.eval()
+    correct = count = 0
+    with torch.no_grad():
+        for images, labels in batches:
+            correct += (model(images).argmax(1) == labels).sum().item()
+            count += len(labels)
+    model.train()
+    return correct / count
