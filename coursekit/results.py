@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from coursekit import storage
+from coursekit.errors import StorageError
 
 
 @dataclass
@@ -36,11 +37,27 @@ def folder() -> Path:
 
 def save(result: Result) -> Path:
     """Write a result under its key; numbers keep six significant digits, which is more than any run reproduces."""
-    body = {name: _rounded(value) for name, value in asdict(result).items() if name != "replayed"}
-    text = json.dumps(body, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=True)
+    text = _text(result)
     path = _path(result.key)
     storage.write_bytes(path, f'{{"sha256":"{storage.sha256(text.encode())}","result":{text}}}\n'.encode())
     return path
+
+
+def _text(result: Result) -> str:
+    body = {name: _rounded(value) for name, value in asdict(result).items() if name != "replayed"}
+    return json.dumps(body, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=True)
+
+
+def keep(result: Result) -> Result:
+    """Save a result just made, and return it with the digits that every later call will see.
+
+    Where it cannot be saved a warning says so: hours of work outlive a full disk.
+    """
+    try:
+        save(result)
+    except StorageError as error:
+        print(f"warning: the result of {result.name or 'this run'} is not kept: {error}", file=sys.stderr)
+    return Result(**json.loads(_text(result)))
 
 
 def load(key: str) -> Result | None:

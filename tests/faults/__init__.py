@@ -1,0 +1,1 @@
+"""The fault catalogue as tests, named by its ids."""
