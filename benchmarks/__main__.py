@@ -1,7 +1,6 @@
 """`make bench`: the courses' way and ours side by side; prints the tables and writes them to docs/benchmarks.md."""
 
 import argparse
-import itertools
 import json
 import statistics
 import time
@@ -12,8 +11,9 @@ from pathlib import Path
 import torch
 
 from benchmarks import timing
-from benchmarks.workloads import WORKLOADS, CoursesWay, OurWay, Workload, autocast, forever, our_batches, seeded
-from coursekit import data, models, profiles, stacked
+from benchmarks.sweeps import InProcesses, stacked_way
+from benchmarks.workloads import WORKLOADS, CoursesWay, OurWay, Workload, forever, load, our_batches, seeded
+from coursekit import data, models, profiles
 
 TEXT = """# Benchmarks
 
@@ -35,7 +35,8 @@ images, we on the first 1,000.
 
 ## Eight learning rates at once
 
-Eight runs one after another in float32 against the same eight stacked (`coursekit.stacked`).
+Eight runs one after another in float32 with all threads, against the same eight stacked (`coursekit.stacked`): all
+in one process, or four in each of two processes with one thread.
 
 {sweeps}
 
@@ -54,8 +55,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="sample data, one round of a few steps: a test")
     parser.add_argument("-o", "--output", type=Path, default=Path("docs/benchmarks.md"), metavar="FILE")
+    parser.add_argument("--rounds", type=int, default=7, metavar="N", help="default 7")
     options = parser.parse_args()
-    number = 1 if options.quick else 7
+    number = 1 if options.quick else options.rounds
     size = 256 if options.quick else 2048
     peaks = {str(dtype)[6:]: timing.matmul_peak(dtype, size) for dtype in (torch.float32, torch.bfloat16)}
     datasets = {name: load(name, options.quick) for name in ("mnist", "cifar10")}
@@ -63,7 +65,9 @@ def main() -> None:
     found = {
         "machine": machine() | {"peaks": peaks, "rounds": number, "data": sources(datasets)},
         "loops": [row for w in chosen for row in loop_rows(w, datasets[w.data], number, peaks)],
-        "sweeps": [row for w in sweeps(options.quick) for row in sweep_rows(w, datasets[w.data], number)],
+        "sweeps": [
+            row for w in sweeps(options.quick) for row in sweep_rows(w, datasets[w.data], number, options.quick)
+        ],
         "costs": cost_rows(datasets, options.quick),
         "scaling": [] if options.quick else scaling_rows(datasets),
     }
@@ -71,12 +75,6 @@ def main() -> None:
     print(text)
     options.output.write_text(text)
     options.output.with_suffix(".json").write_text(json.dumps(found, indent=1, default=lambda x: round(x, 4)) + "\n")
-
-
-def load(name: str, quick: bool) -> data.Dataset:
-    """The real data where the cache has them: nothing is downloaded for a benchmark."""
-    cached = (data.cache_folder() / f"{name}.npz").exists()
-    return data.load(name, "real" if cached and not quick else "sample")
 
 
 def sources(datasets: dict[str, data.Dataset]) -> str:
@@ -123,35 +121,29 @@ def sweeps(quick: bool) -> list[Workload]:
     return [simple] if quick else [replace(WORKLOADS[0], bars=(2.7, None), steps=60), simple]
 
 
-def stacked_way(workload: Workload, dataset: data.Dataset, runs: int, bfloat16: bool = False) -> partial:
-    """Runs that differ in their learning rate, as one."""
-    stack = stacked.stack([seeded(workload) for _ in range(runs)])
-    lr = workload.optimizer.keywords["lr"]
-    each = [workload.optimizer(m.parameters(), lr=lr * 2.0**-i, fused=True) for i, m in enumerate(stack.models)]
-    optimizers = [stacked.merged(each)]
-    batches = forever(our_batches(dataset, workload.batch_size, workload.augment))
-
-    def train(steps: int) -> None:
-        with autocast(bfloat16):
-            stacked.train_one_epoch(stack, itertools.islice(batches, steps), optimizers).tolist()
-
-    return partial(train, workload.steps)
-
-
-def sweep_rows(workload: Workload, dataset: data.Dataset, number: int, runs: int = 8) -> list[dict]:
-    """One after another against stacked."""
+def sweep_rows(workload: Workload, dataset: data.Dataset, number: int, quick: bool, runs: int = 8) -> list[dict]:
+    """One after another with all threads against stacked, in one process and in two with one thread each."""
     alone = [OurWay(workload, dataset) for _ in range(runs)]
-    ways = {
-        "alone": lambda: [way(workload.steps) for way in alone],
-        "float32": stacked_way(workload, dataset, runs),
-        "bfloat16": stacked_way(workload, dataset, runs, bfloat16=True),
-    }
+    ways = {"alone": lambda: [way(workload.steps) for way in alone]}
+    for bfloat16, precision in ((False, "float32"), (True, "bfloat16"))[: 1 if quick else 2]:
+        ways[f"{precision}, one process"] = stacked_way(workload, runs, bfloat16, quick)
+        ways[f"{precision}, two processes"] = InProcesses(workload, runs, bfloat16, quick, processes=1 if quick else 2)
     seconds = timing.rounds(ways, number)
+    for way in ways.values():
+        if isinstance(way, InProcesses):
+            way.close()
     ms = {name: 1e3 * statistics.median(times) / workload.steps for name, times in seconds.items()}
+    print(f"{workload.name}, {runs} runs: {ms}", flush=True)
     row = {"network": workload.name, "batch": workload.batch_size, "runs": runs, "alone_ms": ms["alone"]}
+    bars = {}  # of the better of the two ways
+    for precision, bar in zip(("float32", "bfloat16"), workload.bars, strict=True):
+        bars[min((name for name in ms if name.startswith(precision)), key=ms.get, default="")] = bar
     return [
-        row | {"precision": p, "stacked_ms": ms[p], "ratio": timing.ratio(seconds["alone"], seconds[p]), "bar": bar}
-        for p, bar in zip(("float32", "bfloat16"), workload.bars, strict=True)
+        row
+        | {"how": name, "stacked_ms": ms[name], "bar": bars.get(name)}
+        | {"ratio": timing.ratio(seconds["alone"], seconds[name])}
+        for name in ways
+        if name != "alone"
     ]
 
 
@@ -200,15 +192,15 @@ def scaling_rows(datasets: dict[str, data.Dataset]) -> list[dict]:
     ways = {}
     for size in (32, 128, 512):
         grown = replace(simple, batch_size=size, steps=max(2, 2560 // size))
-        ways["SimpleNN, batch", size] = grown, OurWay(grown, datasets["cifar10"]), 1
+        ways["SimpleNN, batch", size] = grown, partial(OurWay(grown, datasets["cifar10"]), grown.steps), 1
     for width in (128, 512, 2048):
         grown = replace(mlp, model=partial(models.MLP, (784, width, 64, 10)), steps=20)
-        ways["MLP batch 128, width", width] = grown, OurWay(grown, datasets["mnist"]), 1
+        ways["MLP batch 128, width", width] = grown, partial(OurWay(grown, datasets["mnist"]), grown.steps), 1
     for base in (mlp, simple):
         for runs in (1, 2, 4, 8, 16):
-            way = stacked_way(base, datasets[base.data], runs).func
-            ways[f"{base.name}, stacked runs", runs] = replace(base, steps=10), way, runs
-    seconds = timing.rounds({key: partial(way, w.steps) for key, (w, way, _) in ways.items()}, 3)
+            base = replace(base, steps=10)
+            ways[f"{base.name}, stacked runs", runs] = base, stacked_way(base, runs), runs
+    seconds = timing.rounds({key: way for key, (_, way, _) in ways.items()}, 3)
     return [
         {"what": f"{what} {size}", "images_per_second": runs * w.steps * w.batch_size / min(seconds[what, size])}
         for (what, size), (w, _, runs) in ways.items()
@@ -229,7 +221,7 @@ def page(found: dict) -> str:
         for r in found["loops"]
     ]
     sweep = [
-        [f"{r['network']}, {r['batch']}", r["precision"], *(f"{r[key]:.1f}" for key in ("alone_ms", "stacked_ms"))]
+        [f"{r['network']}, {r['batch']}", r["how"], *(f"{r[key]:.1f}" for key in ("alone_ms", "stacked_ms"))]
         for r in found["sweeps"]
     ]
     for line, r in zip(sweep, found["sweeps"], strict=True):

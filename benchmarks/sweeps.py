@@ -1,0 +1,61 @@
+"""Runs that differ in their learning rate: stacked, in this process or in several with one thread each."""
+
+import itertools
+import multiprocessing
+from collections.abc import Callable
+
+import torch
+
+from benchmarks.workloads import Workload, autocast, forever, load, our_batches, seeded
+from coursekit import stacked
+
+
+def stacked_way(workload: Workload, runs: int, bfloat16: bool = False, quick: bool = False) -> Callable[[], None]:
+    """Some steps of all runs as one."""
+    stack = stacked.stack([seeded(workload) for _ in range(runs)])
+    lr = workload.optimizer.keywords["lr"]
+    each = [workload.optimizer(m.parameters(), lr=lr * 2.0**-i, fused=True) for i, m in enumerate(stack.models)]
+    optimizers = [stacked.merged(each)]
+    batches = forever(our_batches(load(workload.data, quick), workload.batch_size, workload.augment))
+
+    def train() -> None:
+        with autocast(bfloat16):
+            steps = itertools.islice(batches, workload.steps)
+            stacked.train_one_epoch(stack, steps, optimizers).tolist()
+
+    return train
+
+
+class InProcesses:
+    """The same, with a share of the runs stacked in each of some processes that have one thread."""
+
+    def __init__(self, workload: Workload, runs: int, bfloat16: bool = False, quick: bool = False, processes: int = 2):
+        context = multiprocessing.get_context("spawn")
+        self.pipes, self.processes = [], []
+        for _ in range(processes):
+            pipe, other = context.Pipe()
+            settings = (other, workload, runs // processes, bfloat16, quick)
+            self.processes.append(context.Process(target=_serve, args=settings, daemon=True))
+            self.processes[-1].start()
+            self.pipes.append(pipe)
+
+    def __call__(self) -> None:
+        for pipe in self.pipes:
+            pipe.send("train")
+        for pipe in self.pipes:
+            pipe.recv()
+
+    def close(self) -> None:
+        """End the processes."""
+        for pipe in self.pipes:
+            pipe.send(None)
+        for process in self.processes:
+            process.join()
+
+
+def _serve(pipe, *settings) -> None:
+    torch.set_num_threads(1)
+    train = stacked_way(*settings)
+    while pipe.recv():
+        train()
+        pipe.send("done")
