@@ -48,6 +48,13 @@ class StackedModel:
                 parameter.grad = gradient
             stacked.grad = None
 
+    def unstack(self) -> list[nn.Module]:
+        """The networks with memory of their own again, to be saved or copied; this object is of no use afterwards."""
+        for model in self.models:
+            for tensor in (*model.parameters(), *model.buffers()):
+                tensor.data, tensor.grad = tensor.data.clone(), None
+        return self.models
+
     def _layer(self, layers: tuple[nn.Module, ...]) -> Callable[[Tensor], Tensor]:
         layer, shared = layers[0], self._shared
         if isinstance(layer, PLAIN) or (isinstance(layer, nn.Flatten) and shared):
@@ -176,7 +183,11 @@ def _pool_before_activation(rows: list[tuple[nn.Module, ...]]) -> list[tuple[nn.
 
 
 def _convolution(layer: nn.Conv2d, groups: int, weight: Tensor, bias: Tensor | None, x: Tensor) -> Tensor:
-    """(batch, runs · channels, H, W) to the same; without groups from images that all runs share."""
+    """(batch, runs · channels, H, W) to the same; without groups from images that all runs share.
+
+    Of the forms tried on a CPU, grouped and channels-last was the quickest, forward and backward of eight runs: 16 to
+    16 channels, 5×5: 4 ms; run by run 7, grouped channels-first 5, block-diagonal weights 32, unfold and bmm 51.
+    """
     bias = None if bias is None else bias.flatten()
     return functional.conv2d(x, weight.flatten(0, 1), bias, layer.stride, layer.padding, layer.dilation, groups)
 

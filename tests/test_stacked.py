@@ -161,6 +161,18 @@ def test_one_run_can_diverge_alone():
     assert torch.isfinite(totals[1:]).all()
 
 
+def test_unstacked_networks_own_their_memory():
+    make, shape = NETS["SimpleNN, BN"]
+    stack = stacked.stack(networks(make))
+    optimizers = [SGD(model.parameters(), lr=0.1) for model in stack.models]
+    stacked.train_one_epoch(stack, batches(shape).of_epoch(0), optimizers)
+    before = [copy.deepcopy(model.state_dict()) for model in stack.models]
+    for model, state in zip(stack.unstack(), before, strict=True):
+        for name, tensor in model.state_dict().items():
+            assert torch.equal(tensor, state[name])
+            assert tensor.untyped_storage().nbytes() == tensor.nbytes
+
+
 @pytest.mark.parametrize(
     "nets",
     [
