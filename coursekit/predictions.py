@@ -18,12 +18,18 @@ HEADER = "Id,Label"
 def predict(model: nn.Module, batches: Batches) -> Tensor:
     """The most likely class of every example, in the data set's order and in eval mode; the model's mode is kept.
 
-    Raises UsageError for batches that are shuffled or augmented: their rows would belong to other images.
+    Raises UsageError for batches that are shuffled or augmented: their rows would belong to other images. Raises
+    DataError where the model's output is not finite: argmax would take nan for the largest.
     """
     if batches.shuffle or batches.augment:
         raise UsageError("predictions need the images in file order, as they are: no shuffle, no augment")
     with training.in_eval_mode(model):
-        return torch.cat([model(images).argmax(1) for images, _ in batches.of_epoch(0)]).cpu()
+        logits = torch.cat([model(images) for images, _ in batches.of_epoch(0)]).cpu()
+    lost = ~logits.isfinite().all(1)
+    if lost.any():
+        where = f"{int(lost.sum()):,} of {len(logits):,} images, first for image {int(lost.int().argmax())}"
+        raise DataError(f"the model's output is not finite for {where}; its training has diverged")
+    return logits.argmax(1)
 
 
 def write(path: Path | str, labels: Iterable[int]) -> None:

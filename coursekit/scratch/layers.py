@@ -9,7 +9,7 @@ Array = np.ndarray
 
 def sigmoid(x: Array) -> Array:
     """Logistic function; the exponent is never positive, so it cannot overflow."""
-    e = np.exp(-np.abs(x))
+    e = np.exp(-1.0 * np.abs(x))  # the factor makes floats of integers: a plain minus wraps around in uint8
     return np.where(x >= 0, 1, e) / (1 + e)
 
 
@@ -45,12 +45,12 @@ def swish_derivative(x: Array) -> Array:
 
 
 def softmax(logits: Array) -> Array:
-    """Probabilities of each row of logits (batch, classes).
+    """Probabilities of each row of logits (batch, classes), or of one row alone.
 
     Adding a constant to a row leaves its probabilities as they are; with its maximum subtracted, exp cannot overflow.
     """
-    e = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return e / e.sum(axis=1, keepdims=True)
+    e = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return e / e.sum(axis=-1, keepdims=True)
 
 
 def cross_entropy(logits: Array, labels: Array) -> tuple[float, Array]:
@@ -71,6 +71,8 @@ def cross_entropy(logits: Array, labels: Array) -> tuple[float, Array]:
 
 def check_labels(labels: Array, logits: Array) -> None:
     """Raise DataError unless there is one integer label in 0..classes-1 for each row of logits."""
+    if logits.ndim != 2:
+        raise DataError(f"logits must have shape (batch, classes), got {logits.shape}")
     classes = logits.shape[1]
     if len(labels) == 0:
         raise DataError("the batch is empty: a mean over no examples does not exist")
@@ -81,9 +83,22 @@ def check_labels(labels: Array, logits: Array) -> None:
         raise DataError(f"labels must be 0..{classes - 1}; found {labels[index]} at index {index}")
 
 
+def check_finite(name: str, array: Array) -> None:
+    """Raise DataError unless an array holds floats and each is a finite number: argmax takes nan for the largest."""
+    if array.dtype.kind != "f":
+        raise DataError(f"{name} must be floats (pixels in [0, 1]: divide by 255), got {array.dtype}")
+    if not np.isfinite(array).all():
+        rows = np.flatnonzero(~np.isfinite(array.reshape(len(array), -1)).all(axis=1))
+        raise DataError(f"{name} contain values that are not finite in {len(rows)} rows, first at index {rows[0]}")
+
+
 def accuracy(logits: Array, labels: Array) -> float:
-    """Share of rows whose largest logit (or probability) is the label's."""
-    return float(np.mean(logits.argmax(axis=1) == labels))
+    """Share of rows whose largest logit (or probability) is the label's; a row with a nan is wrong.
+
+    Raises DataError as `cross_entropy` does.
+    """
+    check_labels(labels, logits)
+    return float(np.mean((logits.argmax(axis=1) == labels) & ~np.isnan(logits).any(axis=1)))
 
 
 class Linear:

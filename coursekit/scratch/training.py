@@ -7,15 +7,16 @@ from collections.abc import Iterator
 import numpy as np
 
 from coursekit.errors import DataError, Diverged
-from coursekit.scratch.layers import Array, cross_entropy
+from coursekit.scratch.layers import Array, check_finite, cross_entropy
 from coursekit.scratch.networks import SimpleNetwork
 
 
 def train_with_gd(net: SimpleNetwork, images: Array, labels: Array, lr: float, epochs: int) -> list[float]:
     """Full-batch gradient descent; the loss of each epoch, measured before its step.
 
-    Raises Diverged at the first loss that is not finite.
+    Raises Diverged at the first loss that is not finite, and DataError for images that are no finite floats.
     """
+    _check("images", images, net.linears[0].W)
     losses = []
     for epoch in range(epochs):
         loss, dlogits = cross_entropy(net.forward(images), labels)
@@ -29,11 +30,21 @@ def train_with_gd(net: SimpleNetwork, images: Array, labels: Array, lr: float, e
     return losses
 
 
+def _check(name: str, images: Array, weight: Array) -> None:
+    """Raise DataError unless images are finite floats, a row each, as many as the first layer has weights for."""
+    if images.ndim != 2 or images.shape[1] != len(weight):
+        raise DataError(f"{name} must have shape (N, {len(weight)}), got {images.shape}")
+    check_finite(name, images)
+
+
 def minibatches(images: Array, labels: Array, batch_size: int, rng=None) -> Iterator[tuple[Array, Array]]:
     """Batches in file order, or in an order drawn from `rng`: one permutation for images and labels together.
 
-    The last, shorter batch is kept. Raises DataError when images and labels differ in number or there are none.
+    The last, shorter batch is kept. Raises DataError when images and labels differ in number or there are none, and
+    for a batch size below 1.
     """
+    if batch_size < 1:
+        raise DataError(f"batch_size must be at least 1, got {batch_size}")
     if len(images) != len(labels) or len(labels) == 0:
         raise DataError(f"need as many images as labels and at least one, got {len(images)} and {len(labels)}")
     order = np.arange(len(labels)) if rng is None else rng.permutation(len(labels))
@@ -71,8 +82,11 @@ def fit(model, train, validation, optimizer: SGD, epochs: int, batch_size: int =
     """Mini-batch training with a validation after every epoch; the model ends with the weights of its best one.
 
     train and validation are pairs (images, labels). Returns one history row per epoch; train_loss and train_accuracy
-    are means over the epoch's examples while the weights moved. Raises Diverged when a loss is not finite.
+    are means over the epoch's examples while the weights moved. Raises Diverged when a loss is not finite, and
+    DataError, before the first step, for images that are no finite floats.
     """
+    for name, (images, _) in {"train images": train, "validation images": validation}.items():
+        _check(name, images, model.weights["W1"])
     rng = np.random.default_rng(seed)
     history, best = [], (-1.0, model.weights)
     start = time.perf_counter()

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from coursekit.errors import DataError, UsageError
-from coursekit.scratch.layers import Array, relu, sigmoid
+from coursekit.errors import DataError, Diverged, UsageError
+from coursekit.scratch.layers import Array, check_finite, relu, sigmoid
 
 # Each activation beside its slope, written in terms of the activation a (not of the pre-activation z).
 ACTIVATIONS = {
@@ -115,9 +115,15 @@ def train_xor(net: XorNet, x, y, epochs: int, lr: float = 1e-3, batch: int | Non
     """Gradient descent on summed squared errors, `batch` samples a step in file order (None: all, 1: one by one).
 
     Returns {epoch: mean squared error} of every `log_every`-th epoch, each sample measured just before its own step.
+    Raises Diverged when the error of a net is not finite, and DataError for points or labels that are no finite floats.
     """
+    _check_labels(x, y)
+    check_finite("points", x)
+    check_finite("labels", y)
     samples = x.shape[-2]
-    batch = batch or samples
+    batch = samples if batch is None else batch
+    if batch < 1:
+        raise DataError(f"batch must be at least 1, got {batch}")
     log = {}
     for epoch in range(epochs):
         total = 0
@@ -125,6 +131,8 @@ def train_xor(net: XorNet, x, y, epochs: int, lr: float = 1e-3, batch: int | Non
             total += net.backward(x[..., start : start + batch, :], y[..., start : start + batch, :])
             for name, gradient in net.gradients.items():
                 net.weights[name] -= lr * gradient
+        if not np.isfinite(total).all():
+            raise Diverged(f"the error is no longer finite in epoch {epoch}; try a smaller lr than {lr:g}")
         if epoch % log_every == 0:
             log[epoch] = total / samples
     return log
