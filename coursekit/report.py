@@ -84,7 +84,10 @@ def to_pdf(notebooks: Notebooks, title: str = TITLE, author: str = "") -> bytes:
 
     Warns on stderr about characters for which this machine has no font. Raises NotebookError when Typst refuses it.
     """
-    import typst
+    try:
+        import typst
+    except ImportError as error:
+        raise NotebookError(f"PDF needs typst ({error}): pip install typst, or --format html") from error
 
     with tempfile.TemporaryDirectory() as folder:
         markdown = _write_sources(notebooks, Path(folder), "typst")
@@ -159,7 +162,9 @@ def _pandoc(markdown: Path, to: str, folder: str, *arguments: str) -> str:
     options = [f"--lua-filter={TEMPLATES / 'report.lua'}", f"--resource-path={folder}", *arguments]
     try:
         return pypandoc.convert_file(str(markdown), to, format=MARKDOWN, extra_args=options, cworkdir=folder)
-    except (RuntimeError, OSError) as error:
+    except OSError as error:
+        raise NotebookError("the report needs pandoc, which is not found: pip install pypandoc_binary") from error
+    except RuntimeError as error:
         raise NotebookError(f"pandoc refused the report: {error}".splitlines()[0]) from error
 
 
@@ -179,13 +184,17 @@ def _cover(notebooks: Notebooks, title: str, author: str) -> dict:
         ("Notebooks", f"{len(runs)}, run in {sum(run.get('seconds', 0) for run in runs):.0f} s"),
         ("Date", datetime.date.today().isoformat()),
     ]
-    is_sample = any(source.startswith("sample data") for source in sources.values())
+    sample = "Made from sample data: no number in this report says anything about the real data sets."
+    notices = [sample] if any(source.startswith("sample data") for source in sources.values()) else []
+    notices += [
+        f"Not complete: {name} {run['failure']}."
+        for (name, _), run in zip(notebooks, runs, strict=True)
+        if "failure" in run
+    ]
     return {
         "title": title,
         "author": author,
         "running": f"profile {said('profile')}" if said("profile") else "",
         "facts": [(name, value) for name, value in facts if value.strip(", ")],
-        "notice": "Made from sample data: no number in this report says anything about the real data sets."
-        if is_sample
-        else "",
+        "notice": " ".join(notices),
     }

@@ -3,10 +3,8 @@
 import base64
 import contextlib
 import os
-import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -15,10 +13,11 @@ from pathlib import Path
 
 import jupytext
 import nbformat
+import psutil
 from nbformat import NotebookNode
 
-from coursekit import errors, storage
-from coursekit.errors import DataError, NotebookError, NotStored
+from coursekit import errors, executor, kernel, storage
+from coursekit.errors import DataError, NotebookError, NotStored, StorageError
 
 KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
 
@@ -106,8 +105,9 @@ def _run(
     environment["JUPYTER_PATH"] = os.pathsep.join(
         [str(Path(sys.prefix, "share", "jupyter")), *filter(None, [environment.get("JUPYTER_PATH")])]
     )
-    storage.write_bytes(target, _bytes(read_source(source)))
-    command = [sys.executable, "-m", "coursekit.runner", str(target)]
+    environment[kernel.PARENT] = str(os.getpid())
+    storage.write_bytes(target, executor.to_bytes(read_source(source)))
+    command = [sys.executable, "-m", "coursekit.executor", str(target)]
     if threads:
         environment |= {"OMP_NUM_THREADS": str(threads), "OPENBLAS_NUM_THREADS": str(threads)}
         command.append("quiet")
@@ -119,102 +119,69 @@ def _run(
                 process.wait(timeout=0.2)
         if process.poll() is None:
             reason = "stopped" if stop and stop.is_set() else f"not finished after {limit_s:.0f} s"
-            raise NotebookError(f"{source.name}: {reason}")
+            raise NotebookError(f"{source.name} {_running(target)}: {reason}")
     finally:
-        # On a time-out or Ctrl-C. The kernel sees its parent gone and ends itself within a second.
+        # On a time-out or Ctrl-C.
         if process.poll() is None:
             _kill(process)
+    if process.returncode == StorageError.exit_code:
+        raise StorageError(f"{source.name}: its outputs cannot be saved; the line above says why")
+    if process.returncode:
+        print(file=sys.stderr)  # its progress bar has no end
+        how = executor.exit_text(process.returncode)
+        raise NotebookError(f"{source.name} {_running(target)}: the process that executes the notebook ended ({how})")
     notebook = nbformat.read(target, as_version=4)
     check(notebook, source.name)
     return notebook
 
 
+def _running(target: Path) -> str:
+    """The cell that was not finished when the executor saved for the last time."""
+    failure = nbformat.read(target, as_version=4).metadata.coursekit.get("failure", "before cell 1:")
+    return failure.split(":")[0]
+
+
 def _kill(process: subprocess.Popen) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
+    """End the executor, its kernel and what that has started; a training gets time for its checkpoint."""
+    family = []
+    with contextlib.suppress(psutil.NoSuchProcess):
+        family = psutil.Process(process.pid).children(recursive=True)
+    process.kill()
     process.wait()
+    print(file=sys.stderr)  # its progress bar has no end
+    _, left = psutil.wait_procs(family, timeout=kernel.GRACE_S + 1)  # the kernel sees its parent gone and ends itself
+    for stubborn in left:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            stubborn.kill()
 
 
 def check(notebook: NotebookNode, name: str) -> None:
-    """Raise unless every cell was executed and none holds an error, raised in the open or not."""
+    """Raise unless every cell was executed and none holds an error, raised in the open or not.
+
+    A cell with the tag raises-exception must hold one.
+    """
     failure = notebook.metadata.get("coursekit", {}).get("failure")
     for number, cell in enumerate(notebook.cells, 1):
         if cell.cell_type != "code" or not cell.source.strip():
             continue
-        for output in cell.outputs:
-            if output.output_type == "error" and "raises-exception" not in cell.metadata.get("tags", []):
-                kind = getattr(errors, output.ename, NotebookError)
-                kind = kind if kind in (DataError, errors.StorageError, errors.Diverged, NotStored) else NotebookError
-                raise kind(f"{name} cell {number}: {output.ename}: {output.evalue}".splitlines()[0])
+        raised = executor.errors_in(cell)
+        on_purpose = "raises-exception" in cell.metadata.get("tags", [])
+        if raised and not on_purpose:
+            kind = getattr(errors, raised[0].ename, NotebookError)
+            kind = kind if kind in (DataError, StorageError, errors.Diverged, NotStored) else NotebookError
+            raise kind(f"{name} cell {number}: {executor.text_of(raised[0])}")
         if cell.execution_count is None:
             raise NotebookError(f"{name} {failure or f'cell {number}: was not executed'}")
+        if on_purpose and not raised:
+            raise NotebookError(f"{name} cell {number}: has the tag raises-exception and raised none")
     if failure:
         raise NotebookError(f"{name} {failure}")
-
-
-def _bytes(notebook: NotebookNode) -> bytes:
-    return (nbformat.writes(notebook) + "\n").encode()
-
-
-def execute(path: Path, show_progress: bool = True) -> None:
-    """Run every cell of an unexecuted notebook, in place; the file is complete JSON after each of them."""
-    from nbclient import NotebookClient
-    from nbclient.exceptions import CellExecutionError, DeadKernelError
-    from tqdm import tqdm
-
-    notebook = nbformat.read(path, as_version=4)
-    kit = notebook.metadata.coursekit
-    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    bar = tqdm(total=len(cells), desc=path.stem, unit="cell", file=sys.stderr, disable=not show_progress)
-
-    def before_cell(cell_index: int, **_) -> None:
-        kit["failure"] = f"cell {cell_index + 1}: the kernel died (out of memory, or killed from outside)"
-
-    def after_cell(**_) -> None:
-        bar.update()
-        kit.pop("failure", None)
-        storage.write_bytes(path, _bytes(notebook))
-
-    client = NotebookClient(
-        notebook,
-        timeout=None,
-        record_timing=False,
-        coalesce_streams=True,
-        store_widget_state=False,
-        kernel_name=KERNEL["name"],
-        on_cell_execute=before_cell,
-        on_cell_executed=after_cell,
-    )
-    start = time.perf_counter()
-    sockets = tempfile.TemporaryDirectory()
-    if sys.platform != "win32":  # files in place of ports: two kernels that start at once would draw the same port
-        client.create_kernel_manager()
-        client.km.transport, client.km.ip = "ipc", str(Path(sockets.name, "kernel"))
-    try:
-        with sockets, contextlib.suppress(CellExecutionError, DeadKernelError):  # `check` finds both in what was saved
-            client.execute(cwd=os.getcwd())
-    finally:
-        bar.close()
-        for key, value in gather_run(notebook).items():
-            kit[key] = value
-        kit["seconds"] = round(time.perf_counter() - start, 1)
-        storage.write_bytes(path, _bytes(notebook))
-
-
-def gather_run(notebook: NotebookNode) -> dict:
-    """What the cells said about their run (profile, device, versions, data sources), as one dictionary."""
-    run: dict = {}
-    for _, said in _captioned(notebook):
-        about = said.get("run", {})
-        sources = run.get("sources", {}) | about.get("sources", {})
-        run |= about | ({"sources": sources} if sources else {})
-    return run
 
 
 def save_figures(notebook: NotebookNode, folder: Path) -> list[Path]:
     """Write each captioned figure of an executed notebook under the name that it was given; returns the files."""
     files = []
-    for output, said in _captioned(notebook):
+    for output, said in executor.captioned(notebook):
         for mime, suffix in (("image/svg+xml", ".svg"), ("image/png", ".png")):
             if "figure" in said and mime in output.data:
                 picture = output.data[mime]
@@ -222,16 +189,3 @@ def save_figures(notebook: NotebookNode, folder: Path) -> list[Path]:
                 files.append(folder / f"{said['figure']}{suffix}")
                 storage.write_bytes(files[-1], content)
     return files
-
-
-def _captioned(notebook: NotebookNode) -> Iterator[tuple[NotebookNode, dict]]:
-    """Every output that one of our display calls made, with what it said beside it."""
-    for cell in notebook.cells:
-        for output in cell.get("outputs", []):
-            said = output.get("metadata", {}).get("coursekit")
-            if said:
-                yield output, said
-
-
-if __name__ == "__main__":
-    execute(Path(sys.argv[1]), show_progress="quiet" not in sys.argv[2:])

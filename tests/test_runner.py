@@ -48,38 +48,6 @@ def test_a_data_error_keeps_its_kind(tmp_path):
         run(tmp_path, "from coursekit.errors import DataError\nraise DataError('no such file\\nsecond line')")
 
 
-def test_a_dead_kernel_is_said_to_be_dead(tmp_path):
-    with pytest.raises(NotebookError, match="cell 2: the kernel died"):
-        run(tmp_path, "x = 1", "import os\nos.kill(os.getpid(), 9)")
-
-
-def test_a_stubborn_cell_is_ended_with_its_kernel(tmp_path):
-    stubborn = (
-        "import os, time\nopen('pid', 'w').write(str(os.getpid()))\nwhile True:\n    try:\n        time.sleep(60)\n"
-    )
-    stubborn += "    except BaseException:\n        pass"
-    here = os.getcwd()
-    os.chdir(tmp_path)
-    try:
-        with pytest.raises(NotebookError, match="not finished after 6 s"):
-            run(tmp_path, stubborn, limit_s=6)
-        kernel = int((tmp_path / "pid").read_text())
-    finally:
-        os.chdir(here)
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline and _alive(kernel):
-        time.sleep(0.2)
-    assert not _alive(kernel)
-
-
-def _alive(pid: int) -> bool:
-    try:
-        with open(f"/proc/{pid}/stat") as file:
-            return file.read().rsplit(")", 1)[1].split()[0] != "Z"
-    except OSError:
-        return False
-
-
 def test_errors_that_do_not_raise_are_found():
     error = nbformat.v4.new_output("error", ename="ValueError", evalue="hidden", traceback=[])
     cell = new_code_cell("%%capture\nraise ValueError", outputs=[error], execution_count=1)

@@ -31,8 +31,8 @@ def falling(epoch: int) -> float:
     return 0.5**epoch
 
 
-def train(folder: Path, seed: int) -> None:
-    """Three epochs of a network that has all that has a state: BatchNorm, dropout, augmentation, momentum, schedule."""
+def train(folder: Path, seed: int, epochs: int = 3) -> None:
+    """A network that has all that has a state: BatchNorm, dropout, augmentation, momentum, schedule."""
     pixels = torch.Generator().manual_seed(seed)
     images = torch.randint(0, 256, (60, 8, 8, 3), dtype=torch.uint8, generator=pixels)
     make = partial(Batches, images, torch.arange(60) % 10, 8)
@@ -41,7 +41,9 @@ def train(folder: Path, seed: int) -> None:
     model = nn.Sequential(*layers)
     optimizer = OPTIMIZERS[seed % 2](model.parameters())
     train = make(shuffle=True, seed=seed, augment=crop_flip)
-    run = training.fit(model, train, {"val": make()}, optimizer, 3, schedule=falling, folder=folder, checkpoint_every=1)
+    run = training.fit(
+        model, train, {"val": make()}, optimizer, epochs, schedule=falling, folder=folder, checkpoint_every=1
+    )
     history = [{name: value for name, value in row.items() if name != "seconds"} for row in run.history]
     state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "history": history}
     buffer = io.BytesIO()

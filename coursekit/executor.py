@@ -1,0 +1,154 @@
+"""A notebook's cells run one after the other in a kernel, the file complete JSON after each: python -m, by `runner`."""
+
+import contextlib
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import nbformat
+import psutil
+from nbformat import NotebookNode
+
+from coursekit import kernel, storage
+from coursekit.errors import StorageError
+
+MUCH = 0.7  # of the memory: a kernel that is killed with more has run out of it, most likely
+
+
+def errors_in(cell: NotebookNode) -> list[NotebookNode]:
+    """The error outputs of a code cell."""
+    return [output for output in cell.outputs if output.output_type == "error"]
+
+
+def text_of(error: NotebookNode) -> str:
+    """Name and first line of an error output, with what to do when the memory was too small."""
+    line = f"{error.ename}: {error.evalue}".splitlines()[0]
+    is_memory = error.ename in ("MemoryError", "OutOfMemoryError") or "allocate memory" in error.evalue
+    return f"{line.rstrip(': ')}; lower batch_size, or close other notebooks" if is_memory else line
+
+
+def to_bytes(notebook: NotebookNode) -> bytes:
+    """The notebook as a file holds it."""
+    return (nbformat.writes(notebook) + "\n").encode()
+
+
+def execute(path: Path, show_progress: bool = True) -> None:
+    """Run every cell of an unexecuted notebook, in place; the file is complete JSON after each of them."""
+    from nbclient import NotebookClient
+    from nbclient.exceptions import CellExecutionError, DeadKernelError
+    from tqdm import tqdm
+
+    notebook = nbformat.read(path, as_version=4)
+    kit = notebook.metadata.coursekit
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    bar = tqdm(total=len(cells), desc=path.stem, unit="cell", file=sys.stderr, disable=not show_progress)
+
+    def before_cell(cell_index: int, **_) -> None:
+        kit["failure"] = f"cell {cell_index + 1}: did not finish"
+        storage.write_bytes(path, to_bytes(notebook))
+        process.append(client.km.provisioner.process)
+
+    def after_cell(cell: NotebookNode, cell_index: int, **_) -> None:
+        bar.update()
+        on_purpose = "raises-exception" in cell.metadata.get("tags", [])
+        raised = errors_in(cell)
+        if raised and not on_purpose:  # nbclient passes over those inside %%capture or in a thread
+            kit["failure"] = f"cell {cell_index + 1}: {text_of(raised[0])}"
+            raise CellExecutionError("", "", "")
+        kit.pop("failure")
+        storage.write_bytes(path, to_bytes(notebook))
+
+    client = NotebookClient(
+        notebook,
+        timeout=None,
+        record_timing=False,
+        coalesce_streams=True,
+        store_widget_state=False,
+        kernel_name=notebook.metadata.kernelspec.name,
+        extra_arguments=["--InteractiveShellApp.extra_extensions=coursekit.kernel"],
+        on_cell_execute=before_cell,
+        on_cell_executed=after_cell,
+    )
+    client.create_kernel_manager()
+    process: list[subprocess.Popen] = []  # the kernel's
+    if sys.platform != "win32":
+        # coursekit.kernel watches this process, and ends all that the kernel has started too: ipykernel must not (1).
+        os.environ |= {kernel.PARENT: str(os.getpid()), "JPY_PARENT_PID": "1"}
+    start = time.perf_counter()
+    sockets = tempfile.TemporaryDirectory()
+    if sys.platform != "win32":  # files in place of ports: two kernels that start at once would draw the same port
+        client.km.transport, client.km.ip = "ipc", str(Path(sockets.name, "kernel"))
+    try:
+        with sockets, contextlib.suppress(CellExecutionError):  # `check` finds it in what was saved
+            client.execute(cwd=os.getcwd(), independent=sys.platform != "win32")
+    except DeadKernelError:
+        how = _death(process[-1].returncode, _peak_bytes(), _memory())
+        kit["failure"] = f"{kit.get('failure', 'after its last cell').split(':')[0]}: {how}"
+    finally:
+        bar.close()
+        for key, value in gather_run(notebook).items():
+            kit[key] = value
+        kit["seconds"] = round(time.perf_counter() - start, 1)
+        storage.write_bytes(path, to_bytes(notebook))
+
+
+def _death(code: int, peak: int, memory: int) -> str:
+    """How a kernel ended, in words: exit code, memory that it had at most, memory of the machine."""
+    much = code == -9 and peak > MUCH * memory
+    used = f"peak {peak / 1e9:.1f} of {memory / 1e9:.1f} GB"
+    likely = f"likely out of memory: {used}); lower batch_size" if much else f"{used})"
+    return f"the kernel died ({exit_text(code)}; {likely}"
+
+
+def exit_text(code: int) -> str:
+    """How a process ended, from its return code."""
+    return f"signal {-code}" if code < 0 else f"exit code {code}"
+
+
+def _peak_bytes() -> int:
+    """The most memory that a child process of this one has had."""
+    if sys.platform == "win32":
+        return 0
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def _memory() -> int:
+    """What this machine has, or what its container may use."""
+    found = psutil.virtual_memory().total
+    with contextlib.suppress(OSError, ValueError):  # ValueError: "max", no limit
+        found = min(found, int(Path("/sys/fs/cgroup/memory.max").read_text()))
+    return found
+
+
+def gather_run(notebook: NotebookNode) -> dict:
+    """What the cells said about their run (profile, device, versions, data sources), as one dictionary."""
+    run: dict = {}
+    for _, said in captioned(notebook):
+        about = said.get("run", {})
+        sources = run.get("sources", {}) | about.get("sources", {})
+        run |= about | ({"sources": sources} if sources else {})
+    return run
+
+
+def captioned(notebook: NotebookNode) -> Iterator[tuple[NotebookNode, dict]]:
+    """Every output that one of our display calls made, with what it said beside it."""
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            said = output.get("metadata", {}).get("coursekit")
+            if said:
+                yield output, said
+
+
+if __name__ == "__main__":
+    kernel.watch_parent()
+    try:
+        execute(Path(sys.argv[1]), show_progress="quiet" not in sys.argv[2:])
+    except StorageError as error:
+        print(error, file=sys.stderr)
+        sys.exit(error.exit_code)
