@@ -1,10 +1,12 @@
 """The public files of the three data sets, fetched by torchvision or urllib into a folder that is thrown away."""
 
 import gzip
+import http.client
 import socket
 import tempfile
 import urllib.error
 import urllib.request
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -14,6 +16,7 @@ LETTERS_URL = "http://ai.stanford.edu/~btaskar/ocr/letter.data.gz"
 LETTERS = tuple("aegilnortu")
 TRAIN_PER_LETTER, TEST_PER_LETTER = 50, 10
 SECONDS_WITHOUT_AN_ANSWER = 20
+NOT_THE_FILE = "what came is not the published file: cut short, or a page in its place"
 
 Downloaded = tuple[dict[str, np.ndarray], tuple[str, ...], str]
 
@@ -30,18 +33,41 @@ def _folder() -> Iterator[str]:
     try:
         with tempfile.TemporaryDirectory() as folder:
             yield folder
-    except (urllib.error.URLError, OSError, EOFError, RuntimeError, ValueError) as error:
-        no_answer = isinstance(error, urllib.error.URLError) or "Error downloading" in str(error)
-        reason = "no network" if no_answer else f"{type(error).__name__}: {error}"
-        raise DownloadError(str(reason).splitlines()[0]) from error
+    except (OSError, EOFError, RuntimeError, ValueError, zlib.error, http.client.HTTPException) as error:
+        raise DownloadError(_reason(error)) from error
     finally:
         socket.setdefaulttimeout(before)
 
 
+def _reason(error: Exception) -> str:
+    """What went wrong, in a few words; torchvision puts the errors of all its mirrors into one text."""
+    text = str(error)
+    short = isinstance(error, urllib.error.ContentTooShortError | EOFError | gzip.BadGzipFile | zlib.error | ValueError)
+    if short or "corrupted" in text or isinstance(error, http.client.HTTPException):
+        return NOT_THE_FILE
+    if isinstance(error, urllib.error.HTTPError):
+        error.close()
+        return f"the server says {error.code} {error.reason}"
+    if isinstance(error, TimeoutError):
+        return f"no answer in {SECONDS_WITHOUT_AN_ANSWER} s"
+    if isinstance(error, urllib.error.URLError | ConnectionError) or "Error downloading" in text:
+        return "no network"
+    return f"{type(error).__name__}: {text}".splitlines()[0]
+
+
+def _torchvision():
+    """Its module of data sets: slow to import, needed once in the life of a cache, of no use beside another torch."""
+    try:
+        from torchvision import datasets
+    except (ImportError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise DownloadError(f"torchvision does not load: {reason}; see coursekit doctor") from error
+    return datasets
+
+
 def mnist() -> Downloaded:
     """MNIST through torchvision: 60,000 + 10,000 grey 28×28 images."""
-    from torchvision import datasets  # slow to import, and needed once in the life of a cache
-
+    datasets = _torchvision()
     with _folder() as folder:
         train, test = (datasets.MNIST(folder, train=is_train, download=True) for is_train in (True, False))
         arrays = {
@@ -55,8 +81,7 @@ def mnist() -> Downloaded:
 
 def cifar10() -> Downloaded:
     """CIFAR-10 through torchvision: 50,000 + 10,000 colour 32×32 images."""
-    from torchvision import datasets
-
+    datasets = _torchvision()
     with _folder() as folder:
         train, test = (datasets.CIFAR10(folder, train=is_train, download=True) for is_train in (True, False))
         arrays = {
