@@ -1,7 +1,10 @@
 """A training's state on disk: immutable files that know their own digest, the newest two kept."""
 
+import contextlib
 import io
+import os
 import pickle
+import platform
 import re
 import signal
 import sys
@@ -10,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
+import psutil
 import torch
 from torch import Tensor, nn
 
@@ -18,6 +22,7 @@ from coursekit.errors import StorageError
 
 KEPT = 2
 NAME = re.compile(r"step-(\d{9})\.([0-9a-f]{16})\.pt")
+WRITER = ".writer"  # who trains here: advice, no lock (network drives have none)
 
 
 @dataclass
@@ -41,7 +46,7 @@ class Stop:
     """
 
     def __init__(self, folder: Path | None):
-        self.asked = 0
+        self.asked, self.folder = 0, folder
         in_charge = folder is not None and threading.current_thread() is threading.main_thread()
         self.numbers = (signal.SIGINT, signal.SIGTERM) if in_charge else ()
 
@@ -52,6 +57,8 @@ class Stop:
     def __exit__(self, *_) -> None:
         for number, handler in self.before.items():
             signal.signal(number, handler)
+        if self.folder and _writer(self.folder) == _here():
+            (self.folder / WRITER).unlink(missing_ok=True)
 
     def _ask(self, number: int, _) -> None:
         if self.asked:
@@ -86,6 +93,7 @@ def restore(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer) ->
     is another run's (model or hyper-parameters), when none is readable, or when the folder cannot be written.
     """
     storage.probe(folder)
+    _sign(folder)
     state = load(folder, next(model.parameters()).device)
     if state is None:
         return Progress()
@@ -104,6 +112,38 @@ def restore(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer) ->
         progress.exact = False
         print(f"warning: resume of step {progress.step} is approximate: {elsewhere}", file=sys.stderr)
     return progress
+
+
+def _sign(folder: Path) -> None:
+    """Leave word that this process writes here now; a warning where another one does that still runs."""
+    before = _writer(folder)
+    pid, _, host = before.partition(" ")
+    if before != _here() and host == platform.node() and pid.isdigit() and psutil.pid_exists(int(pid)):
+        _warn_of(before, folder)
+    with contextlib.suppress(OSError):
+        (folder / WRITER).write_text(_here(), encoding="utf-8")
+
+
+def _here() -> str:
+    return f"{os.getpid()} {platform.node()}"
+
+
+def _writer(folder: Path) -> str:
+    """Process and host that have signed last; nothing where nobody has."""
+    try:
+        return (folder / WRITER).read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        return ""
+
+
+def _warn_of(writer: str, folder: Path) -> None:
+    pid, _, host = writer.partition(" ")
+    if (writer, folder) not in _warned:
+        print(f"warning: another process (pid {pid} on {host}) writes to {folder}", file=sys.stderr)
+    _warned.add((writer, folder))
+
+
+_warned: set[tuple[str, Path]] = set()
 
 
 def _settings(optimizer: torch.optim.Optimizer) -> dict:
@@ -140,6 +180,8 @@ def save(folder: Path, step: int, state: dict) -> Path:
     content = buffer.getvalue()
     path = folder / f"step-{step:09d}.{storage.sha256(content)[:16]}.pt"
     storage.remove_temporaries(folder)
+    if _writer(folder) not in ("", _here()):
+        _warn_of(_writer(folder), folder)
     try:
         storage.write_bytes(path, content)
     except StorageError as error:
@@ -158,10 +200,18 @@ def load(folder: Path, device: torch.device | str = "cpu") -> dict | None:
     """
     paths = _newest_first(folder)
     for path in paths:
-        content = path.read_bytes()
+        reason = "sha256 differs"
+        try:
+            content = path.read_bytes()
+        except FileNotFoundError:  # dropped this moment by another process on the same run, which has newer ones
+            continue
+        except OSError as error:
+            content, reason = b"", str(error.strerror)
         if storage.sha256(content)[:16] == NAME.fullmatch(path.name)[2]:
             return _plain(path, content, device)
-        print(f"warning: checkpoint {path.name} is damaged (sha256 differs), using the one before", file=sys.stderr)
+        print(f"warning: checkpoint {path.name} is damaged ({reason}), using the one before", file=sys.stderr)
+    if paths and not any(path.exists() for path in paths):
+        return load(folder, device)
     if paths:
         names = ", ".join(path.name for path in paths)
         raise StorageError(f"no readable checkpoint in {folder} (damaged: {names}); delete them to start again")

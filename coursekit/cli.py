@@ -36,8 +36,12 @@ def _parser() -> argparse.ArgumentParser:
     running.add_argument("notebooks", nargs="*", help="numbers, names or paths; all of them when none is given")
     running.add_argument("--profile", choices=("sample", "cpu", "full"), default="sample", help="how much to run")
     running.add_argument("--source", choices=("auto", "real", "sample"), help="where the data come from")
-    running.add_argument("--jobs", type=int, metavar="N", help="notebooks at a time (default: 1; sample: one per core)")
-    running.add_argument("--limit", type=float, default=3600, metavar="SECONDS", help="for one notebook (default 3600)")
+    running.add_argument(
+        "--jobs", type=_at_least_one, metavar="N", help="notebooks at a time (default: 1; sample: one per core)"
+    )
+    running.add_argument(
+        "--limit", type=_seconds, default=3600, metavar="SECONDS", help="for one notebook (default 3600)"
+    )
 
     parser = argparse.ArgumentParser(prog="coursekit", description="Run the deep-learning workbook and report it.")
     parser.add_argument("--version", action="version", version=f"coursekit {__version__}")
@@ -65,6 +69,22 @@ def _parser() -> argparse.ArgumentParser:
     doctor = commands.add_parser("doctor", parents=[shared], help="say whether the workbook can run here")
     doctor.set_defaults(command=_doctor)
     return parser
+
+
+def _at_least_one(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a number of at least 1")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not seconds > 0:
+        raise argparse.ArgumentTypeError(f"{text} is not a number of seconds")
+    return seconds
 
 
 def _run(options: argparse.Namespace) -> None:

@@ -1,5 +1,6 @@
 """Finished runs on disk: one immutable file for each key, with its digest and where it was made."""
 
+import contextlib
 import io
 import json
 import os
@@ -75,7 +76,8 @@ def load(key: str) -> Result | None:
         return Result(**json.loads(text), replayed=True)
     except (ValueError, TypeError, KeyError) as error:
         print(f"warning: result {path.name} is damaged ({error}); it is set aside and run again", file=sys.stderr)
-        path.replace(path.with_suffix(".corrupt"))
+        with contextlib.suppress(OSError):  # another process did it, or this folder is read-only
+            path.replace(path.with_suffix(".corrupt"))
         return None
 
 

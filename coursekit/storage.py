@@ -10,6 +10,8 @@ import time
 import uuid
 from pathlib import Path
 
+import psutil
+
 from coursekit.errors import StorageError
 
 TEMPORARY = re.compile(r"\..+\.(\d+)\.[0-9a-f]{8}\.tmp")
@@ -21,20 +23,41 @@ def write_bytes(path: Path | str, content: bytes) -> None:
     Raises StorageError when the bytes could not be put on the disk; what was at `path` before is then untouched.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{uuid.uuid4().hex[:8]}.tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            _write(path, content)
+        except FileNotFoundError:  # another process that has finished the same run has just removed the folder
+            _write(path, content)
+    except OSError as error:
+        size = f"{len(content) / 1e6:.1f} MB"
+        raise StorageError(f"cannot write {path.name} ({size}) to {path.parent}: {_why(error, path.parent)}") from error
+
+
+def _write(path: Path, content: bytes) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{uuid.uuid4().hex[:8]}.tmp")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
         _replace(temporary, path)
-    except OSError as error:
+    except OSError:
         with contextlib.suppress(OSError):
             temporary.unlink()
-        size = f"{len(content) / 1e6:.1f} MB"
-        raise StorageError(f"cannot write {path.name} ({size}) to {path.parent}: {_why(error, path.parent)}") from error
+        raise
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Let the new name survive a power cut too; not every system can do that."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def _why(error: OSError, folder: Path) -> str:
@@ -56,18 +79,8 @@ def remove_temporaries(folder: Path) -> None:
     """Delete what writers left behind that were killed while they wrote; those of living processes stay."""
     for path in folder.glob(".*.tmp"):
         found = TEMPORARY.fullmatch(path.name)
-        if found and not _lives(int(found[1])):
+        if found and not psutil.pid_exists(int(found[1])):
             path.unlink(missing_ok=True)
-
-
-def _lives(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:  # it is somebody else's, or this system cannot tell
-        return True
-    return True
 
 
 def _replace(temporary: Path, path: Path, tries: int = 5) -> None:

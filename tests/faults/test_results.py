@@ -1,18 +1,24 @@
-"""FAULTS C1, C6, C8, C9: the results store under two writers, on a disk that refuses, with lying clocks and names."""
+"""FAULTS C1, C2, C5 to C9: the results store under two writers, damage, full disks and network drives."""
 
 import json
+import math
 import multiprocessing
 import os
+import random
 import re
 import signal
 import time
+from dataclasses import replace
 from functools import partial
 
 import pytest
+import torch
 
-from coursekit import data, experiment, models, results, samples, storage
+from coursekit import checkpoint, data, experiment, models, results, samples, storage
+from coursekit.errors import StorageError
 from coursekit.recall import recall
 from coursekit.results import Result
+from tests.faults.test_train import DAMAGES, flipped, foreign, torn, zero_tail
 
 KEY = "ab" * 32
 SECONDS = 2.0
@@ -74,6 +80,58 @@ def test_c1_a_writer_killed_in_the_middle_leaves_a_whole_entry(capfd, record_pro
     assert "damaged" not in capfd.readouterr().err
 
 
+def test_c2_damaged_entries_are_noticed_and_set_aside(capfd, record_property):
+    rng, unnoticed = random.Random(0), 0
+    whole = result(1, size=40)
+    for number in range(DAMAGES):
+        path = results.save(whole)
+        harm = (flipped, torn, zero_tail, foreign)[number % 4]
+        path.write_bytes(harm(path.read_bytes(), rng))
+        found = results.load(KEY)
+        if found is None:
+            assert path.with_suffix(".corrupt").exists()
+            assert "is damaged" in capfd.readouterr().err
+        else:  # the last brace or line end, which carry nothing
+            unnoticed += found != whole
+    record_property("injected", f"{DAMAGES} damaged results")
+    record_property("lost", f"{unnoticed} not noticed")
+    assert unnoticed == 0
+
+
+def test_c2_a_damaged_entry_in_a_folder_that_cannot_be_written(monkeypatch, capsys):
+    path = results.save(result(1))
+    path.write_text("{}")
+
+    def refused(*_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(type(path), "replace", refused)
+    assert results.load(KEY) is None
+    assert "is damaged" in capsys.readouterr().err
+
+
+@pytest.fixture
+def digits(monkeypatch):
+    """MNIST as 200 drawn digits, and an experiment of one epoch on them."""
+    monkeypatch.setenv("COURSEKIT_PROFILE", "sample")
+    monkeypatch.setitem(samples.ARRAYS, "mnist", partial(samples.digits, 200, 50))
+    sgd = partial(torch.optim.SGD, lr=0.1)
+    return experiment.Experiment(partial(models.MLP, (784, 10)), sgd, "mnist", 1, 64)
+
+
+def test_c5_a_diverged_run_is_shown_as_such_and_repeated_on_demand(digits, capsys):
+    wild = replace(digits, model=partial(models.MLP, (784, 8, 10)), optimizer=partial(torch.optim.SGD, lr=1e30))
+    for refresh in (False, False, True):
+        [found] = experiment.sweep({"wild": wild}, [0], refresh)["wild"]
+        assert found.status == "diverged"
+        assert not any(math.isfinite(value) for value in found.metrics.values())
+    first, second, third = capsys.readouterr().out.splitlines()
+    assert "1 trained" in first
+    assert "1 replayed" in second
+    assert "1 trained" in third
+    assert all(line.endswith("; 1 diverged") for line in (first, second, third))
+
+
 def refuse(source, target):
     if target.suffix == ".json":
         raise OSError(28, "No space left on device")
@@ -83,14 +141,10 @@ def refuse(source, target):
 REPLACE = os.replace
 
 
-def test_c6_a_result_that_cannot_be_kept_is_returned_all_the_same(monkeypatch, capsys):
-    monkeypatch.setenv("COURSEKIT_PROFILE", "sample")
-    monkeypatch.setitem(samples.ARRAYS, "mnist", partial(samples.digits, 200, 50))
-    sgd = partial(experiment.torch.optim.SGD, lr=0.1)
-    small = experiment.Experiment(partial(models.MLP, (784, 10)), sgd, "mnist", 1, 64)
-    kept = experiment.run(small)
+def test_c6_a_result_that_cannot_be_kept_is_returned_all_the_same(digits, monkeypatch, capsys):
+    kept = experiment.run(digits)
     monkeypatch.setattr(storage.os, "replace", refuse)
-    again = experiment.run(small, "softmax", refresh=True)
+    again = experiment.run(digits, "softmax", refresh=True)
     assert again.metrics == kept.metrics
     [line] = capsys.readouterr().err.splitlines()
     assert line.startswith("warning: the result of softmax is not kept: cannot write")
@@ -106,6 +160,30 @@ def test_c6_so_is_what_a_notebook_computed_itself(monkeypatch, capsys):
     monkeypatch.setattr(storage.os, "replace", refuse)
     assert recall(digits, pair, 2) == {"pair": [2, 0.333333]}
     assert "the result of pair is not kept" in capsys.readouterr().err
+
+
+def no_locks(*_, **__):
+    raise OSError(95, "Operation not supported")
+
+
+def test_c7_a_network_drive_that_loses_the_newest_file(tmp_path, monkeypatch, capsys, record_property):
+    monkeypatch.setattr(os, "link", no_locks)
+    fcntl = pytest.importorskip("fcntl")
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    monkeypatch.setattr(fcntl, "lockf", no_locks)
+    for step in (1, 2, 3):
+        newest = checkpoint.save(tmp_path / "lost", step, {"step": step})
+        late = checkpoint.save(tmp_path / "late", step, {"step": step})
+    newest.unlink()  # it was never uploaded
+    late.write_bytes(late.read_bytes()[:100])  # not to its end
+    assert checkpoint.load(tmp_path / "lost")["step"] == 2
+    assert checkpoint.load(tmp_path / "late")["step"] == 2
+    assert f"{late.name} is damaged" in capsys.readouterr().err
+    checkpoint._newest_first(tmp_path / "late")[1].unlink()
+    with pytest.raises(StorageError, match="no readable checkpoint"):
+        checkpoint.load(tmp_path / "late")
+    record_property("injected", "a network drive without locks: the newest checkpoint lost, or cut off")
+    record_property("lost", "that one checkpoint")
 
 
 def test_c8_no_time_is_ever_read(tmp_path):
