@@ -6,13 +6,16 @@ VENV    := .venv
 BIN     := $(VENV)/bin
 READY   := $(VENV)/.ready
 
-.PHONY: report test notebooks bench lint lab env clean
+.PHONY: report test test-faults notebooks bench lint lab env clean
 
 report: $(READY)  ## execute the notebooks and write build/workbook.pdf and .html
 	$(BIN)/coursekit report --run --profile $(PROFILE) --author "$$AUTHOR"
 
 test: $(READY)  ## every test that needs neither a network nor a GPU
 	$(BIN)/python -m pytest
+
+test-faults: $(READY)  ## the fault tests with all their kills and damages, minutes; prints what was injected and lost
+	COURSEKIT_FAULTS=long $(BIN)/python -m pytest tests/faults
 
 notebooks: $(READY)  ## execute notebooks/src into notebooks/, on real data: PROFILE=cpu or full
 	$(BIN)/coursekit run $(ONLY) --profile $(PROFILE) --source real -o notebooks --figures figures
