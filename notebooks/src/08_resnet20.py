@@ -250,14 +250,14 @@ work = {name: models.layer_table(net(), (3, 32, 32)).MACs.sum() for name, (net, 
 finding(
     f"After {STEP_EPOCHS} epochs ResNet-20 reaches {best(three['ResNet-20']):.3f} on validation, SimpleNN-BN {best(three['SimpleNN-BN']):.3f} and LeNet5 "
     f"{best(three['LeNet5']):.3f}: {residual - simple:.2f} and {residual - lenet:.2f} apart, where seeds of one network differ by about 0.01. It has {272_474 / 82_078:.1f} times "
-    f"SimpleNN-BN's parameters and {work['ResNet-20'] / work['SimpleNN-BN']:.0f} times its multiply-adds for each image.",
+    f"SimpleNN-BN's parameters and does {work['ResNet-20'] / work['SimpleNN-BN']:.0f} times its multiply-adds for each image.",
     when=REAL,
 )
 
 # %% [markdown]
 # **How structure affects accuracy.** LeNet5 and SimpleNN have two convolutions and put most of their parameters into the first linear
-# layer, which knows every place by itself. ResNet-20 has nineteen 3 × 3 convolutions and ten times more arithmetic for each
-# parameter: its weights are shared over places, its receptive field grows slowly through many nonlinearities, and the mean over
+# layer, which knows every place by itself. ResNet-20 has nineteen 3 × 3 convolutions and does far more arithmetic with
+# each parameter: its weights are shared over places, its receptive field grows slowly through many nonlinearities, and the mean over
 # places at the end leaves no large linear layer to learn by heart. Depth, width, BatchNorm and shortcuts differ at once here; the
 # section after the next takes out the shortcuts alone.
 #
@@ -275,7 +275,7 @@ if PROFILE == "full":
     show_curves(long_runs, "08-long", "ResNet-20 for 200 epochs; dotted: the learning rate drops", (90, 140))
 else:
     long_runs = {}
-    print("The 200 epochs belong to profile full (a minute on a large GPU, hours on two cores) and were not run here.")
+    print("The 200 epochs belong to profile full (more than an hour on two cores) and were not run here.")
 
 # %% tags=["claim"]
 long_result = long_runs.get("ResNet-20", [None])[0]
