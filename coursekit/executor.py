@@ -13,7 +13,7 @@ import nbformat
 import psutil
 from nbformat import NotebookNode
 
-from coursekit import kernel, storage
+from coursekit import kernel, redact, storage
 from coursekit.errors import StorageError
 
 MUCH = 0.7  # of the memory: a kernel that is killed with more has run out of it, most likely
@@ -54,6 +54,7 @@ def execute(path: Path, show_progress: bool = True) -> None:
 
     def after_cell(cell: NotebookNode, cell_index: int, **_) -> None:
         bar.update()
+        redact.warn(f"{path.stem} cell {cell_index + 1}", redact.outputs(cell))
         on_purpose = "raises-exception" in cell.metadata.get("tags", [])
         raised = errors_in(cell)
         if raised and not on_purpose:  # nbclient passes over those inside %%capture or in a thread
@@ -90,6 +91,8 @@ def execute(path: Path, show_progress: bool = True) -> None:
         kit["failure"] = f"{kit.get('failure', 'after its last cell').split(':')[0]}: {how}"
     finally:
         bar.close()
+        for cell in cells:  # of one that the kernel died in, too
+            redact.outputs(cell)
         for key, value in gather_run(notebook).items():
             kit[key] = value
         kit["seconds"] = round(time.perf_counter() - start, 1)

@@ -10,6 +10,8 @@ from nbformat import NotebookNode
 from traitlets import default
 from traitlets.config import Config
 
+from coursekit import redact
+
 TEMPLATES = Path(__file__).with_name("templates")
 LINES_SHOWN = 40  # of a cell's printed output
 HIDDEN_CELLS = {"remove-cell", "setup"}
@@ -64,17 +66,25 @@ class ReportExporter(MarkdownExporter):
         yield from {"fenced": fenced, "picture": picture, "caption": caption}.items()
 
     def from_notebook_node(self, nb: NotebookNode, resources=None, **kwargs):
-        return super().from_notebook_node(for_print(nb), resources, **kwargs)
+        name = (resources or {}).get("unique_key", "notebook")
+        return super().from_notebook_node(for_print(nb, name), resources, **kwargs)
 
 
-def for_print(notebook: NotebookNode) -> NotebookNode:
-    """A copy without what only a screen needs: live captions, library warnings, the tail of a long print-out."""
+def for_print(notebook: NotebookNode, name: str = "notebook") -> NotebookNode:
+    """A copy without what only a screen needs (live captions, library warnings, the tail of a long print-out), and
+    without secrets: the notebook may have been executed elsewhere.
+    """
     notebook = nbformat.from_dict(json.loads(json.dumps(notebook)))
-    for cell in notebook.cells:
+    for number, cell in enumerate(notebook.cells, 1):
+        kinds = redact.source(cell)
+        kinds += redact.outputs(cell) if cell.cell_type == "code" else []
+        redact.warn(f"{name} cell {number}", kinds)
         if cell.cell_type != "code":
             cell.source = re.sub(r"^# \d+\s*·\s*", "# ", cell.source)
             continue
-        cell.outputs = [o for o in cell.outputs if not _said(o).get("live")]
+        cell.outputs = [
+            o for o in cell.outputs if not _said(o).get("live") and "application/javascript" not in o.get("data", ())
+        ]
         for output in cell.outputs:
             if output.output_type == "stream":
                 output.text = shorten(NOISE.sub("", output.text))

@@ -19,6 +19,7 @@ from coursekit.markdown import TEMPLATES, ReportExporter
 TITLE = "Deep learning workbook"
 MARKDOWN = (
     "markdown+lists_without_preceding_blankline-blank_before_header-blank_before_blockquote+tex_math_single_backslash"
+    "-yaml_metadata_block-pandoc_title_block"  # a notebook's text sets neither title nor header of the report
 )
 
 

@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import os
+import pickle
 import sys
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -90,7 +91,10 @@ def save_weights(key: str, state: dict) -> str:
 
 
 def load_weights(result: Result) -> dict | None:
-    """The state_dict that was kept with a result, on the CPU; None where there is none, or another than was saved."""
+    """The state_dict that was kept with a result, on the CPU; None where there is none, or another than was saved.
+
+    Raises StorageError for a file that holds code.
+    """
     try:
         content = _path(result.key).with_suffix(".pt").read_bytes()
     except OSError:
@@ -98,7 +102,10 @@ def load_weights(result: Result) -> dict | None:
     if storage.sha256(content) != result.provenance.get("weights_sha256"):
         print(f"warning: weights {result.key[:24]}.pt are not those that were saved; not used", file=sys.stderr)
         return None
-    return torch.load(io.BytesIO(content), weights_only=True)
+    try:
+        return torch.load(io.BytesIO(content), weights_only=True)
+    except pickle.UnpicklingError:
+        raise StorageError(f"{_path(result.key).with_suffix('.pt')} contains code, refused; delete it") from None
 
 
 def _path(key: str) -> Path:

@@ -1,9 +1,11 @@
--- What pandoc's readers leave in a form that Typst or a browser without MathJax cannot show.
+-- What pandoc's readers leave in a form that Typst or a browser without MathJax cannot show, and what somebody else's
+-- notebook must not do to whoever makes or opens its report: run code, read a file, fetch anything.
 
 local function parse_html(text)
   -- Code that a cell printed as HTML is read as a document: tables survive, scripts and styles do not.
   text = text:gsub("<style.->.-</style>", ""):gsub("<script.->.-</script>", "")
-  return pandoc.Blocks(pandoc.read(text, "html").blocks):walk({
+  -- Without an environment to read from: pandoc would fetch what an <iframe> names.
+  return pandoc.Blocks(pandoc.read(text, "html", nil, {}).blocks):walk({
     Image = function(image)
       return image.src:match("^data:image/") and image or image.caption
     end,
@@ -48,7 +50,67 @@ function Div(div)
   end)
 end
 
+-- All that is left of raw HTML is these tags, without attributes.
+local harmless = pandoc.List({
+  "details", "summary", "br", "hr", "p", "b", "i", "u", "em", "strong", "small", "sub", "sup", "kbd", "mark",
+})
+
+local function harmless_tags(text)
+  local kept = {}
+  for slash, name in text:gmatch("<(/?)(%a%w*)[^>]*>") do
+    if harmless:includes(name:lower()) then
+      table.insert(kept, "<" .. slash .. name:lower() .. ">")
+    end
+  end
+  return table.concat(kept)
+end
+
+local function is_harmless_link(target)
+  local scheme = target:match("^([^/?#]*):")
+  return not scheme or pandoc.List({ "http", "https", "mailto" }):includes(scheme:lower())
+end
+
+-- Without the attributes that a browser would act on; width and height are a picture's.
+local function plain(attr)
+  local kept = { width = attr.attributes.width, height = attr.attributes.height }
+  return pandoc.Attr(attr.identifier, attr.classes, kept)
+end
+
+local function without_attributes(element)
+  element.attr = plain(element.attr)
+  return element
+end
+
+local function plain_rows(rows)
+  for _, row in ipairs(rows) do
+    row.attr = pandoc.Attr()
+    for _, cell in ipairs(row.cells) do
+      cell.attr = pandoc.Attr()
+    end
+  end
+end
+
+local function plain_table(block)
+  block.attr = plain(block.attr)
+  for _, part in ipairs({ block.head, block.foot }) do
+    part.attr = pandoc.Attr()
+    plain_rows(part.rows)
+  end
+  for _, body in ipairs(block.bodies) do
+    body.attr = pandoc.Attr()
+    plain_rows(body.head)
+    plain_rows(body.body)
+  end
+  return block
+end
+
+function Link(link)
+  return is_harmless_link(link.target) and without_attributes(link) or link.content
+end
+
 function Image(image)
+  image = without_attributes(image)
+  image.classes = {} -- one of them would put an SVG, with its scripts, into the page itself
   return is_ours(image.src) and image or image.caption -- a badge, say, becomes its text
 end
 
@@ -66,22 +128,32 @@ function Math(math)
   return math
 end
 
-function RawBlock(block)
-  local body = block.format:match("tex") and block.text:match("^%s*\\begin{align%*?}(.-)\\end{align%*?}%s*$")
+-- Raw text as the report may hold it: formulas, harmless HTML, and our own chapter numbers for Typst; nothing else.
+local function raw(element, make_math)
+  local format, text = element.format:lower(), element.text
+  local body = format:match("tex") and text:match("^%s*\\begin{align%*?}(.-)\\end{align%*?}%s*$")
   if body then
-    return pandoc.Para({ pandoc.Math("DisplayMath", "\\begin{aligned}" .. body .. "\\end{aligned}") })
+    return make_math("\\begin{aligned}" .. body .. "\\end{aligned}")
   end
+  local number = format == "typst" and text:match("^#counter%(heading%)%.update%(%d+%)$")
+  element.text = number or (format == "html" and harmless_tags(text)) or ""
+  return element.text ~= "" and element or {}
+end
+
+function RawBlock(block)
+  return raw(block, function(text) return pandoc.Para({ pandoc.Math("DisplayMath", text) }) end)
 end
 
 function RawInline(inline)
-  local body = inline.format:match("tex") and inline.text:match("^%s*\\begin{align%*?}(.-)\\end{align%*?}%s*$")
-  if body then
-    return pandoc.Math("DisplayMath", "\\begin{aligned}" .. body .. "\\end{aligned}")
-  end
+  return raw(inline, function(text) return pandoc.Math("DisplayMath", text) end)
 end
 
 return {
   { Div = Div },
-  { Image = Image, Math = Math, RawBlock = RawBlock, RawInline = RawInline },
+  {
+    Image = Image, Link = Link, Math = Math, RawBlock = RawBlock, RawInline = RawInline, Table = plain_table,
+    Div = without_attributes, Span = without_attributes, Header = without_attributes,
+    Code = without_attributes, CodeBlock = without_attributes,
+  },
   { Figure = Figure },
 }

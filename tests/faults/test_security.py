@@ -1,0 +1,273 @@
+"""FAULTS S1, S3 to S5: files that hold code, notebooks that print secrets, pages that run scripts."""
+
+import io
+import os
+import re
+import shutil
+import subprocess
+import zlib
+from pathlib import Path
+
+import pytest
+import torch
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+
+from coursekit import markdown, redact, report, results, runner, storage
+from coursekit.errors import NotebookError, StorageError
+from coursekit.results import Result
+
+ROOT = Path(__file__).parents[2]
+CANARY = "canary-7f3a-secret"
+TOKEN = "hf_" + "Canary" * 6
+
+
+class Evil:
+    def __reduce__(self):
+        return os.system, ("touch evil",)
+
+
+# --- S1 (checkpoints: tests/test_checkpoint.py; data: tests/test_data.py) ---------------------------------------------
+
+
+def test_s1_kept_weights_with_code_are_refused_although_their_digest_is_right(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    buffer = io.BytesIO()
+    torch.save({"weight": Evil()}, buffer)
+    digest = {"weights_sha256": storage.sha256(buffer.getvalue())}
+    result = Result("ab" * 32, "", "ok", {}, [], [], {}, digest)
+    storage.write_bytes(results.folder() / f"{result.key[:24]}.pt", buffer.getvalue())
+    with pytest.raises(StorageError, match=r"\.pt contains code, refused; delete it") as caught:
+        results.load_weights(result)
+    assert caught.value.exit_code == 5
+    assert not Path("evil").exists()
+
+
+def test_s1_nothing_of_ours_unpickles():
+    files = [path for place in ("coursekit", "notebooks/src", "benchmarks") for path in (ROOT / place).rglob("*.py")]
+    assert len(files) > 40
+    for path in files:
+        text = path.read_text()
+        assert not re.search(r"pickle\.loads?\(|allow_pickle=True|weights_only=False|Unpickler\(", text), path
+        for call in re.findall(r"torch\.load\((.*)\)", text):
+            assert "weights_only=True" in call, path
+        for call in re.findall(r"np\.load\((.*?)\)", text):
+            assert "allow_pickle=False" in call or path.parts[-2] == "src", path
+
+
+# --- S3, S4 -----------------------------------------------------------------------------------------------------------
+
+LEAKING = f"""
+# %%
+import os, sys
+from pathlib import Path
+from IPython.display import HTML, display
+print("process", os.getpid(), os.getsid(0))
+os.environ["COURSEKIT_TEST"] = "changed"
+
+# %%
+print(os.environ["HF_TOKEN"], "{TOKEN}", Path.home() / "diary.txt", Path.cwd() / "data" / "x.npz", os.__file__)
+display(HTML(f"<p>{{os.environ['HF_TOKEN']}} in {{Path.home()}}</p>"))
+
+# %%
+raise ValueError(f"no {{os.environ['HF_TOKEN']}} in {{Path.home()}}/private")
+"""
+
+
+@pytest.fixture(scope="module")
+def leaked(tmp_path_factory):
+    """A notebook that prints what it should not, executed: its file, the error's text, stderr, its home folder."""
+    folder = tmp_path_factory.mktemp("leaks")
+    home = folder / "home" / "kim-canary"
+    home.mkdir(parents=True)
+    source, target = folder / "leaking.py", folder / "out" / "leaking.ipynb"
+    source.write_text(LEAKING.lstrip())
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {"HF_TOKEN": CANARY, "UNSHOWN": "canary-of-a-plain-name", "HOME": str(home)}.items():
+            patch.setenv(name, value)
+        patch.chdir(folder)
+        with pytest.raises(NotebookError) as caught:
+            runner.run(source, target, "sample")
+    return target, str(caught.value), home
+
+
+def test_s3_a_notebook_runs_in_a_process_of_its_own(leaked):
+    [output] = runner.nbformat.read(leaked[0], 4).cells[0].outputs
+    _, process, session = output.text.split()
+    assert int(process) != os.getpid()
+    assert int(session) != os.getsid(0)
+    assert "COURSEKIT_TEST" not in os.environ
+
+
+def text_of(pdf: bytes) -> str:
+    """Everything in a PDF that can be read: its uncompressed streams, and its words where poppler is there."""
+    found = [pdf.decode("latin-1")]
+    for stream in re.findall(rb"stream\r?\n(.*?)endstream", pdf, re.DOTALL):
+        try:
+            found.append(zlib.decompress(stream).decode("latin-1"))
+        except zlib.error:
+            continue
+    if shutil.which("pdftotext"):
+        done = subprocess.run(["pdftotext", "-", "-"], input=pdf, capture_output=True, check=True)
+        found.append(done.stdout.decode())
+    return "\n".join(found)
+
+
+def test_s4_secrets_and_the_home_folder_are_in_no_file(leaked, record_property, monkeypatch):
+    path, error, home = leaked
+    notebooks = report.read([path])
+    files = {
+        "ipynb": path.read_text(),
+        "html": report.to_html(notebooks),
+        "pdf": text_of(report.to_pdf(notebooks)),
+        "error": error,
+    }
+    outputs = "".join(part for part in files["ipynb"].split('"source": ') if not part.startswith("["))
+    for kind, text in files.items():
+        for secret in (CANARY, "canary-of-a-plain-name", "kim-canary", str(home.parent)):
+            assert secret not in text, kind
+        assert TOKEN not in text or kind == "ipynb", kind  # there it stands in the source, as its author wrote it
+    assert TOKEN not in outputs
+    assert "[HF_TOKEN removed] [token removed] ~/diary.txt data/x.npz lib/python" in files["ipynb"]
+    assert error == "leaking.py cell 3: ValueError: no [HF_TOKEN removed] in ~/private"
+    record_property("injected", "a secret, a token and a home folder, printed and raised")
+    record_property("lost", "none of them in ipynb, HTML or PDF")
+
+
+def test_s4_a_notebook_executed_elsewhere_is_cleaned_for_the_report_and_its_cell_named(monkeypatch, capsys):
+    monkeypatch.setenv("KAGGLE_KEY", CANARY)
+    output = new_output("stream", text=f"key {CANARY}\n")
+    cells = [new_markdown_cell(f"mine is {TOKEN}"), new_code_cell("x", outputs=[output], execution_count=1)]
+    notebook = new_notebook(cells=cells)
+    text = report.to_html([("02_theirs", notebook)])
+    assert CANARY not in text
+    assert TOKEN not in text
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "warning: 02_theirs cell 1: a token removed; make a new one if it was shown before"
+    assert lines[1] == "warning: 02_theirs cell 2: KAGGLE_KEY removed; make a new one if it was shown before"
+    assert CANARY in notebook.cells[1].outputs[0].text, "the notebook itself is left alone"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("/w/book/a/b.py:3: UserWarning", "a/b.py:3: UserWarning"),
+        ("File \x1b[32m/w/book/a.py\x1b[39m in", "File \x1b[32ma.py\x1b[39m in"),
+        ("file:///home/kim/x", "file://~/x"),
+        ("/home/kim and /home/kim.", "~ and ~."),
+        ("/home/kimberly /data/home/kim2 /home/kim-2", "/home/kimberly /data/home/kim2 /home/kim-2"),
+        ("/other/w/bookshelf", "/other/w/bookshelf"),
+    ],
+)
+def test_s4_paths_become_relative_and_nothing_else_changes(text, expected, monkeypatch):
+    monkeypatch.setattr(redact.os, "getcwd", lambda: "/w/book")
+    monkeypatch.setattr(redact.Path, "home", lambda: Path("/home/kim"))
+    assert redact._without_paths(text) == expected
+
+
+def test_s4_short_values_and_a_home_at_the_root_change_nothing(monkeypatch):
+    monkeypatch.setenv("TOKENIZERS_PARALLELISM", "false")
+    monkeypatch.setattr(redact.Path, "home", lambda: Path("/"))
+    cell = new_code_cell("x", outputs=[new_output("stream", text="false / true"), new_output("display_data", PIXELS)])
+    assert redact.outputs(cell) == []
+    assert cell.outputs[0].text == "false / true"
+    assert cell.outputs[1].data == PIXELS
+
+
+PIXELS = {"image/png": "aGZfQ2FuYXJ5", "text/plain": "<Figure>"}
+
+
+# --- S5 ---------------------------------------------------------------------------------------------------------------
+
+PAGE = r"""# T {onclick="evil()"}
+
+<script>evil()</script> <img src=x onerror="evil()"> <svg onload="evil()"><script>evil()</script></svg>
+
+<details onclick="evil()" title="><script>evil()"><summary>Answer</summary>
+
+folded **text**
+
+</details>
+
+<b onclick="evil()">bold</b> <span onclick="evil()" style="background:url(http://127.0.0.1:9/evil)">span</span>
+
+[link](javascript:evil()) [page](data:text/html,evil) <a href="java&#10;script:evil()">a</a> [good](https://example.org)
+
+<div onmouseover="evil()">block</div> <iframe src="http://127.0.0.1:9/evil"></iframe> <object data="SECRET"></object>
+
+<meta http-equiv="refresh" content="0;url=http://evil/"> <link rel=stylesheet href="SECRET">
+
+```{=html}
+<script>evil()</script>
+```
+
+`<script>evil()</script>`{=html} `#panic("evil")`{=typst}
+
+```{=typst}
+#panic("evil")
+```
+
+![x](SECRET) ![y](http://127.0.0.1:9/evil.png) ![z](data:image/svg+xml;base64,PHN2Zy8+){.inline-svg onload="evil()"}
+
+---
+header-includes: <script>evil()</script>
+css: SECRET
+---
+
+x<sub>2</sub>
+"""
+OUTPUT = """<SCRIPT>evil()</SCRIPT><p onclick="evil()">kept</p><iframe src="file://SECRET"></iframe>
+<a href="javascript:evil()">link</a><table onclick="evil()"><tr onclick="evil()"><td onclick="evil()">cell</td></tr>
+</table><svg><script>evil()</script></svg><object data="SECRET"></object><img src="SECRET">"""
+DRAWN = '<svg xmlns="http://www.w3.org/2000/svg" onload="evil()"><script>evil()</script></svg>'
+
+
+@pytest.fixture
+def evil(tmp_path):
+    """A notebook that tries everything, and a file on this machine that it would like to show."""
+    secret = tmp_path / "secret.svg"
+    secret.write_text(f"<svg xmlns='http://www.w3.org/2000/svg'><text>{CANARY}</text></svg>")
+    bundles = ({"text/html": OUTPUT}, {"text/markdown": PAGE}, {"image/svg+xml": DRAWN}, {"text/latex": r"$\evil$"})
+    outputs = [
+        new_output("display_data", {mime: text.replace("SECRET", str(secret)) for mime, text in bundle.items()})
+        for bundle in bundles
+    ]
+    cells = [new_markdown_cell(PAGE.replace("SECRET", str(secret))), new_code_cell("x", outputs=outputs)]
+    return [("01_evil", new_notebook(cells=cells))]
+
+
+def test_s5_a_page_runs_and_fetches_nothing(evil):
+    page = report.to_html(evil)
+    text = re.sub(r"<code>.*?</code>|data:image/svg\+xml;base64,[\w+/=]+", "", page, flags=re.DOTALL)
+    assert not re.search(r"<(script|iframe|object|embed|svg|meta http|base)|\son\w+=|(javascript|data):(?!image)", text)
+    assert not re.search(r"127\.0\.0\.1|http://evil", text)
+    assert CANARY not in page
+    for kept in ("folded <strong>text</strong>", "<details>", "<b>bold</b>", "kept", "cell", "<sub>2</sub>"):
+        assert kept in page
+    assert len(re.findall(r'<img [^>]*src="data:image/svg', page)) == 4, (
+        "pictures stay pictures, whose scripts no browser runs"
+    )
+    assert '<a href="https://example.org">good</a>' in page
+
+
+def test_s5_nor_does_a_pdf(evil):
+    pdf = text_of(report.to_pdf(evil))
+    assert CANARY not in pdf
+    assert "javascript:" not in pdf
+    assert "folded text" in pdf or not shutil.which("pdftotext")
+
+
+def test_s5_only_our_chapter_numbers_reach_typst_as_they_are(tmp_path, evil):
+    path = report._write_sources([("03_x", new_notebook(cells=[new_markdown_cell("# One")]))], tmp_path, "typst")
+    body = report._pandoc(path, "typst", str(tmp_path))
+    assert "#counter(heading).update(2)" in body
+
+
+def test_s5_no_notebook_is_ever_signed():
+    for path in (ROOT / "coursekit").rglob("*.py"):
+        assert not re.search(r"Notary|nbformat\.sign|trusted", path.read_text()), path
+
+
+def test_s5_javascript_outputs_have_no_place_in_a_report():
+    cell = new_code_cell("x", outputs=[new_output("display_data", {"application/javascript": "evil()"})])
+    notebook = markdown.for_print(new_notebook(cells=[cell]))
+    assert notebook.cells[0].outputs == []
