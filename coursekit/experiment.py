@@ -33,9 +33,10 @@ class Experiment:
     `validation` examples per class are held out, stratified, the same for every run (0: train on all). `train_size`
     cuts the training split to its first examples; `classes` keeps these alone, numbered from 0. `pixels`: "unit"
     [0, 1], "standard" mean 0, std 1 per channel (of the training split), "raw" [0, 255]. `precision` "bfloat16" is
-    autocast where the device gains by it and float32 elsewhere; never for studies of gradients. `watch_test` evaluates
-    the test set after every epoch, to compare with published series and for nothing else. `measure(model)` returns
-    plain numbers to keep of the trained model; `keep_weights` keeps its best weights by validation, else the last.
+    autocast where the device gains by it and float32 elsewhere; never for studies of gradients. `fast` lays kernels
+    channels-last in memory and updates all parameters in one kernel: other rounding, nothing else. `watch_test`
+    evaluates the test set after every epoch, to compare with published series and for nothing else. `measure(model)`
+    returns plain numbers to keep of the trained model; `keep_weights` keeps its best by validation, else the last.
     """
 
     model: Callable[[], nn.Module]
@@ -55,6 +56,7 @@ class Experiment:
     penalty: Callable | None = None
     label_smoothing: float = 0.0
     precision: str = "float32"
+    fast: bool = False
     probe: Callable | None = None
     probe_every: int = 10
     watch_test: bool = False
@@ -139,6 +141,11 @@ def _train(experiment: Experiment, dataset: Dataset, name: str) -> Result:
     return Result(key, name, status, described, progress.history, progress.probes, metrics, provenance)
 
 
+def _fused(experiment: Experiment) -> dict:
+    has_one = "fused" in inspect.signature(experiment.optimizer).parameters
+    return {"fused": True} if experiment.fast and has_one else {}
+
+
 def _in_bfloat16(experiment: Experiment) -> bool:
     return experiment.precision == "bfloat16" and profiles.gains_by_bfloat16()
 
@@ -148,11 +155,10 @@ def _compute(
 ) -> tuple[str, Progress, dict, dict | None]:
     """Status, progress, metrics and the weights to keep; this function and all it reaches are part of the key."""
     torch.manual_seed(experiment.seed)
-    model = models.initialize(experiment.model(), experiment.initialization)
-    model = model.to(device, memory_format=torch.channels_last)
-    # One kernel for all parameters, where the optimizer has one.
-    fused = {"fused": True} if "fused" in inspect.signature(experiment.optimizer).parameters else {}
-    optimizer = experiment.optimizer(model.parameters(), **fused)
+    model = models.initialize(experiment.model(), experiment.initialization).to(device)
+    if experiment.fast:
+        model = model.to(memory_format=torch.channels_last)
+    optimizer = experiment.optimizer(model.parameters(), **_fused(experiment))
     train, evaluations, test, train_again = _batches(experiment, dataset, device)
     options = ("schedule", "schedule_by", "penalty", "label_smoothing", "probe", "probe_every")
     options = {name: getattr(experiment, name) for name in options}
@@ -195,8 +201,10 @@ def _batches(experiment: Experiment, dataset: Dataset, device: torch.device) -> 
         "standard": channel_statistics(images[train_index]) if experiment.pixels == "standard" else None,
     }[experiment.pixels]
 
+    common = dict(device=device, normalize=normalize, channels_last=experiment.fast)
+
     def whole(images, labels) -> Batches:
-        return Batches(images, labels, EVALUATION_BATCH, device=device, normalize=normalize)
+        return Batches(images, labels, EVALUATION_BATCH, **common)
 
     train = Batches(
         images[train_index],
@@ -204,9 +212,8 @@ def _batches(experiment: Experiment, dataset: Dataset, device: torch.device) -> 
         experiment.batch_size,
         shuffle=True,
         seed=experiment.seed,
-        device=device,
-        normalize=normalize,
         augment=experiment.augment,
+        **common,
     )
     test = whole(*_only(experiment.classes, dataset.test_images, dataset.test_labels))
     evaluations = {} if val_index is None else {"val": whole(images[val_index], labels[val_index])}
@@ -222,14 +229,17 @@ def _only(classes: tuple[int, ...] | None, images: Tensor, labels: Tensor) -> tu
     return images[chosen], matches[chosen].int().argmax(1)
 
 
-def validation_slice(model: nn.Module, name: str, per_class: int = 500, count: int = 1000) -> dict[str, float]:
+def validation_slice(
+    model: nn.Module, name: str, per_class: int = 500, count: int = 1000, fast: bool = False
+) -> dict[str, float]:
     """Accuracy on the first `count` validation images, standard pixels: a probe cheap enough for every tenth step."""
-    return {"val_accuracy": training.evaluate(model, _slice(name, profiles.source(), per_class, count))[1]}
+    return {"val_accuracy": training.evaluate(model, _slice(name, profiles.source(), per_class, count, fast))[1]}
 
 
 @functools.cache
-def _slice(name: str, source: str, per_class: int, count: int) -> Batches:
-    batches = _batches(_splits(name, per_class, "standard"), data.load(name, source), profiles.device())[1]["val"]
+def _slice(name: str, source: str, per_class: int, count: int, fast: bool) -> Batches:
+    splits = replace(_splits(name, per_class, "standard"), fast=fast)
+    batches = _batches(splits, data.load(name, source), profiles.device())[1]["val"]
     batches.images, batches.labels = batches.images[:count], batches.labels[:count]
     return batches
 

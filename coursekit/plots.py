@@ -95,7 +95,7 @@ def by_value(scores: Mapping[float, Iterable[float]], xlabel: str, ylabel: str, 
     ax.plot(*zip(*runs, strict=True), "o", color=_PALETTE[0], alpha=0.5)
     ax.plot([places[value] for value in values], [np.mean(list(scores[value])) for value in values], color=_PALETTE[0])
     ax.set(xscale="log", xlabel=xlabel, ylabel=ylabel)
-    ax.set_xticks([places[value] for value in values], [f"{value:g}" for value in values])
+    ax.set_xticks([places[value] for value in values], [f"{value:g}" for value in values], rotation=45)
     ax.minorticks_off()
     return ax
 
