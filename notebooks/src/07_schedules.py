@@ -790,8 +790,9 @@ finding(
 #
 # 1. **Change** `warmup` of "warm-up, short, 0.1" to 1 and the rate to 0.2. **Predict** which of the two changes hurts, then rerun.
 #
-#    <details><summary>Answer</summary>With `warmup=1` the first epoch already has the full rate: there is no warm-up. LeNet5 has no BatchNorm, and at 0.2 with
-#    momentum 0.9 it is likely to collapse in the first steps (loss 2.303 for good), warm-up or not; at 0.1 the warm-up decides.</details>
+#    <details><summary>Answer</summary>With `warmup=1` the first epoch already has the full rate: there is no warm-up. Look at the first epochs. A loss that
+#    comes to rest at 2.303 there is a collapse, and a longer warm-up may be the cure. A run that survives the start and stays behind has simply too
+#    large a rate, and no warm-up mends that: this is what the table shows for 0.1.</details>
 #
 # 2. **Set** `SHARES` to the course's (5 / 27, 10 / 27) in profile cpu. **Predict** the jump, and who is ahead at the end.
 #
@@ -801,7 +802,7 @@ finding(
 #
 # 3. **Give** Adam the same two drops (`long(adam, schedule=drops["two drops"], schedule_by="step")`). **Predict** whether the comparison with SGD changes.
 #
-#    <details><summary>Answer</summary>Adam gains from a falling rate too: its step length does not shrink by itself near a minimum, since it divides the gradient by
+#    <details><summary>Answer</summary>Expect a jump for Adam too: its steps do not shrink by themselves near a minimum, since it divides the gradient by
 #    its own size. What the course compared was a schedule against none as much as SGD against Adam.</details>
 #
 # 4. **Stop** the restarts one epoch after a restart (`LENET_EPOCHS - THIRD + 1` epochs). **Predict** the last validation accuracy, then rerun.
