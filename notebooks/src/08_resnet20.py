@@ -211,7 +211,7 @@ def show_curves(runs: dict, name: str, caption: str, drops: tuple = ()) -> None:
     for ax, metric in zip(axes, ("train_loss", "val_accuracy"), strict=True):
         plots.learning_curves(frame, metric, ax)
         for epoch in drops:
-            ax.axvline(epoch + 0.5, linestyle=":", color="grey", linewidth=1)
+            ax.axvline(epoch + 0.5, linestyle=":", color="black", linewidth=1.2)
     axes[1].get_legend().remove()
     count = len(next(iter(runs.values())))
     show_figure(fig, name, f"{caption}; {'one seed' if count == 1 else f'mean ± std of {count} seeds'}.")
@@ -355,8 +355,8 @@ finding(
 # ### Gradients and the first step
 #
 # On one batch of 128 images, in train mode and in float32: the mean absolute gradient of each layer, and then one step along the
-# negative gradient $g$ with learning rates from tiny to large. If the loss were a plane, it would fall by $\eta\,\|g\|^2$. With curvature
-# $\lambda$ along the gradient the fall is $\eta\,\|g\|^2 (1 - \eta\lambda / 2)$: half of what was promised at $\eta = 1/\lambda$. The largest
+# negative gradient $g$ with learning rates from tiny to large. If the loss were a plane, it would fall by $\eta\,|g|^2$. With curvature
+# $\lambda$ along the gradient the fall is $\eta\,|g|^2 (1 - \eta\lambda / 2)$: half of what was promised at $\eta = 1/\lambda$. The largest
 # rate that still keeps half of its promise is therefore a measure of how smooth the loss is where training begins.
 
 # %%
@@ -392,8 +392,10 @@ fig, axes = plots.figure(1, 2)
 for ax, depth in zip(axes, DEPTHS, strict=True):
     gradients = {name: [run["gradients"] for run in runs] for name, runs in begin[depth].items()}
     plots.gradient_by_layer(gradients, ax).set_title(f"{depth} layers", fontsize=11)
+limits = [ax.get_ylim() for ax in axes]
+for ax in axes:
+    ax.set_ylim(min(low for low, _ in limits), max(high for _, high in limits))
 axes[1].set_ylabel(None)
-axes[1].sharey(axes[0])
 show_figure(
     fig,
     "08-gradients",
@@ -413,7 +415,7 @@ palette = plots.colors(SHORTCUTS)
 for ax, depth in zip(axes, DEPTHS, strict=True):
     for name, color in palette.items():
         lines = np.array([kept(run) for run in begin[depth][name]]).T
-        ax.plot(RATES, lines, "o-", markersize=3, color=color, label=[name, *["_"] * (lines.shape[1] - 1)])
+        ax.plot(RATES, lines, color=color, linewidth=1.5, label=[name, *["_"] * (lines.shape[1] - 1)])
     ax.axhline(0.5, linestyle=":", color="grey")
     ax.set(title=f"{depth} layers", xlabel="learning rate of the first step", xscale="log", ylim=(-0.5, 1.3))
 axes[0].set_ylabel("fall of the loss / promised fall")
@@ -457,8 +459,8 @@ for depth in DEPTHS:
 finding(
     f"Between layers the gradients differ by a factor of {spans[shallow]['plain']:.0f} (plain) and {spans[shallow]['residual']:.0f} (residual) at {shallow} layers, and of "
     f"{spans[deep]['plain']:,.0f} and {spans[deep]['residual']:.0f} at {deep}. BatchNorm keeps them from vanishing; in the plain network they grow from each layer to the one before it. "
-    f"They also promise what they do not keep: half of the promised fall is had up to a rate of {reaches[shallow]['residual']:.0e} with shortcuts and {reaches[shallow]['plain']:.0e} without at {shallow} "
-    f"layers, {reaches[deep]['residual']:.0e} and {reaches[deep]['plain']:.0e} at {deep}. Beyond that the plain network's loss goes up and down, and no step lowers it much: it falls by "
+    f"They also promise what they do not keep: half of the promised fall is had up to a rate of {reaches[shallow]['residual']:.1g} with shortcuts and {reaches[shallow]['plain']:.1g} without at {shallow} "
+    f"layers, {reaches[deep]['residual']:.1g} and {reaches[deep]['plain']:.1g} at {deep}. Beyond that the plain network's loss goes up and down, and no step lowers it much: it falls by "
     f"{np.median([max(run['falls']) for run in begin[deep]['plain']]):.2f} at best, the residual one's by {np.median([max(run['falls']) for run in begin[deep]['residual']]):.2f}.",
     when=REAL,
 )
@@ -468,7 +470,7 @@ finding(
 #
 # Both twins at both depths with the recipe above. Then the trained weights $\theta$ are moved along a random direction $d$,
 #
-# $$L(a) = L(\theta + a\,d), \qquad \|d_{\text{filter}}\| = \|\theta_{\text{filter}}\| \text{ for every filter},$$
+# $$L(a) = L(\theta + a\,d), \qquad |d_{\text{filter}}| = |\theta_{\text{filter}}| \text{ for every filter},$$
 #
 # so that $a = 1$ moves every filter by its own length (Li et al. 2018). Without that scale the picture would show the size of the
 # weights: BatchNorm makes a network with doubled weights the same function, on a landscape twice as wide. BatchNorm's own
@@ -509,6 +511,7 @@ show_curves(
 )
 
 # %% tags=["figure"]
+TOP = 30  # nats; the deep plain network goes far beyond
 fig, axes = plots.figure(2, 2, height=2.8)
 for ax, (kind, depth) in zip(axes, [(kind, depth) for kind in ("batch", "running") for depth in DEPTHS], strict=True):
     for name, color in palette.items():
@@ -516,15 +519,18 @@ for ax, (kind, depth) in zip(axes, [(kind, depth) for kind in ("batch", "running
         ax.plot(DISTANCES, lines.T, color=color, alpha=0.4, linewidth=1)
         ax.plot(DISTANCES, np.median(lines, axis=0), color=color, linewidth=2, label=name)
     ax.set_title(f"{depth} layers, {kind} statistics", fontsize=11)
-    ax.set(xlabel="distance a" if kind == "running" else "", yscale="log")
-    ax.sharey(axes[0] if kind == "batch" else axes[2])
-axes[0].set_ylabel("training loss (nats)")
-axes[2].set_ylabel("training loss (nats)")
+for row, scale in ((axes[:2], "linear"), (axes[2:], "log")):
+    limits = [ax.get_ylim() for ax in row]
+    for ax in row:
+        ax.set(yscale=scale, ylim=(max(0.5, min(limits)[0]), min(TOP, max(high for _, high in limits))))
+    row[0].set_ylabel("training loss (nats)")
+for ax in axes[2:]:
+    ax.set_xlabel("distance a, in lengths of each filter")
 axes[0].legend()
 show_figure(
     fig,
     "08-landscape",
-    f"Loss on {LOOK_AT} training images along {DIRECTIONS} random directions from the trained weights (thin) and their median; a = 1 is each filter's own length.",
+    f"Loss on {LOOK_AT} training images along {DIRECTIONS} random directions from the trained weights (thin) and their median. Below, log scale, cut off at {TOP}.",
 )
 
 # %% tags=["figure"]
@@ -571,7 +577,7 @@ claim(
 finding(
     f"After {DEPTH_EPOCHS} epochs the residual networks reach {score[f'residual-{shallow}']:.2f} ({shallow} layers) and {score[f'residual-{deep}']:.2f} ({deep}) on validation, their plain twins "
     f"{score[f'plain-{shallow}']:.2f} and {score[f'plain-{deep}']:.2f}, from the same initial weights and with as many parameters. The random slices around what they found do not tell them apart in the "
-    "same way: with batch statistics all are bowls, and a plain network's is shallower because it lies higher up ({slices[f'plain-{deep}'][start]:.2f} against {slices[f'residual-{deep}'][start]:.2f} at {deep} layers), not because its surface is smoother. "
+    f"same way: with batch statistics all are bowls, and a plain network's is shallower because it lies higher up ({slices[f'plain-{deep}'][start]:.2f} against {slices[f'residual-{deep}'][start]:.2f} at {deep} layers), not because its surface is smoother. "
     f"With running statistics the error of one layer goes on through all that follow, and up to {max(max(line) for r in twins[f'plain-{deep}'] for line in r.metrics['running']):,.0f} nats come out of the deep plain network, "
     f"{max(max(line) for r in twins[f'residual-{deep}'] for line in r.metrics['running']):.0f} of the residual one: a property of stale statistics at least as much as of the surface.",
     when=REAL,
@@ -583,7 +589,7 @@ finding(
 # training is stable, the more so the deeper the network. Its limits:
 #
 # - It is an empirical account and no theorem. The steps were measured at the start of training, on one batch; the training is one
-#   seed and short. Given time, twenty plain layers with BatchNorm learn too (the paper: about as well as residual ones).
+#   seed and short. Given time, twenty plain layers with BatchNorm learn too (in the paper nearly as well as residual ones).
 # - Random directions hardly show it. A slice of one dimension out of 270,000 can be smooth on a rugged surface, and two networks
 #   that have come differently far lie at different heights. Published pictures compare fully trained networks, and there the deep
 #   plain one is rugged (Li et al. 2018).
