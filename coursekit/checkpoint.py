@@ -42,7 +42,8 @@ class Progress:
 class Stop:
     """While a training with a folder runs, Ctrl-C and SIGTERM only ask; the next step ends it, with a checkpoint.
 
-    A second Ctrl-C ends it at once. Signals reach the main thread alone: elsewhere nothing changes.
+    A second Ctrl-C ends it at once. Signals reach the main thread alone: elsewhere nothing changes. Meanwhile the
+    folder says which process writes there.
     """
 
     def __init__(self, folder: Path | None):
@@ -52,6 +53,8 @@ class Stop:
 
     def __enter__(self) -> "Stop":
         self.before = {number: signal.signal(number, self._ask) for number in self.numbers}
+        if self.folder:
+            _sign(self.folder)
         return self
 
     def __exit__(self, *_) -> None:
@@ -93,7 +96,6 @@ def restore(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer) ->
     is another run's (model or hyper-parameters), when none is readable, or when the folder cannot be written.
     """
     storage.probe(folder)
-    _sign(folder)
     state = load(folder, next(model.parameters()).device)
     if state is None:
         return Progress()

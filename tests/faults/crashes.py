@@ -1,7 +1,7 @@
-"""What only a process of its own can go through: crashes.py points|full|readonly FOLDER.
+"""What only a process of its own can go through: crashes.py points|full|small|readonly FOLDER.
 
 `points` forks a child for each moment of the save protocol, which dies there by SIGKILL, and prints as JSON what the
-next process finds. `full` and `readonly` print the error that the fault ends with.
+next process finds. The others print the error that the fault ends with.
 """
 
 import contextlib
@@ -88,9 +88,14 @@ def state(width: int) -> tuple[nn.Module, torch.optim.Optimizer]:
 
 
 def full(folder: Path) -> None:
-    """No file may grow beyond 64 kB: what a full disk or a quota does in the middle of a write."""
-    checkpoint.write(folder, *state(10), Progress(step=12))
+    """No file may grow beyond 64 kB: a quota, in the middle of a write."""
     resource.setrlimit(resource.RLIMIT_FSIZE, (65_536, resource.RLIM_INFINITY))
+    small(folder)
+
+
+def small(folder: Path) -> None:
+    """A checkpoint that fits, and one that does not, on a disk that whoever calls this has made small."""
+    checkpoint.write(folder, *state(10), Progress(step=12))
     try:
         checkpoint.write(folder, *state(1000), Progress(step=13))
     except StorageError as error:
@@ -110,4 +115,4 @@ def readonly(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    {"points": points, "full": full, "readonly": readonly}[sys.argv[1]](Path(sys.argv[2]))
+    {"points": points, "full": full, "small": small, "readonly": readonly}[sys.argv[1]](Path(sys.argv[2]))

@@ -140,7 +140,7 @@ def test_t7_no_room_in_the_middle_of_a_write(tmp_path, record_property):
 
 @pytest.mark.skipif(not shutil.which("unshare"), reason="needs unshare")
 def test_t7_a_small_disk(tmp_path):
-    script = f"mount -t tmpfs -o size=1m none {tmp_path} && {sys.executable} {HERE / 'crashes.py'} full {tmp_path}"
+    script = f"mount -t tmpfs -o size=1m none {tmp_path} && {sys.executable} {HERE / 'crashes.py'} small {tmp_path}"
     done = subprocess.run(["unshare", "-rm", "sh", "-c", script], capture_output=True, text=True, timeout=120)
     if "unshare" in done.stderr or "mount" in done.stderr:
         pytest.skip("needs the right to mount")
