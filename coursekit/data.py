@@ -85,7 +85,7 @@ def load(name: str, source: str = "auto", folder: Path | None = None) -> Dataset
     """
     _check_names(name, source)
     if source == "sample":
-        return _dataset(name, samples.ARRAYS[name](), samples.CLASSES[name], samples.SOURCE)
+        return _dataset(name, _drawn(samples.ARRAYS[name]), samples.CLASSES[name], samples.SOURCE)
     path = (folder or cache_folder()) / f"{name}.npz"
     if path.exists():
         return _from_file(name, path, strict=source == "real")
@@ -191,8 +191,13 @@ def _save(path: Path, arrays: dict, classes: tuple, source: str) -> None:
 
 
 @functools.cache
+def _drawn(draw: Callable[[], dict]) -> dict:
+    return draw()
+
+
+@functools.cache
 def _drawn_sha256(draw: Callable[[], dict]) -> str:
-    return _combined(_digests(draw()))
+    return _combined(_digests(_drawn(draw)))
 
 
 def _digests(arrays: dict) -> dict[str, str]:
