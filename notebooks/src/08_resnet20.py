@@ -643,6 +643,7 @@ ONE_IMAGE = 1 / len(val_index)
 claim(
     abs(val_accuracy - best([chosen]).mean) <= 2 * ONE_IMAGE,
     "loaded weights score what they did, to two images at most",
+    REAL or PROFILE == "sample",  # not where stored runs are replayed without the data sets
 )
 claim(same, "weights come back from the course's checkpoint bit by bit")
 
@@ -686,6 +687,7 @@ reported = chosen.metrics["best_test_accuracy"]
 claim(
     abs(test_accuracy - reported) <= 2 / len(predicted),
     "the file's accuracy is the reported test accuracy, to two images at most",
+    REAL or PROFILE == "sample",
 )
 
 # %% tags=["finding"]
