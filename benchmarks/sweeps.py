@@ -15,7 +15,7 @@ def stacked_way(workload: Workload, runs: int, bfloat16: bool = False, quick: bo
     stack = stacked.stack([seeded(workload) for _ in range(runs)])
     lr = workload.optimizer.keywords["lr"]
     each = [workload.optimizer(m.parameters(), lr=lr * 2.0**-i, fused=True) for i, m in enumerate(stack.models)]
-    optimizers = [stacked.merged(each)]
+    optimizers = each
     batches = forever(our_batches(load(workload.data, quick), workload.batch_size, workload.augment))
 
     def train() -> None:

@@ -9,7 +9,7 @@ import re
 import signal
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
@@ -40,40 +40,40 @@ class Progress:
 
 
 class Stop:
-    """While a training with a folder runs, Ctrl-C and SIGTERM only ask; the next step ends it, with a checkpoint.
+    """While trainings with a folder run, Ctrl-C and SIGTERM only ask; the next step ends them, with a checkpoint.
 
-    A second Ctrl-C ends it at once. Signals reach the main thread alone: elsewhere nothing changes. Meanwhile the
-    folder says which process writes there.
+    A second Ctrl-C ends them at once. Signals reach the main thread alone: elsewhere nothing changes. Meanwhile the
+    folders say which process writes there.
     """
 
-    def __init__(self, folder: Path | None):
-        self.asked, self.folder = 0, folder
-        in_charge = folder is not None and threading.current_thread() is threading.main_thread()
+    def __init__(self, *folders: Path | None):
+        self.asked, self.folders = 0, [folder for folder in folders if folder]
+        in_charge = bool(self.folders) and threading.current_thread() is threading.main_thread()
         self.numbers = (signal.SIGINT, signal.SIGTERM) if in_charge else ()
 
     def __enter__(self) -> "Stop":
         self.before = {number: signal.signal(number, self._ask) for number in self.numbers}
-        if self.folder:
-            _sign(self.folder)
+        for folder in self.folders:
+            _sign(folder)
         return self
 
     def __exit__(self, *_) -> None:
         for number, handler in self.before.items():
             signal.signal(number, handler)
-        if self.folder and _writer(self.folder) == _here():
-            (self.folder / WRITER).unlink(missing_ok=True)
+        for folder in self.folders:
+            if _writer(folder) == _here():
+                (folder / WRITER).unlink(missing_ok=True)
 
     def _ask(self, number: int, _) -> None:
         if self.asked:
             raise KeyboardInterrupt
         self.asked = number
 
-    def leave_if_asked(self) -> None:
-        """Raise KeyboardInterrupt after Ctrl-C and SystemExit (143) after SIGTERM."""
-        if self.asked == signal.SIGINT:
-            raise KeyboardInterrupt
+    def leave_if_asked(self, save: Callable[[], None]) -> None:
+        """After Ctrl-C `save`, then raise KeyboardInterrupt; after SIGTERM the same with SystemExit (143)."""
         if self.asked:
-            raise SystemExit(128 + self.asked)
+            save()
+            raise KeyboardInterrupt if self.asked == signal.SIGINT else SystemExit(128 + self.asked)
 
 
 def write(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, progress: Progress) -> None:
@@ -85,7 +85,8 @@ def write(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, prog
         random["cuda"] = torch.cuda.get_rng_state()
     plain = {field.name: getattr(progress, field.name) for field in fields(progress)}
     plain["probes"] = [{name: float(value) for name, value in values.items()} for values in progress.probes]
-    state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "progress": plain, "random": random}
+    weights = {name: value.clone() for name, value in model.state_dict().items()}  # of a stack: without its neighbours
+    state = {"model": weights, "optimizer": optimizer.state_dict(), "progress": plain, "random": random}
     save(folder, progress.step, state | {"settings": _settings(optimizer), "machine": _machine()})
 
 

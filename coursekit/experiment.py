@@ -1,26 +1,25 @@
 """A run as one value: what to train, on what, how; run once, then replayed from the results store."""
 
-import functools
+import copy
 import inspect
 import math
 import shutil
 import time
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
-from tqdm import tqdm
+from torch import nn
 
-from coursekit import data, fingerprint, models, profiles, recall, results, training
-from coursekit.batches import Batches, channel_statistics, stratified
+from coursekit import data, fingerprint, models, profiles, recall, results, splits, stacked, training
 from coursekit.checkpoint import Progress
 from coursekit.data import Dataset
 from coursekit.errors import Diverged, UsageError
 from coursekit.results import Result
+from coursekit.splits import Splits
+from coursekit.training import Journal
 
-EVALUATION_BATCH = 1000
 CHECKPOINT_SECONDS = 30
 PIXELS = ("unit", "standard", "raw")
 PRECISIONS = ("float32", "bfloat16")
@@ -33,10 +32,9 @@ class Experiment:
     `validation` examples per class are held out, stratified, the same for every run (0: train on all). `train_size`
     cuts the training split to its first examples; `classes` keeps these alone, numbered from 0. `pixels`: "unit"
     [0, 1], "standard" mean 0, std 1 per channel (of the training split), "raw" [0, 255]. `precision` "bfloat16" is
-    autocast where the device gains by it and float32 elsewhere; never for studies of gradients. `fast` lays kernels
-    channels-last in memory and updates all parameters in one kernel: other rounding, nothing else. `watch_test`
-    evaluates the test set after every epoch, to compare with published series and for nothing else. `measure(model)`
-    returns plain numbers to keep of the trained model; `keep_weights` keeps its best by validation, else the last.
+    autocast where the device gains by it and float32 elsewhere; never for studies of gradients. `watch_test` evaluates
+    the test set after every epoch, to compare with published series and for nothing else. `measure(model)` returns
+    plain numbers to keep of the trained model; `keep_weights` keeps its best by validation, else the last.
     """
 
     model: Callable[[], nn.Module]
@@ -56,7 +54,6 @@ class Experiment:
     penalty: Callable | None = None
     label_smoothing: float = 0.0
     precision: str = "float32"
-    fast: bool = False
     probe: Callable | None = None
     probe_every: int = 10
     watch_test: bool = False
@@ -70,6 +67,12 @@ def run(experiment: Experiment, name: str = "", refresh: bool = False) -> Result
     `refresh` trains in any case. Raises UsageError for unknown `pixels`, `precision` or `schedule_by`, and
     NotStored where `recall.refuse_hours` does.
     """
+    stored = None if refresh else find(experiment)
+    return stored or train_and_keep([experiment], [name])[0]
+
+
+def find(experiment: Experiment) -> Result | None:
+    """What an equal experiment on the data that `profiles.source` names left in the store; raises as `run` does."""
     if experiment.pixels not in PIXELS:
         raise UsageError(f"no pixels {experiment.pixels!r}; choose {', '.join(PIXELS)}")
     if experiment.precision not in PRECISIONS:
@@ -78,37 +81,37 @@ def run(experiment: Experiment, name: str = "", refresh: bool = False) -> Result
         raise UsageError(f"schedule_by must be 'epoch' or 'step', got {experiment.schedule_by!r}")
     source = profiles.source()
     checksum = data.expected_sha256(experiment.data, source)
-    stored = None if refresh else _stored(experiment, checksum)
-    if stored:
-        return stored
-    dataset = data.load(experiment.data, source)
-    if dataset.sha256 != checksum:  # another copy than the published one: a run of its own
-        stored = None if refresh else _stored(experiment, dataset.sha256)
-        if stored:
-            return stored
-    recall.refuse_hours(name or "run")
-    result = _train(experiment, dataset, name)
-    return results.keep(result)
+    stored = _stored(experiment, checksum)
+    if stored is None:
+        found = data.load(experiment.data, source).sha256
+        if found != checksum:  # another copy than the published one: a run of its own
+            stored = _stored(experiment, found)
+    return stored
 
 
-def sweep(variants: Mapping[str, Experiment], seeds: Iterable[int], refresh: bool = False) -> dict[str, list[Result]]:
-    """Every variant with every seed, as {variant: [result of each seed]}; says on stdout what was trained."""
-    start, seeds = time.perf_counter(), list(seeds)
-    found: dict[str, list[Result]] = {name: [] for name in variants}
-    with tqdm(total=len(variants) * len(seeds), unit="run", leave=False) as bar:
-        for name, experiment in variants.items():
-            for seed in seeds:
-                bar.set_description(f"{name}, seed {seed}")
-                found[name].append(run(replace(experiment, seed=seed), name, refresh))
-                bar.update()
-    runs = [result for row in found.values() for result in row]
-    replayed = sum(result.replayed for result in runs)
-    made_on = ", ".join(sorted({result.provenance["device"] for result in runs}))
-    diverged = sum(result.status == "diverged" for result in runs)
-    warning = f"; {diverged} diverged" if diverged else ""
-    seconds = f"; {len(runs) - replayed} trained in {time.perf_counter() - start:.0f} s" if replayed < len(runs) else ""
-    print(f"{len(runs)} runs made on {made_on}: {replayed} replayed from the results store{seconds}{warning}")
-    return found
+def train_and_keep(experiments: Sequence[Experiment], names: Sequence[str]) -> list[Result]:
+    """Train and keep; several only when they can be `stacked`: equal but for model weights, seed and optimizer."""
+    start, device = time.perf_counter(), profiles.device()
+    dataset = data.load(experiments[0].data, profiles.source())
+    recall.refuse_hours(names[0] or "run")
+    keys = [_key(experiment, dataset.sha256) for experiment in experiments]
+    folders = [results.folder() / "running" / key[:24] for key in keys]  # a run that is cut off goes on from here
+    if len(experiments) == 1:
+        outcomes = [_compute(experiments[0], dataset, device, folders[0])]
+    else:
+        outcomes = _compute_together(experiments, dataset, device, folders)
+    seconds = (time.perf_counter() - start) / len(experiments)
+    made = []
+    for key, name, experiment, outcome in zip(keys, names, experiments, outcomes, strict=True):
+        provenance = recall.provenance(dataset) | {
+            "precision": "bfloat16" if _in_bfloat16(experiment) else "float32",
+            "seconds": seconds,
+            "stacked": len(experiments),
+        }
+        made.append(results.keep(_result(key, name, experiment, outcome, provenance)))
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
+    return made
 
 
 def _stored(experiment: Experiment, checksum: str) -> Result | None:
@@ -119,135 +122,119 @@ def _stored(experiment: Experiment, checksum: str) -> Result | None:
 
 def _key(experiment: Experiment, checksum: str) -> str:
     callables = [value for value in vars(experiment).values() if callable(value)]
-    return fingerprint.key(fingerprint.describe(experiment) | {"data_sha256": checksum}, _compute, *callables)
+    described = fingerprint.describe(experiment) | {"data_sha256": checksum}
+    return fingerprint.key(described, _compute, _compute_together, *callables)
 
 
-def _train(experiment: Experiment, dataset: Dataset, name: str) -> Result:
-    start = time.perf_counter()
-    device = profiles.device()
-    key, described = _key(experiment, dataset.sha256), fingerprint.describe(experiment)
-    folder = results.folder() / "running" / key[:24]  # a run that is cut off goes on from here
-    status, progress, metrics, weights = _compute(experiment, dataset, device, folder)
-    shutil.rmtree(folder, ignore_errors=True)
+@dataclass(frozen=True)
+class _Outcome:
+    status: str
+    progress: Progress
+    metrics: dict
+    weights: dict | None = None
+
+
+def _result(key: str, name: str, experiment: Experiment, outcome: _Outcome, provenance: dict) -> Result:
+    status, metrics, progress = outcome.status, outcome.metrics, outcome.progress
     if not all(math.isfinite(metrics[loss]) for loss in ("train_loss", "test_loss") if loss in metrics):
         status, metrics = "diverged", {}  # in the very last steps, which no training loss has seen
-    provenance = recall.provenance(dataset) | {
-        "precision": "bfloat16" if _in_bfloat16(experiment) else "float32",
-        "seconds": time.perf_counter() - start,
-        "exact": progress.exact,
-    }
-    if weights is not None:
-        provenance["weights_sha256"] = results.save_weights(key, weights)
+    provenance["exact"] = progress.exact
+    if outcome.weights is not None:
+        provenance["weights_sha256"] = results.save_weights(key, outcome.weights)
+    described = fingerprint.describe(experiment)
     return Result(key, name, status, described, progress.history, progress.probes, metrics, provenance)
 
 
-def _fused(experiment: Experiment) -> dict:
-    has_one = "fused" in inspect.signature(experiment.optimizer).parameters
-    return {"fused": True} if experiment.fast and has_one else {}
+def _compute(experiment: Experiment, dataset: Dataset, device: torch.device, folder: Path) -> _Outcome:
+    """Train one run; this function, the next and all they reach are part of every key."""
+    parts = _split(experiment, dataset, device)
+    model, optimizer = _begin(experiment, device)
+    options = _options(experiment, folder)
+    options |= dict(penalty=experiment.penalty, label_smoothing=experiment.label_smoothing)
+    watched = _watched(experiment, parts)
+    try:
+        with _autocast(experiment, device):
+            progress = training.fit(model, parts.train, watched, optimizer, experiment.epochs, **options)
+    except Diverged as error:
+        return _Outcome("diverged", error.progress, {})
+    return _finish(experiment, model, parts, progress, device)
+
+
+def _compute_together(
+    experiments: Sequence[Experiment], dataset: Dataset, device: torch.device, folders: Sequence[Path]
+) -> list[_Outcome]:
+    """Train several as one. Checkpoints of different steps, as a kill may leave them, are taken up one by one."""
+    first = experiments[0]
+    parts = _split(first, dataset, device)
+    trains = {experiment.seed: copy.copy(parts.train) for experiment in experiments}
+    for seed, batches in trains.items():
+        batches.seed = seed
+    models, optimizers = zip(*(_begin(experiment, device) for experiment in experiments), strict=True)
+    stack = stacked.stack(models, shared_images=len(trains) == 1)
+    with _autocast(first, device):
+        journals = [
+            Journal(
+                model, trains[experiment.seed], _watched(experiment, parts), optimizer, **_options(experiment, folder)
+            )
+            for experiment, model, optimizer, folder in zip(experiments, models, optimizers, folders, strict=True)
+        ]
+        if len({journal.progress.step for journal in journals}) > 1:
+            pairs = zip(experiments, folders, strict=True)
+            return [_compute(experiment, dataset, device, folder) for experiment, folder in pairs]
+        penalties = [experiment.penalty for experiment in experiments]
+        diverged = stacked.fit(stack, journals, first.epochs, penalties, first.label_smoothing)
+    outcomes = []
+    for experiment, model, journal, error in zip(experiments, stack.unstack(), journals, diverged, strict=True):
+        if error:
+            outcomes.append(_Outcome("diverged", error.progress, {}))
+        else:
+            outcomes.append(_finish(experiment, model, parts, journal.progress, device))
+    return outcomes
+
+
+def _split(experiment: Experiment, dataset: Dataset, device: torch.device) -> Splits:
+    names = ("batch_size", "seed", "validation", "train_size", "classes", "pixels", "augment")
+    return splits.split(dataset, device, **{name: getattr(experiment, name) for name in names})
+
+
+def _watched(experiment: Experiment, parts: Splits) -> dict:
+    watched = {} if parts.validation is None else {"val": parts.validation}
+    return watched | ({"test": parts.test} if experiment.watch_test else {})
+
+
+def _begin(experiment: Experiment, device: torch.device) -> tuple[nn.Module, torch.optim.Optimizer]:
+    torch.manual_seed(experiment.seed)
+    model = models.initialize(experiment.model(), experiment.initialization)
+    model = model.to(device, memory_format=torch.channels_last)
+    has_fused = "fused" in inspect.signature(experiment.optimizer).parameters
+    return model, experiment.optimizer(model.parameters(), **({"fused": True} if has_fused else {}))
+
+
+def _options(experiment: Experiment, folder: Path) -> dict:
+    names = ("schedule", "schedule_by", "probe", "probe_every")
+    return {name: getattr(experiment, name) for name in names} | dict(
+        folder=folder, checkpoint_seconds=CHECKPOINT_SECONDS
+    )
 
 
 def _in_bfloat16(experiment: Experiment) -> bool:
     return experiment.precision == "bfloat16" and profiles.gains_by_bfloat16()
 
 
-def _compute(
-    experiment: Experiment, dataset: Dataset, device: torch.device, folder: Path
-) -> tuple[str, Progress, dict, dict | None]:
-    """Status, progress, metrics and the weights to keep; this function and all it reaches are part of the key."""
-    torch.manual_seed(experiment.seed)
-    model = models.initialize(experiment.model(), experiment.initialization).to(device)
-    if experiment.fast:
-        model = model.to(memory_format=torch.channels_last)
-    optimizer = experiment.optimizer(model.parameters(), **_fused(experiment))
-    train, evaluations, test, train_again = _batches(experiment, dataset, device)
-    options = ("schedule", "schedule_by", "penalty", "label_smoothing", "probe", "probe_every")
-    options = {name: getattr(experiment, name) for name in options}
-    options |= dict(folder=folder, checkpoint_seconds=CHECKPOINT_SECONDS)
+def _autocast(experiment: Experiment, device: torch.device) -> torch.autocast:
     # Cached casts would outlive the step that changes the weights.
-    autocast = torch.autocast(device.type, torch.bfloat16, enabled=_in_bfloat16(experiment), cache_enabled=False)
-    try:
-        with autocast:
-            progress = training.fit(model, train, evaluations, optimizer, experiment.epochs, **options)
-    except Diverged as error:
-        return "diverged", error.progress, {}, None
-    metrics = dict(experiment.measure(model.eval())) if experiment.measure else {}
-    with autocast:
-        metrics |= _scores(model, train_again, test, progress.best_state)
-    return "ok", progress, metrics, model.state_dict() if experiment.keep_weights else None
+    return torch.autocast(device.type, torch.bfloat16, enabled=_in_bfloat16(experiment), cache_enabled=False)
 
 
-def _scores(model: nn.Module, train: Batches, test: Batches, best: dict | None) -> dict:
+def _finish(
+    experiment: Experiment, model: nn.Module, parts: Splits, progress: Progress, device: torch.device
+) -> _Outcome:
     """Loss and accuracy of the last weights on both splits, then of the best by validation, which stay, on the test."""
-    scores = {}
-    for split, batches in (("train", train), ("test", test)):
-        scores[f"{split}_loss"], scores[f"{split}_accuracy"] = training.evaluate(model, batches)
-    if best is not None:
-        model.load_state_dict(best)
-        scores["best_test_loss"], scores["best_test_accuracy"] = training.evaluate(model, test)
-    return scores
-
-
-def _batches(experiment: Experiment, dataset: Dataset, device: torch.device) -> tuple:
-    images, labels = _only(experiment.classes, dataset.train_images, dataset.train_labels)
-    train_index, val_index = torch.arange(len(labels)), None
-    if experiment.validation:
-        # A small (sample) data set gives up half of each class instead of all of it.
-        per_class = min(experiment.validation, len(labels) // len(experiment.classes or dataset.classes) // 2)
-        train_index, val_index = stratified(labels, per_class)
-    train_index = train_index[: experiment.train_size]
-    normalize = {
-        "unit": None,
-        "raw": (torch.zeros(1), torch.full((1,), 1 / 255)),
-        "standard": channel_statistics(images[train_index]) if experiment.pixels == "standard" else None,
-    }[experiment.pixels]
-
-    common = dict(device=device, normalize=normalize, channels_last=experiment.fast)
-
-    def whole(images, labels) -> Batches:
-        return Batches(images, labels, EVALUATION_BATCH, **common)
-
-    train = Batches(
-        images[train_index],
-        labels[train_index],
-        experiment.batch_size,
-        shuffle=True,
-        seed=experiment.seed,
-        augment=experiment.augment,
-        **common,
-    )
-    test = whole(*_only(experiment.classes, dataset.test_images, dataset.test_labels))
-    evaluations = {} if val_index is None else {"val": whole(images[val_index], labels[val_index])}
-    evaluations |= {"test": test} if experiment.watch_test else {}
-    return train, evaluations, test, whole(images[train_index], labels[train_index])
-
-
-def _only(classes: tuple[int, ...] | None, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    if classes is None:
-        return images, labels
-    matches = labels[:, None] == torch.tensor(classes)
-    chosen = matches.any(1)
-    return images[chosen], matches[chosen].int().argmax(1)
-
-
-def validation_slice(
-    model: nn.Module, name: str, per_class: int = 500, count: int = 1000, fast: bool = False
-) -> dict[str, float]:
-    """Accuracy on the first `count` validation images, standard pixels: a probe cheap enough for every tenth step."""
-    return {"val_accuracy": training.evaluate(model, _slice(name, profiles.source(), per_class, count, fast))[1]}
-
-
-@functools.cache
-def _slice(name: str, source: str, per_class: int, count: int, fast: bool) -> Batches:
-    splits = replace(_splits(name, per_class, "standard"), fast=fast)
-    batches = _batches(splits, data.load(name, source), profiles.device())[1]["val"]
-    batches.images, batches.labels = batches.images[:count], batches.labels[:count]
-    return batches
-
-
-def batches_of_test_set(name: str, validation: int = 0, pixels: str = "unit") -> Batches:
-    """The test set as runs with these settings see it, for what `measure` wants to look at."""
-    return _batches(_splits(name, validation, pixels), data.load(name, profiles.source()), profiles.device())[2]
-
-
-def _splits(name: str, validation: int, pixels: str) -> Experiment:
-    return Experiment(nn.Identity, torch.optim.SGD, name, 0, EVALUATION_BATCH, validation=validation, pixels=pixels)
+    metrics = dict(experiment.measure(model.eval())) if experiment.measure else {}
+    with _autocast(experiment, device):
+        for name, batches in (("train", parts.train_in_order), ("test", parts.test)):
+            metrics[f"{name}_loss"], metrics[f"{name}_accuracy"] = training.evaluate(model, batches)
+        if progress.best_state:
+            model.load_state_dict(progress.best_state)
+            metrics["best_test_loss"], metrics["best_test_accuracy"] = training.evaluate(model, parts.test)
+    return _Outcome("ok", progress, metrics, model.state_dict() if experiment.keep_weights else None)

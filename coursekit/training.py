@@ -1,6 +1,5 @@
 """The one torch loop: train_step < train_one_epoch < fit, and evaluate."""
 
-import copy
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -109,6 +108,102 @@ def evaluate(model: nn.Module, batches: Batches) -> tuple[float, float]:
     return float(loss) / count, float(correct) / count
 
 
+class Journal:
+    """What one training does between its steps: learning rates, probes, history, the best weights, checkpoints.
+
+    `fit` keeps one, `stacked.fit` one for each of its networks. The options are those of `fit`.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        train: Batches,
+        evaluations: Mapping[str, Batches],
+        optimizer: torch.optim.Optimizer,
+        *,
+        schedule: Callable[[int], float] | None = None,
+        schedule_by: str = "epoch",
+        probe: Probe | None = None,
+        probe_every: int = 10,
+        folder: Path | None = None,
+        checkpoint_every: int | None = None,
+        checkpoint_seconds: float = 0,
+    ):
+        check(model, train)
+        self.model, self.train, self.evaluations, self.optimizer = model, train, evaluations, optimizer
+        self.schedule, self.schedule_by, self.probe, self.probe_every = schedule, schedule_by, probe, probe_every
+        self.folder, self.checkpoint_every, self.checkpoint_seconds = folder, checkpoint_every, checkpoint_seconds
+        self.progress = checkpoint.restore(folder, model, optimizer) if folder else Progress()
+        self.losses: list[Tensor] = []  # of the epoch that is running
+        self.saved = time.monotonic()
+        for group in optimizer.param_groups:
+            group.setdefault("initial_lr", group["lr"])
+
+    def begin(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Set the epoch's learning rate; the batches that are still to come of it."""
+        first, done = epoch * len(self.train), self.progress.step
+        if self.schedule:
+            self._set_lr(first if self.schedule_by == "step" else epoch)
+        self.lr = self.optimizer.param_groups[0]["lr"]
+        if self.schedule and self.schedule_by == "step":
+            self._set_lr(done)
+        self.losses = []
+        self.start = time.perf_counter() - self.progress.seconds
+        return self.train.of_epoch(epoch, start=done - first)
+
+    def after_step(self, loss: Tensor, totals: Tensor) -> None:
+        """Count the step; nothing here waits for the device unless a checkpoint is due."""
+        run = self.progress
+        if self.probe and run.step % self.probe_every == 0:
+            values = {name: torch.as_tensor(value).detach() for name, value in self.probe(self.model).items()}
+            run.probes.append({"step": run.step, "loss": loss, **values})
+        self.losses.append(loss)
+        run.step, run.totals = run.step + 1, totals
+        if self.schedule and self.schedule_by == "step":
+            self._set_lr(run.step)
+        if self.checkpoint_every and run.step % self.checkpoint_every == 0:
+            self.save()
+
+    def finish(self, epoch: int) -> None:
+        """Evaluate, add the epoch's row, remember the best weights; raises Diverged when a loss is not finite."""
+        run = self.progress
+        loss, correct, count = run.totals.tolist()
+        run.seconds = time.perf_counter() - self.start  # evaluation and saving are not training
+        run.probes = [{name: float(value) for name, value in values.items()} for values in run.probes]
+        if not torch.isfinite(run.totals[0]):
+            error = Diverged(f"{self._first_not_finite()}; try a smaller lr than {self.lr:g}")
+            error.progress = run
+            raise error
+        row = dict(epoch=epoch + 1, step=run.step, lr=self.lr, train_loss=loss / count, train_accuracy=correct / count)
+        for name, batches in self.evaluations.items():
+            row[f"{name}_loss"], row[f"{name}_accuracy"] = evaluate(self.model, batches)
+        run.history.append(row | {"seconds": run.seconds})
+        if "val" in self.evaluations and row["val_accuracy"] > run.best_accuracy:
+            run.best_accuracy = row["val_accuracy"]
+            run.best_state = {name: value.clone() for name, value in self.model.state_dict().items()}
+        run.totals = None
+        if time.monotonic() - self.saved >= self.checkpoint_seconds:
+            self.save()
+
+    def save(self) -> None:
+        """Write a checkpoint, where there is a folder for it."""
+        if self.folder:
+            checkpoint.write(self.folder, self.model, self.optimizer, self.progress)
+        self.saved = time.monotonic()
+
+    def _set_lr(self, count: int) -> None:
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["initial_lr"] * self.schedule(count)
+
+    def _first_not_finite(self) -> str:
+        """The loss and the number of the first step that went wrong, and the loss before it."""
+        losses = torch.stack(self.losses)
+        wrong = int((~losses.isfinite()).int().argmax())
+        step = self.progress.step - len(losses) + wrong + 1
+        before = f" (last finite {float(losses[wrong - 1]):.3g} at step {step - 1})" if wrong else ""
+        return f"loss is {float(losses[wrong])} at step {step}{before}"
+
+
 def fit(
     model: nn.Module,
     train: Batches,
@@ -116,75 +211,28 @@ def fit(
     optimizer: torch.optim.Optimizer,
     epochs: int,
     *,
-    schedule: Callable[[int], float] | None = None,
-    schedule_by: str = "epoch",
     penalty: Penalty | None = None,
     label_smoothing: float = 0.0,
-    probe: Probe | None = None,
-    probe_every: int = 10,
-    folder: Path | None = None,
-    checkpoint_every: int | None = None,
-    checkpoint_seconds: float = 0,
+    **options,
 ) -> Progress:
     """Train for some epochs, evaluating after each on every set of `evaluations`; "val" decides which weights are best.
 
-    `schedule(epoch)`, or `schedule(step)` by "step", both counted from 0, multiplies the base lr. `probe` is read every
-    `probe_every` steps, gradients at hand. With a `folder`, a checkpoint is written there at the end of an epoch (at
-    most one in `checkpoint_seconds`) and every `checkpoint_every` steps, and a training found there is taken up:
-    bit-identical on the same kind of machine; Ctrl-C and SIGTERM write one before they end it. Raises Diverged, with
-    the history so far in `.progress`, when an epoch's loss is not finite, and DataError as `check` does.
+    Options: `schedule(epoch)`, or `schedule(step)` with `schedule_by="step"`, both counted from 0, multiplies the base
+    lr. `probe(model)` is read every `probe_every` steps, gradients at hand. With a `folder`, a checkpoint is written
+    there at the end of an epoch (at most one in `checkpoint_seconds`) and every `checkpoint_every` steps, and a
+    training found there is taken up: bit-identical on the same kind of machine; Ctrl-C and SIGTERM write one before
+    they end it. Raises Diverged, with the history so far in `.progress`, at the end of an epoch with a loss that is not
+    finite, and DataError as `check` does.
     """
-    check(model, train)
-    run = checkpoint.restore(folder, model, optimizer) if folder else Progress()
-    for group in optimizer.param_groups:
-        group.setdefault("initial_lr", group["lr"])
-    start = time.perf_counter() - run.seconds
-    saved = time.monotonic()
-
-    def set_lr(count: int) -> None:
-        for group in optimizer.param_groups:
-            group["lr"] = group["initial_lr"] * schedule(count)
+    journal = Journal(model, train, evaluations, optimizer, **options)
 
     def after_step(loss: Tensor, totals: Tensor) -> None:
-        if probe and run.step % probe_every == 0:
-            values = {name: torch.as_tensor(value).detach() for name, value in probe(model).items()}
-            run.probes.append({"step": run.step, "loss": loss, **values})
-        run.step, run.totals = run.step + 1, totals
-        if schedule and schedule_by == "step":
-            set_lr(run.step)
-        due = checkpoint_every and run.step % checkpoint_every == 0
-        if folder and (due or stop.asked):
-            checkpoint.write(folder, model, optimizer, run)
-        stop.leave_if_asked()
+        journal.after_step(loss, totals)
+        stop.leave_if_asked(journal.save)
 
-    with checkpoint.Stop(folder) as stop:
-        for epoch in range(len(run.history), epochs):
-            if schedule:
-                set_lr(epoch if schedule_by == "epoch" else epoch * len(train))
-            lr = optimizer.param_groups[0]["lr"]  # the epoch's first
-            if schedule and schedule_by == "step":
-                set_lr(run.step)
-            batches = train.of_epoch(epoch, start=run.step - epoch * len(train))
-            totals = train_one_epoch(model, batches, optimizer, penalty, label_smoothing, run.totals, after_step)
-            loss, correct, count = totals.tolist()
-            run.seconds = time.perf_counter() - start
-            row = dict(epoch=epoch + 1, step=run.step, lr=lr, train_loss=loss / count, train_accuracy=correct / count)
-            run.probes = [{name: float(value) for name, value in values.items()} for values in run.probes]
-            if not torch.isfinite(totals[0]):
-                before = f", after {run.history[-1]['train_loss']:.3g} in the one before" if run.history else ""
-                error = Diverged(
-                    f"loss is {row['train_loss']} in epoch {epoch + 1}{before}; try a smaller lr than {lr:g}"
-                )
-                error.progress = run
-                raise error
-            for name, batches in evaluations.items():
-                row[f"{name}_loss"], row[f"{name}_accuracy"] = evaluate(model, batches)
-            run.history.append(row | {"seconds": run.seconds})
-            if "val" in evaluations and row["val_accuracy"] > run.best_accuracy:
-                run.best_accuracy, run.best_state = row["val_accuracy"], copy.deepcopy(model.state_dict())
-            run.totals = None
-            if folder and time.monotonic() - saved >= checkpoint_seconds:
-                checkpoint.write(folder, model, optimizer, run)
-                saved = time.monotonic()
-            start = time.perf_counter() - run.seconds  # evaluation and saving are not training
-    return run
+    with checkpoint.Stop(journal.folder) as stop:
+        for epoch in range(len(journal.progress.history), epochs):
+            batches, totals = journal.begin(epoch), journal.progress.totals
+            train_one_epoch(model, batches, optimizer, penalty, label_smoothing, totals, after_step)
+            journal.finish(epoch)
+    return journal.progress

@@ -1,6 +1,7 @@
 import math
 import statistics
 import time
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -11,7 +12,9 @@ from coursekit import batches, checkpoint, data, experiment, models, penalties, 
 from coursekit.augment import crop_flip
 from coursekit.batches import Batches
 from coursekit.errors import UsageError
-from coursekit.experiment import Experiment, replace, run, sweep
+from coursekit.experiment import Experiment, run
+from coursekit.splits import Splits
+from coursekit.sweeps import sweep
 
 
 @pytest.fixture(autouse=True)
@@ -47,16 +50,13 @@ def falling(count):
 def trainings(monkeypatch):
     """How often something was trained."""
     calls = []
-    compute = experiment._compute
+    train = experiment.train_and_keep
 
-    def counted(*arguments):
-        calls.append(arguments)
-        return compute(*arguments)
+    def counted(experiments, names):
+        calls.extend(experiments)
+        return train(experiments, names)
 
-    # The key is made of the real function's source: functools.wraps is what fingerprint looks through.
-    counted.__wrapped__ = compute
-    counted.__module__, counted.__qualname__ = compute.__module__, compute.__qualname__
-    monkeypatch.setattr(experiment, "_compute", counted)
+    monkeypatch.setattr(experiment, "train_and_keep", counted)
     return calls
 
 
@@ -222,9 +222,9 @@ def explode(epoch):
 # --- protocol ---------------------------------------------------------------------------------------------------------
 
 
-def split(**changes) -> tuple[Batches, dict, Batches, Batches]:
+def split(**changes) -> Splits:
     changed = replace(COLOUR, **changes)
-    return experiment._batches(changed, data.load(changed.data, "sample"), torch.device("cpu"))
+    return experiment._split(changed, data.load(changed.data, "sample"), torch.device("cpu"))
 
 
 def pixels_of(found: Batches) -> torch.Tensor:
@@ -237,33 +237,31 @@ def rows(found: Batches) -> list[bytes]:
 
 
 def test_validation_is_disjoint_stratified_and_the_same_for_every_seed():
-    train, evaluations, test, train_again = split(validation=2, seed=0)
-    validation = evaluations["val"]
-    assert list(evaluations) == ["val"]
+    train, validation, test, train_again = split(validation=2, seed=0)
     assert torch.bincount(validation.labels).tolist() == [2] * 10
     assert torch.bincount(train.labels).tolist() == [18] * 10
     assert not set(rows(train)) & set(rows(validation))
     assert set(rows(train)) | set(rows(validation)) == set(rows(split()[0]))
     assert rows(train_again) == rows(train)
     assert not set(rows(test)) & (set(rows(train)) | set(rows(validation)))
-    assert rows(split(validation=2, seed=7)[1]["val"]) == rows(validation)
+    assert rows(split(validation=2, seed=7)[1]) == rows(validation)
 
 
 def test_a_small_data_set_gives_up_half_of_each_class():
-    assert len(split(validation=500)[1]["val"].labels) == 100
+    assert len(split(validation=500)[1].labels) == 100
 
 
 def test_train_size_takes_the_first_of_the_training_split():
-    train, evaluations, _, train_again = split(validation=2, train_size=50)
+    train, validation, _, train_again = split(validation=2, train_size=50)
     assert rows(train) == rows(train_again) == rows(split(validation=2)[0])[:50]
-    assert len(evaluations["val"].labels) == 20
+    assert len(validation.labels) == 20
 
 
 def test_statistics_are_those_of_the_training_split_alone():
-    train, evaluations, test, train_again = split(validation=2, train_size=50, pixels="standard")
+    train, validation, test, train_again = split(validation=2, train_size=50, pixels="standard")
     pixels = pixels_of(train).double() / 255
     mean, std = pixels.mean((0, 2, 3)), pixels.std((0, 2, 3), correction=0)
-    for found in (train_again, evaluations["val"], test):
+    for found in (train_again, validation, test):
         images, _ = next(found.of_epoch(0))
         expected = (pixels_of(found).double() / 255 - mean[:, None, None]) / std[:, None, None]
         torch.testing.assert_close(images.double(), expected, rtol=1e-4, atol=1e-5)
@@ -281,10 +279,10 @@ def test_pixels(pixels, low, high):
 
 
 def test_only_training_batches_are_augmented_and_shuffled():
-    train, evaluations, test, train_again = split(validation=2, augment=crop_flip, watch_test=True)
+    train, validation, test, train_again = split(validation=2, augment=crop_flip)
     assert train.augment is crop_flip
     assert train.shuffle
-    for found in (evaluations["val"], evaluations["test"], test, train_again):
+    for found in (validation, test, train_again):
         images, labels = (torch.cat(part) for part in zip(*found.of_epoch(3), strict=True))
         torch.testing.assert_close(images, pixels_of(found) / 255)
         assert torch.equal(labels, found.labels)
@@ -312,9 +310,11 @@ def rebuilt(wanted: Experiment) -> tuple[nn.Module, checkpoint.Progress]:
     """The model after its training, by the steps of `training` alone."""
     torch.manual_seed(wanted.seed)
     model = wanted.model()
-    train, evaluations, *_ = experiment._batches(wanted, data.load(wanted.data, "sample"), "cpu")
+    train, validation, *_ = experiment._split(wanted, data.load(wanted.data, "sample"), "cpu")
     optimizer = wanted.optimizer(model.parameters())
-    return model, training.fit(model, train, evaluations, optimizer, wanted.epochs, schedule=wanted.schedule)
+    return model, training.fit(
+        model, train, {"val": validation} if validation else {}, optimizer, wanted.epochs, schedule=wanted.schedule
+    )
 
 
 def worse_at_last(epoch):

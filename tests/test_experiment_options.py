@@ -1,6 +1,7 @@
 """What an Experiment can ask for beyond the plain run: classes, precision, label smoothing, weights to keep."""
 
 import functools
+from dataclasses import replace
 from functools import partial
 from typing import ClassVar
 
@@ -10,7 +11,7 @@ from torch import nn
 
 from coursekit import checkpoint, data, experiment, models, profiles, results, samples, training
 from coursekit.errors import UsageError
-from coursekit.experiment import Experiment, replace, run
+from coursekit.experiment import Experiment, run
 
 adam = partial(torch.optim.Adam, lr=1e-2)
 COLOUR = Experiment(
@@ -27,7 +28,7 @@ def _few_images(monkeypatch):
 
 
 def split(wanted: Experiment) -> tuple:
-    return experiment._batches(wanted, data.load(wanted.data, "sample"), torch.device("cpu"))
+    return experiment._split(wanted, data.load(wanted.data, "sample"), torch.device("cpu"))
 
 
 # --- classes ----------------------------------------------------------------------------------------------------------
@@ -35,7 +36,7 @@ def split(wanted: Experiment) -> tuple:
 
 def test_classes_keep_their_images_and_are_numbered_in_the_order_given():
     found = data.load("cifar10", "sample")
-    train, evaluations, test, _ = split(replace(COLOUR, classes=(7, 2)))
+    train, validation, test, _ = split(replace(COLOUR, classes=(7, 2)))
     for batches, images, labels in (
         (test, found.test_images, found.test_labels),
         (train, found.train_images, found.train_labels),
@@ -47,7 +48,7 @@ def test_classes_keep_their_images_and_are_numbered_in_the_order_given():
         }
         assert all(expected[i.numpy().tobytes()] == y for i, y in zip(batches.images, batches.labels, strict=True))
     assert len(test.labels) == sum(int(y) in (7, 2) for y in found.test_labels)
-    assert torch.bincount(evaluations["val"].labels).tolist() == [3, 3]
+    assert torch.bincount(validation.labels).tolist() == [3, 3]
     assert torch.bincount(train.labels).tolist() == [17, 17]
 
 
@@ -83,7 +84,7 @@ def test_bfloat16_where_asked_for_and_where_it_pays(precision, gains, dtype, mon
     monkeypatch.setattr(experiment, "_key", lambda *_: f"{precision}{gains}".encode().hex() * 4)
     Listening.heard.clear()
     result = run(replace(COLOUR, model=Listening, precision=precision))
-    assert Listening.heard == {(dtype, False)}
+    assert Listening.heard == {(dtype, True)}
     assert result.provenance["precision"] == str(dtype).removeprefix("torch.")
     assert not torch.is_autocast_enabled("cpu")
 
@@ -160,8 +161,8 @@ def test_the_weights_kept_are_the_best_by_validation():
     assert max(accuracies) > accuracies[-1], "else the test could not tell"
     model = models.MLP((784, 8, 10))
     model.load_state_dict(results.load_weights(result))
-    _, evaluations, test, _ = split(DIGITS)
-    assert training.evaluate(model, evaluations["val"])[1] == pytest.approx(max(accuracies), abs=1e-6)
+    _, validation, test, _ = split(DIGITS)
+    assert training.evaluate(model, validation)[1] == pytest.approx(max(accuracies), abs=1e-6)
     assert training.evaluate(model, test)[1] == pytest.approx(result.metrics["best_test_accuracy"], abs=1e-6)
 
 
@@ -201,24 +202,14 @@ def listed(parameters, lr, fused=None):
     return Noticed(list(parameters), lr, fused)
 
 
-@pytest.mark.parametrize("fast", [False, True])
-def test_fast_is_channels_last_and_a_fused_optimizer(fast, monkeypatch):
+def test_kernels_are_channels_last_and_an_optimizer_that_can_is_fused():
     Noticed.made.clear()
     Listening.heard.clear()
-    monkeypatch.setattr(experiment, "_key", lambda wanted, _: str(wanted.fast).encode().hex() * 9)
-    run(replace(COLOUR, model=Listening, fast=fast))
-    assert Listening.heard == {(torch.float32, fast)}
-    run(replace(COLOUR, optimizer=partial(listed, lr=1e-3), fast=fast), refresh=True)
-    [(fused, channels_last)] = Noticed.made
-    assert bool(fused) == fast
-    assert channels_last == {fast}
-    assert run(replace(COLOUR, optimizer=partial(torch.optim.RMSprop, lr=1e-3), fast=fast)).status == "ok"
-
-
-def test_fast_changes_the_last_digits_alone():
-    plain, fast = (run(replace(COLOUR, optimizer=partial(torch.optim.SGD, lr=0.01), fast=f)) for f in (False, True))
-    for row, other in zip(plain.history, fast.history, strict=True):
-        assert row["train_loss"] == pytest.approx(other["train_loss"], rel=1e-4)
+    run(replace(COLOUR, model=Listening))
+    assert Listening.heard == {(torch.float32, True)}
+    run(replace(COLOUR, optimizer=partial(listed, lr=1e-3)))
+    assert Noticed.made == [(True, {True})]
+    assert run(replace(COLOUR, optimizer=partial(torch.optim.RMSprop, lr=1e-3))).status == "ok"
 
 
 @pytest.mark.parametrize("optimizer", [adam, partial(torch.optim.SGD, lr=0.05, momentum=0.9, weight_decay=1e-3)])
@@ -235,7 +226,7 @@ def test_fused_and_plain_optimizers_agree(optimizer):
 
 
 def test_a_fused_run_that_is_cut_off_goes_on_bit_for_bit(monkeypatch):
-    wanted = replace(COLOUR, epochs=3, fast=True)
+    wanted = replace(COLOUR, epochs=3)
     whole = run(wanted)
     monkeypatch.setattr(experiment, "CHECKPOINT_SECONDS", 0)
     write = checkpoint.write

@@ -3,7 +3,7 @@ import itertools
 import linecache
 import sys
 import types
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -26,7 +26,7 @@ BASE = Experiment(
 
 
 def of(**changes) -> str:
-    return experiment._key(experiment.replace(BASE, **changes), "checksum")
+    return experiment._key(replace(BASE, **changes), "checksum")
 
 
 # --- descriptions -----------------------------------------------------------------------------------------------------
@@ -175,7 +175,6 @@ CHANGES = {
     "pixels": {"pixels": "standard"},
     "label_smoothing": {"label_smoothing": 0.1},
     "precision": {"precision": "bfloat16"},
-    "fast": {"fast": True},
     "keep_weights": {"keep_weights": True},
     "augment": {"augment": augment.crop_flip},
     "augment's padding": {"augment": partial(augment.crop_flip, padding=2)},
@@ -208,8 +207,19 @@ def test_the_data_change_the_key():
 
 
 def test_what_a_run_goes_through_is_part_of_the_key():
-    reached = {name for name, _ in fingerprint._reached([experiment._compute, *vars(BASE).values()])}
-    parts = {"experiment._batches", "experiment._scores", "batches.Batches", "batches.stratified", "models.MLP"}
+    reached = {
+        name
+        for name, _ in fingerprint._reached([experiment._compute, experiment._compute_together, *vars(BASE).values()])
+    }
+    parts = {
+        "splits.split",
+        "experiment._finish",
+        "experiment._compute_together",
+        "stacked.fit",
+        "batches.Batches",
+        "batches.stratified",
+        "models.MLP",
+    }
     parts |= {f"training.{name}" for name in ("fit", "train_one_epoch", "train_step", "evaluate")}
     parts |= {"models.initialize", "models.activation_layer", "batches.channel_statistics"}
     assert {f"coursekit.{part}" for part in parts} <= reached
@@ -222,7 +232,7 @@ def test_what_a_run_goes_through_is_part_of_the_key():
 
 MODULE = '''
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import nn

@@ -66,20 +66,19 @@ def assert_close(together: nn.Module, alone: nn.Module) -> None:
         torch.testing.assert_close(value, state[name], rtol=1e-7, atol=1e-7, msg=lambda text, name=name: name + text)
 
 
-def compare(make, shape, optimizers, merge=False, schedule=None) -> None:
+def compare(make, shape, optimizers, schedule=None) -> None:
     alone = networks(make)
     together = copy.deepcopy(alone)
     train = batches(shape)
     stack = stacked.stack(together)
     ours = [optimizer(model.parameters()) for optimizer, model in zip(optimizers, together, strict=True)]
     theirs = [optimizer(model.parameters()) for optimizer, model in zip(optimizers, alone, strict=True)]
-    used = [stacked.merged(ours)] if merge else ours
     for epoch in range(2):
         if schedule:
-            for group, other in zip([g for o in used for g in o.param_groups], theirs, strict=True):
-                group["lr"] *= schedule(epoch)
+            for own, other in zip(ours, theirs, strict=True):
+                own.param_groups[0]["lr"] *= schedule(epoch)
                 other.param_groups[0]["lr"] *= schedule(epoch)
-        totals = stacked.train_one_epoch(stack, train.of_epoch(epoch), used)
+        totals = stacked.train_one_epoch(stack, train.of_epoch(epoch), ours)
         expected = [training.train_one_epoch(m, train.of_epoch(epoch), o) for m, o in zip(alone, theirs, strict=True)]
         torch.testing.assert_close(totals, torch.stack(expected), rtol=1e-7, atol=1e-9)
     for left, right in zip(together, alone, strict=True):
@@ -111,10 +110,9 @@ def test_in_float32_the_steps_are_equal_up_to_rounding(net):
             torch.testing.assert_close(left, right, rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("merge", [False, True], ids=["optimizers", "merged"])
 @pytest.mark.parametrize("name", [name for name in OPTIMIZERS if name != "each another"])
-def test_every_optimizer_makes_the_same_steps(name, merge):
-    compare(*NETS["SimpleNN, BN"], OPTIMIZERS[name], merge)
+def test_every_optimizer_makes_the_same_steps(name):
+    compare(*NETS["SimpleNN, BN"], OPTIMIZERS[name])
 
 
 def test_runs_may_differ_in_their_optimizers_and_follow_a_schedule():
@@ -187,9 +185,3 @@ def test_unstacked_networks_own_their_memory():
 def test_what_cannot_be_stacked_is_refused(nets):
     with pytest.raises(UsageError, match="stack"):
         stacked.stack(nets)
-
-
-def test_only_new_optimizers_of_one_class_are_merged():
-    layer = nn.Linear(2, 2)
-    with pytest.raises(UsageError, match="one class"):
-        stacked.merged([SGD(layer.parameters(), lr=0.1), ADAM(layer.parameters())])

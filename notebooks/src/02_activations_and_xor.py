@@ -25,10 +25,11 @@ from torch import nn
 
 from coursekit import data, gradcheck, history, models, plots, profiles, scorecard, scratch, training
 from coursekit.errors import DataError
-from coursekit.experiment import Experiment, sweep
+from coursekit.experiment import Experiment
 from coursekit.history import Spread
 from coursekit.notebook import claim, finding, setup, show_data, show_figure, show_source, show_table
 from coursekit.published import PUBLISHED
+from coursekit.sweeps import sweep
 
 setup()
 

@@ -24,10 +24,11 @@ import torch
 
 from coursekit import data, history, models, plots, profiles, scorecard
 from coursekit.batches import Batches
-from coursekit.experiment import Experiment, sweep
+from coursekit.experiment import Experiment
 from coursekit.history import Spread
 from coursekit.notebook import claim, finding, setup, show_data, show_figure, show_source, show_table
 from coursekit.published import PUBLISHED
+from coursekit.sweeps import sweep
 from coursekit.training import train_step
 
 setup()

@@ -22,9 +22,10 @@ from torch.nn import functional as F
 
 from coursekit import data, diagnostics, history, models, plots, profiles, training
 from coursekit.batches import Batches, channel_statistics
-from coursekit.experiment import Experiment, sweep
+from coursekit.experiment import Experiment
 from coursekit.history import Spread
 from coursekit.notebook import claim, finding, setup, show_data, show_figure, show_source, show_table
+from coursekit.sweeps import sweep
 
 setup()
 

@@ -21,10 +21,11 @@ import pandas as pd
 import torch
 
 from coursekit import augment, data, diagnostics, history, models, penalties, plots, profiles, scorecard
-from coursekit.experiment import Experiment, sweep
+from coursekit.experiment import Experiment
 from coursekit.history import Spread
 from coursekit.notebook import claim, finding, setup, show_data, show_figure, show_source, show_table
 from coursekit.published import PUBLISHED
+from coursekit.sweeps import sweep
 
 PROFILE = profiles.profile()
 setup()

@@ -22,10 +22,11 @@ import pandas as pd
 import torch
 from torch import nn
 
-from coursekit import augment, data, diagnostics, experiment, history, models, plots, profiles, scorecard, scratch
-from coursekit.experiment import Experiment, sweep
+from coursekit import augment, data, diagnostics, history, models, plots, profiles, scorecard, scratch, splits
+from coursekit.experiment import Experiment
 from coursekit.history import Spread
 from coursekit.notebook import claim, finding, setup, show_data, show_figure, show_source, show_table
+from coursekit.sweeps import sweep
 
 PROFILE = setup()
 
@@ -289,7 +290,7 @@ def _size(model: nn.Module) -> tuple[int, int]:
 
 
 adam = partial(torch.optim.Adam, lr=1e-3)
-probe = partial(experiment.validation_slice, name="cifar10")
+probe = partial(splits.validation_slice, name="cifar10")
 five_nets = ("mlp1", "mlp2", "cnn3", "cnn4", "cnn5")
 five = sweep(
     {
@@ -409,7 +410,7 @@ show_figure(
 # %%
 def look_inside(model: nn.Module) -> dict:
     """Confusion matrix on the test set, first filters, and the first maps of three test images, as small integers."""
-    test = experiment.batches_of_test_set("cifar10", validation=500, pixels="standard")
+    test = splits.batches_of_test_set("cifar10", validation=500, pixels="standard")
     with torch.inference_mode(), diagnostics.recorded_activations(model.eval()) as outputs:
         predicted = torch.cat([model(images).argmax(1) for images, _ in test.of_epoch(0)])
         model(next(test.of_epoch(0))[0][:3])

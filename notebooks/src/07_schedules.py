@@ -23,10 +23,11 @@ import pandas as pd
 import torch
 from torch.optim import lr_scheduler
 
-from coursekit import augment, data, experiment, explore, history, models, plots, profiles, schedules, scorecard
-from coursekit.experiment import Experiment, sweep
+from coursekit import augment, data, explore, history, models, plots, profiles, schedules, scorecard, splits
+from coursekit.experiment import Experiment
 from coursekit.history import Spread
 from coursekit.notebook import claim, finding, setup, show_data, show_figure, show_source, show_table
+from coursekit.sweeps import sweep
 
 PROFILE = setup()
 
@@ -355,7 +356,7 @@ EXP_DICT = {
 }
 
 # %%
-on_cifar = partial(Experiment, data="cifar10", validation=500, pixels="standard", fast=True)
+on_cifar = partial(Experiment, data="cifar10", validation=500, pixels="standard")
 sgd = partial(torch.optim.SGD, momentum=0.9, weight_decay=1e-4)
 lenet = partial(on_cifar, models.LeNet5, train_size=LENET_IMAGES, epochs=LENET_EPOCHS, batch_size=128)
 
@@ -488,7 +489,7 @@ print(
 )
 
 # %%
-probe = partial(experiment.validation_slice, name="cifar10", count=PROBE_IMAGES, fast=True)
+probe = partial(splits.validation_slice, name="cifar10", count=PROBE_IMAGES)
 cnn4 = partial(on_cifar, models.cnn4, train_size=CNN4_IMAGES, batch_size=50, probe=probe)
 plain_sgd, adam = partial(torch.optim.SGD, lr=0.1), partial(torch.optim.Adam, lr=1e-3)
 drops = {

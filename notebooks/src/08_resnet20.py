@@ -45,11 +45,12 @@ from coursekit import (
 )
 from coursekit.batches import Batches, channel_statistics, stratified
 from coursekit.errors import DataError
-from coursekit.experiment import Experiment, sweep
+from coursekit.experiment import Experiment
 from coursekit.history import Spread
 from coursekit.notebook import claim, finding, setup, show_data, show_figure, show_source, show_table
 from coursekit.published import PUBLISHED
 from coursekit.recall import recall
+from coursekit.sweeps import sweep
 
 PROFILE = setup()
 
@@ -185,7 +186,6 @@ on_cifar = partial(
     pixels="standard",
     augment=augment.crop_flip,
     precision="bfloat16",
-    fast=True,
 )
 sgd = partial(torch.optim.SGD, momentum=0.9, weight_decay=1e-4)
 thirds = partial(schedules.step, step_size=STEP_EPOCHS // 3, gamma=0.1)

@@ -1,0 +1,207 @@
+"""Runs that a sweep trains together are the runs trained one by one, in everything that is kept of them."""
+
+from dataclasses import replace
+from functools import partial
+
+import pytest
+import torch
+
+from coursekit import checkpoint, experiment, models, penalties, profiles, results, samples, sweeps, training
+from coursekit.augment import crop_flip
+from coursekit.errors import Diverged
+from coursekit.experiment import Experiment
+from coursekit.sweeps import sweep
+
+SGD, ADAM = torch.optim.SGD, torch.optim.Adam
+BASE = Experiment(
+    model=partial(models.MLP, (3072, 16, 10)),
+    optimizer=partial(SGD, lr=0.02),
+    data="cifar10",
+    epochs=2,
+    batch_size=32,
+    validation=3,
+)
+
+
+@pytest.fixture(autouse=True)
+def _few_images(monkeypatch):
+    monkeypatch.setenv("COURSEKIT_PROFILE", "sample")
+    monkeypatch.setitem(samples.ARRAYS, "cifar10", partial(samples.shapes, 150, 50))
+
+
+def falling(epoch):
+    return 0.5**epoch
+
+
+def first_layer(model):
+    return {"norm": next(model.parameters()).grad.norm()}
+
+
+def of_weights(model):
+    return {"sum": float(sum(p.detach().double().sum() for p in model.parameters()))}
+
+
+VARIANTS = {
+    "plain": BASE,
+    "Adam": replace(BASE, optimizer=partial(ADAM, lr=1e-3, weight_decay=1e-2)),
+    "schedule": replace(BASE, schedule=falling),
+    "by step": replace(BASE, schedule=falling, schedule_by="step"),
+    "L1": replace(BASE, penalty=partial(penalties.l1, strength=1e-3)),
+    "probe": replace(BASE, probe=first_layer, probe_every=2),
+    "watched": replace(BASE, watch_test=True, measure=of_weights),
+}
+
+
+def assert_alike(together: results.Result, alone: results.Result, stacked: int) -> None:
+    assert (together.key, together.name, together.status) == (alone.key, alone.name, alone.status)
+    assert (together.provenance["stacked"], alone.provenance["stacked"]) == (stacked, 1)
+    assert together.experiment == alone.experiment
+    for kept in ("history", "probes"):
+        for row, other in zip(getattr(together, kept), getattr(alone, kept), strict=True):
+            assert without(row) == pytest.approx(without(other), rel=2e-3, abs=1e-5)
+    assert together.metrics == pytest.approx(alone.metrics, rel=2e-3, abs=1e-4)
+
+
+def without(row: dict, name: str = "seconds") -> dict:
+    return {key: value for key, value in row.items() if key != name}
+
+
+@pytest.mark.parametrize("seeds", [[0], [0, 1]], ids=["one seed", "two seeds"])
+def test_every_kind_of_run_is_the_same_in_company(seeds):
+    found = sweep(VARIANTS, seeds)
+    for name, one in VARIANTS.items():
+        for seed, result in zip(seeds, found[name], strict=True):
+            alone = experiment.run(replace(one, seed=seed), name, refresh=True)
+            assert_alike(result, alone, len(VARIANTS))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        dict(model=models.LeNet5, augment=crop_flip, pixels="standard"),
+        dict(model=partial(models.SimpleNN, True), epochs=1),
+        dict(label_smoothing=0.1, classes=(1, 5, 7), train_size=40),
+        dict(initialization="he", model=models.mlp2),
+    ],
+    ids=["LeNet5", "BatchNorm", "classes", "initialization"],
+)
+def test_seeds_with_images_of_their_own_are_the_same_in_company(changes):
+    one = replace(BASE, **changes)
+    for seed, result in enumerate(sweep({"it": one}, range(3))["it"]):
+        assert_alike(result, experiment.run(replace(one, seed=seed), "it", refresh=True), 3)
+
+
+def test_a_run_that_diverges_stays_alone_with_it(capsys):
+    variants = {"wild": replace(BASE, optimizer=partial(SGD, lr=1e25), epochs=3), "calm": replace(BASE, epochs=3)}
+    found = sweep(variants, [0])
+    assert (found["wild"][0].status, found["wild"][0].metrics) == ("diverged", {})
+    assert "1 diverged" in capsys.readouterr().out
+    assert_alike(found["calm"][0], experiment.run(variants["calm"], "calm", refresh=True), 2)
+    both = sweep({name: replace(one, optimizer=partial(SGD, lr=1e25)) for name, one in variants.items()}, [0])
+    assert {result.status for row in both.values() for result in row} == {"diverged"}
+
+
+def test_what_is_stored_is_not_trained_again(monkeypatch):
+    trained = []
+    train = experiment.train_and_keep
+    monkeypatch.setattr(experiment, "train_and_keep", lambda e, n: trained.append(len(e)) or train(e, n))
+    sweep({"plain": BASE}, [0])
+    sweep(VARIANTS, [0])
+    again = sweep(VARIANTS, [0])
+    assert trained == [1, len(VARIANTS) - 1]
+    assert all(result.replayed for row in again.values() for result in row)
+    sweep({"plain": BASE, "Adam": VARIANTS["Adam"]}, [0], refresh=True)
+    assert trained[2:] == [2]
+
+
+def kinds(variants, seeds=(0,)) -> list[set]:
+    missing = {(name, seed): replace(one, seed=seed) for name, one in variants.items() for seed in seeds}
+    return sorted((set(group) for group in sweeps._groups(missing)), key=lambda group: sorted(group))
+
+
+def test_runs_are_grouped_by_what_a_stack_must_have_in_common(monkeypatch):
+    others = dict(
+        batch=replace(BASE, batch_size=16),
+        data=replace(BASE, data="mnist"),
+        deep=replace(BASE, model=partial(models.MLP, (3072, 16, 16, 10))),
+        dropout=replace(BASE, model=partial(models.MLP, (3072, 16, 10), dropout=0.5)),
+        longer=replace(BASE, epochs=3),
+        pixels=replace(BASE, pixels="standard"),
+        smooth=replace(BASE, label_smoothing=0.1),
+    )
+    groups = kinds({"plain": BASE, "same": replace(BASE, optimizer=partial(ADAM, lr=1.0))} | others)
+    assert groups == sorted([{("plain", 0), ("same", 0)}, *({(name, 0)} for name in others)], key=sorted)
+    assert kinds({"dropout": others["dropout"]}, range(3)) == [{("dropout", seed)} for seed in range(3)]
+    three = {"a": BASE, "b": BASE, "c": BASE}
+    assert kinds(three, [0, 1]) == [{(name, seed) for name in "abc"} for seed in (0, 1)], "shared images first"
+    assert [len(group) for group in kinds({"a": BASE, "b": BASE}, range(9))] == [6, 6, 6], "never more than TOGETHER"
+    monkeypatch.setattr(profiles, "device", lambda: torch.device("cuda"))
+    assert [len(group) for group in kinds(three)] == [1, 1, 1]
+
+
+def cut_off_after(writes: int, monkeypatch) -> None:
+    """Checkpoints at every epoch, and after some of them Ctrl-C."""
+    left = [writes]
+    monkeypatch.setattr(experiment, "CHECKPOINT_SECONDS", 0)
+    write = checkpoint.write
+
+    def counted(*arguments):
+        write(*arguments)
+        left[0] -= 1
+        if not left[0]:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(checkpoint, "write", counted)
+    with pytest.raises(KeyboardInterrupt):
+        sweep(FOUR, [0, 1])
+    monkeypatch.setattr(checkpoint, "write", write)
+
+
+FOUR = {name: replace(VARIANTS[name], epochs=3) for name in ("plain", "Adam")}
+
+
+def numbers(found) -> list:
+    rows = [result for row in found.values() for result in row]
+    return [([without(line) for line in result.history], result.metrics) for result in rows]
+
+
+def test_a_stack_that_is_cut_off_goes_on_bit_for_bit(monkeypatch):
+    whole = numbers(sweep(FOUR, [0, 1]))
+    for path in results.folder().glob("*.json"):
+        path.unlink()
+    cut_off_after(4, monkeypatch)
+    found = sweep(FOUR, [0, 1])
+    assert numbers(found) == whole
+    assert {result.provenance["exact"] for row in found.values() for result in row} == {True}
+
+
+def test_checkpoints_of_different_steps_are_taken_up_one_by_one(monkeypatch):
+    whole = numbers(sweep(FOUR, [0, 1]))
+    for path in results.folder().glob("*.json"):
+        path.unlink()
+    cut_off_after(6, monkeypatch)
+    for (history, metrics), (expected, others) in zip(numbers(sweep(FOUR, [0, 1])), whole, strict=True):
+        assert metrics == pytest.approx(others, rel=1e-3, abs=1e-4)
+        assert [row["train_loss"] for row in history] == pytest.approx([r["train_loss"] for r in expected], rel=1e-3)
+
+
+def test_each_source_of_images_makes_its_batches_once():
+    one, other = (experiment._split(replace(BASE, seed=seed), data_of(BASE), "cpu").train for seed in (0, 1))
+    epochs = [(one, iter([(torch.zeros(2, 3, 1, 1), torch.tensor([0, 1]))]))]
+    epochs += [(other, iter([(torch.ones(2, 3, 1, 1), torch.tensor([2, 3]))])), (one, iter([]))]
+    [(images, labels)] = experiment.stacked._batches([*epochs[:2], (one, epochs[0][1])])
+    assert images[0, :, 0, 0].tolist() == [0, 0, 0, 1, 1, 1, 0, 0, 0]
+    assert labels.tolist() == [[0, 1], [2, 3], [0, 1]]
+
+
+def data_of(one: Experiment):
+    return experiment.data.load(one.data, "sample")
+
+
+def test_the_step_that_went_wrong_is_named():
+    parts = experiment._split(BASE, data_of(BASE), "cpu")
+    model = BASE.model()
+    with pytest.raises(
+        Diverged, match=r"^loss is (nan|inf) at step \d \(last finite \S+ at step \d\); try a smaller lr"
+    ):
+        training.fit(model, parts.train, {}, SGD(model.parameters(), lr=1e25), 1)
