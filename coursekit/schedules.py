@@ -89,14 +89,14 @@ SCHEDULES: dict[str, Callable[[Mapping], Schedule]] = {
 def from_course(setting: Mapping) -> tuple[float, Schedule]:
     """Base lr and schedule from an entry of the course's `exp_dict`: Learning_rate, Scheduler, Scheduler_param.
 
-    Raises UsageError for a missing key, an unknown scheduler or a parameter that it does not have.
+    Raises UsageError for a missing key, an unknown scheduler, a parameter that it does not have, an lr that is no number.
     """
     try:
         lr, name, param = (setting[key] for key in ("Learning_rate", "Scheduler", "Scheduler_param"))
-        schedule = SCHEDULES[name](param)
+        lr, schedule = float(lr), SCHEDULES[name](param)
         schedule(0)
     except KeyError as error:
         raise UsageError(f"no {error.args[0]!r} in {dict(setting)}; schedulers: {', '.join(SCHEDULES)}") from None
-    except (TypeError, ZeroDivisionError) as error:
-        raise UsageError(f"{setting['Scheduler']}: {error}") from None
-    return float(lr), schedule
+    except (TypeError, ValueError, ZeroDivisionError) as error:
+        raise UsageError(f"{setting['Scheduler']} with lr {setting['Learning_rate']!r}: {error}") from None
+    return lr, schedule

@@ -140,3 +140,16 @@ def test_sample_images_are_balanced_and_use_the_whole_range():
     assert arrays["train_images"].shape == (100, 32, 32, 3)
     assert arrays["train_images"].std() > 40
     assert set(np.unique(samples.letters()["train_images"])) == {0, 1}
+
+
+@pytest.mark.parametrize(
+    ("labels", "batch_size", "message"),
+    [
+        (torch.zeros(4), 2, "labels must be integers, the numbers of the classes; got torch.float32"),
+        (torch.zeros(4, dtype=torch.long), 0, "batch_size must be at least 1, got 0"),
+        (torch.zeros(4, dtype=torch.long), -3, "batch_size must be at least 1, got -3"),
+    ],
+)
+def test_what_would_be_cut_or_divide_by_zero_is_refused(labels, batch_size, message):
+    with pytest.raises(DataError, match=f"^{message}$"):
+        Batches(torch.zeros(4, 2, 2, dtype=torch.uint8), labels, batch_size)

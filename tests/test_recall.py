@@ -1,6 +1,7 @@
 """What a notebook computed by itself comes back from the store; full protocols need a GPU or a word."""
 
 import itertools
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -50,6 +51,19 @@ def test_arguments_code_and_data_are_part_of_the_key(monkeypatch):
     monkeypatch.setitem(globals(), "FACTOR", 4)
     recall.recall(DIGITS, work, 1, how=triple)
     assert next(CALLS) == 7
+
+
+def test_without_the_data_set_what_was_stored_of_the_real_one_comes_back(monkeypatch):
+    real = replace(DIGITS, source="real", sha256=data.expected_sha256("mnist", "auto"))
+    assert not real.is_sample
+    first = recall.recall(real, work, 1)
+    monkeypatch.setenv("COURSEKIT_SOURCE", "auto")
+    assert recall.recall(DIGITS, work, 1) == first
+    recall.recall(DIGITS, work, 2)
+    assert next(CALLS) == 2
+    another = replace(real, source="another copy", sha256="0" * 64)
+    recall.recall(another, work, 1)
+    assert next(CALLS) == 4, "another copy of the data is computed for itself"
 
 
 def test_provenance_is_kept():

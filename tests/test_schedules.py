@@ -95,8 +95,10 @@ def test_exp_dict_of_the_course():
     ("change", "message"),
     [
         ({"Scheduler": "Magic"}, "no 'Magic'"),
-        ({"Scheduler_param": {"gama": 1}}, "StepDecay: .*gama"),
-        ({"Scheduler_param": {"step_size": 0}}, "StepDecay: "),
+        ({"Scheduler_param": {"gama": 1}}, "StepDecay with lr 0.1: .*gama"),
+        ({"Scheduler_param": {"step_size": 0}}, "StepDecay with lr 0.1: "),
+        ({"Learning_rate": "fast"}, "StepDecay with lr 'fast': "),
+        ({"Learning_rate": None}, "StepDecay with lr None: "),
     ],
 )
 def test_a_wrong_setting_is_one_line(change, message):
