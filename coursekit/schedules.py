@@ -89,7 +89,7 @@ SCHEDULES: dict[str, Callable[[Mapping], Schedule]] = {
 def from_course(setting: Mapping) -> tuple[float, Schedule]:
     """Base lr and schedule from an entry of the course's `exp_dict`: Learning_rate, Scheduler, Scheduler_param.
 
-    Raises UsageError for a missing key, an unknown scheduler, a parameter that it does not have, an lr that is no number.
+    Raises UsageError for a missing key, an unknown scheduler, a parameter that it does not have, an lr that is none.
     """
     try:
         lr, name, param = (setting[key] for key in ("Learning_rate", "Scheduler", "Scheduler_param"))
