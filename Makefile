@@ -19,6 +19,7 @@ test-faults: $(READY)  ## the fault tests with all their kills and damages, minu
 
 notebooks: $(READY)  ## execute notebooks/src into notebooks/, on real data: PROFILE=cpu or full
 	$(BIN)/coursekit run $(ONLY) --profile $(PROFILE) --source real -o notebooks --figures figures
+	$(BIN)/coursekit scorecard --into README.md
 
 bench: $(READY)  ## time the courses' way and ours on an idle machine; writes docs/benchmarks.md
 	$(BIN)/python -m benchmarks

@@ -66,6 +66,10 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("file", type=Path, metavar="FILE")
     check.set_defaults(command=_predictions)
 
+    scorecard = commands.add_parser("scorecard", parents=[shared], help="print our numbers beside the published ones")
+    scorecard.add_argument("--into", type=Path, metavar="FILE", help="put it between the marks of this file instead")
+    scorecard.set_defaults(command=_scorecard)
+
     doctor = commands.add_parser("doctor", parents=[shared], help="say whether the workbook can run here")
     doctor.set_defaults(command=_doctor)
     return parser
@@ -140,6 +144,15 @@ def _predictions(options: argparse.Namespace) -> None:
     from coursekit import predictions
 
     print(f"{options.file}: {len(predictions.validate(options.file)):,} predictions, as they must be")
+
+
+def _scorecard(options: argparse.Namespace) -> None:
+    from coursekit import scorecard
+
+    if options.into:
+        scorecard.write_into(options.into)
+    else:
+        print(scorecard.markdown(), end="")
 
 
 def _find(wanted: list[str], folder: Path, suffix: str) -> list[Path]:

@@ -7,13 +7,14 @@ is ever recorded from sample data.
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from coursekit import notebook, plots, profiles, scores
+from coursekit import notebook, plots, profiles, scores, storage
 from coursekit.errors import UsageError
 from coursekit.published import PUBLISHED, Published
 from coursekit.results import Result
@@ -21,6 +22,7 @@ from coursekit.scores import Score
 
 RECORDED = ("full", "cpu")  # the profiles on real data, the more complete one first
 VERDICTS = ("reproduced", "outside", "shorter protocol", "no tolerance", "not run")
+MARK = "<!-- scorecard: written by `coursekit scorecard --into` -->"
 OVER_SEEDS = {"mean": np.mean, "median": np.median, "best": np.max}
 
 
@@ -122,23 +124,51 @@ def table(profile: str) -> pd.DataFrame:
     return pd.DataFrame(lines).T.rename_axis("task")
 
 
+def total(found: Iterable[Row]) -> str:
+    """How often each verdict was given, in words."""
+    verdicts = [row.verdict for row in found]
+    return ", ".join(f"{verdicts.count(verdict)} {verdict}" for verdict in VERDICTS if verdict in verdicts)
+
+
+def markdown(profile: str = "full") -> str:
+    """What was judged (a whole protocol was run), as a table for a README; the rest is counted."""
+    found = rows(profile)
+    head = ["published number", "notebook", "published", "ours", "seeds", "verdict, largest deviation in tolerances"]
+    lines = [head, ["---"] * len(head)]
+    for row in found:
+        if row.verdict in ("reproduced", "outside"):
+            number, ours = row.published, _ours(row)
+            lines.append(
+                [number.name, f"{number.notebook:02d}", _published(number), ours, str(row.score.seeds), _verdict(row)]
+            )
+    body = "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines)
+    return f"Of {len(found)} published numbers: {total(found)}.\n\n{body}\n"
+
+
+def write_into(path: Path, profile: str = "full") -> None:
+    """Put `markdown` between the two marks of a file; raises UsageError where they are not."""
+    parts = path.read_text(encoding="utf-8").split(MARK)
+    if len(parts) != 3:
+        raise UsageError(f"{path} must hold the line {MARK} twice, with the scorecard between; found {len(parts) - 1}")
+    storage.write_bytes(path, f"{parts[0]}{MARK}\n{markdown(profile)}{MARK}{parts[2]}".encode())
+
+
 def show(name: str = "08-scorecard") -> None:
     """The scorecard as table and figure; what the verdicts add up to stands in the captions."""
     profile = profiles.profile()
     found = rows(profile)
-    counts = {verdict: sum(row.verdict == verdict for row in found) for verdict in VERDICTS}
-    total = ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count)
+    counts = total(found)
     sample = "" if profile in RECORDED else " Sample data are not recorded: what stands here was left by real runs."
     devices = sorted({row.score.device for row in found if row.score})
     notebook.show_table(
         table(profile),
-        f"All {len(found)} published numbers, with tolerance, beside ours: {total}. Of a series the first and the last "
-        "epoch, and how many are outside; then the largest deviation in tolerances. A shorter protocol (epochs run / "
-        "published) is shown and not judged. The ResNet of the source has 38 layers, ours 20. "
+        f"All {len(found)} published numbers, with tolerance, beside ours: {counts}. Of a series the first and the "
+        "last epoch, and how many are outside; then the largest deviation in tolerances. A shorter protocol (epochs "
+        "run / published) is shown and not judged. The ResNet of the source has 38 layers, ours 20. "
         f"Devices: {', '.join(devices) or '–'}.{sample}",
     )
     text = "Ours minus published in units of the tolerance (grey), of a series every epoch; arrow heads are farther off"
-    notebook.show_figure(_picture(found), name, f"{text}: {total}.{sample}")
+    notebook.show_figure(_picture(found), name, f"{text}: {counts}.{sample}")
 
 
 def _picture(found: list[Row]) -> Figure:

@@ -416,3 +416,27 @@ def test_committed_scores_are_known_whole_and_have_their_runs(monkeypatch, capsy
         assert json.loads(path.read_text())["score"]["profile"] == path.parent.name
         for key in each.runs:
             assert (ROOT / "results" / f"{key}.json").is_file(), f"{path.name}: its run {key} is gone"
+
+
+# --- in Markdown ------------------------------------------------------------------------------------------------------
+
+
+def test_the_readme_has_what_the_scores_say(monkeypatch):
+    root = Path(__file__).parents[1]
+    monkeypatch.setenv("COURSEKIT_RESULTS", str(root / "results"))
+    between = (root / "README.md").read_text(encoding="utf-8").split(scorecard.MARK)[1]
+    assert between == f"\n{scorecard.markdown()}", "run: coursekit scorecard --into README.md"
+
+
+def test_the_extract_has_a_line_for_each_number_that_was_judged(tmp_path):
+    lines = scorecard.markdown().splitlines()
+    assert lines[0] == f"Of {len(PUBLISHED)} published numbers: {len(PUBLISHED)} not run."
+    assert len(lines) == 4
+    path = tmp_path / "text.md"
+    path.write_text(f"before\n{scorecard.MARK}\nold\n{scorecard.MARK}\nafter\n")
+    scorecard.write_into(path)
+    assert path.read_text() == f"before\n{scorecard.MARK}\n{scorecard.markdown()}{scorecard.MARK}\nafter\n"
+    path.write_text("no mark")
+    with pytest.raises(UsageError, match="twice, with the scorecard between; found 0"):
+        scorecard.write_into(path)
+    assert path.read_text() == "no mark"
