@@ -6,7 +6,7 @@ import math
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -32,9 +32,10 @@ class Experiment:
     `validation` examples per class are held out, stratified, the same for every run (0: train on all). `train_size`
     cuts the training split to its first examples; `classes` keeps these alone, numbered from 0. `pixels`: "unit"
     [0, 1], "standard" mean 0, std 1 per channel (of the training split), "raw" [0, 255]. `precision` "bfloat16" is
-    autocast where the device gains by it and float32 elsewhere; never for studies of gradients. `watch_test` evaluates
-    the test set after every epoch, to compare with published series and for nothing else. `measure(model)` returns
-    plain numbers to keep of the trained model; `keep_weights` keeps its best by validation, else the last.
+    autocast where the device gains by it and float32 elsewhere; never for studies of gradients. `fast` lays kernels
+    channels-last in memory and updates all parameters in one kernel: other rounding, nothing else. `watch_test`
+    evaluates the test set after every epoch, to compare with published series and for nothing else. `measure(model)`
+    returns plain numbers to keep of the trained model; `keep_weights` keeps its best by validation, else the last.
     """
 
     model: Callable[[], nn.Module]
@@ -54,6 +55,7 @@ class Experiment:
     penalty: Callable | None = None
     label_smoothing: float = 0.0
     precision: str = "float32"
+    fast: bool = False
     probe: Callable | None = None
     probe_every: int = 10
     watch_test: bool = False
@@ -164,6 +166,7 @@ def _compute_together(
     experiments: Sequence[Experiment], dataset: Dataset, device: torch.device, folders: Sequence[Path]
 ) -> list[_Outcome]:
     """Train several as one. Checkpoints of different steps, as a kill may leave them, are taken up one by one."""
+    experiments = [replace(experiment, fast=True) for experiment in experiments]  # a stack rounds otherwise as it is
     first = experiments[0]
     parts = _split(first, dataset, device)
     trains = {experiment.seed: copy.copy(parts.train) for experiment in experiments}
@@ -193,7 +196,7 @@ def _compute_together(
 
 
 def _split(experiment: Experiment, dataset: Dataset, device: torch.device) -> Splits:
-    names = ("batch_size", "seed", "validation", "train_size", "classes", "pixels", "augment")
+    names = ("batch_size", "seed", "validation", "train_size", "classes", "pixels", "augment", "fast")
     return splits.split(dataset, device, **{name: getattr(experiment, name) for name in names})
 
 
@@ -204,10 +207,11 @@ def _watched(experiment: Experiment, parts: Splits) -> dict:
 
 def _begin(experiment: Experiment, device: torch.device) -> tuple[nn.Module, torch.optim.Optimizer]:
     torch.manual_seed(experiment.seed)
-    model = models.initialize(experiment.model(), experiment.initialization)
-    model = model.to(device, memory_format=torch.channels_last)
-    has_fused = "fused" in inspect.signature(experiment.optimizer).parameters
-    return model, experiment.optimizer(model.parameters(), **({"fused": True} if has_fused else {}))
+    model = models.initialize(experiment.model(), experiment.initialization).to(device)
+    if experiment.fast:
+        model = model.to(memory_format=torch.channels_last)
+    fused = experiment.fast and "fused" in inspect.signature(experiment.optimizer).parameters
+    return model, experiment.optimizer(model.parameters(), **({"fused": True} if fused else {}))
 
 
 def _options(experiment: Experiment, folder: Path) -> dict:

@@ -84,7 +84,7 @@ def test_bfloat16_where_asked_for_and_where_it_pays(precision, gains, dtype, mon
     monkeypatch.setattr(experiment, "_key", lambda *_: f"{precision}{gains}".encode().hex() * 4)
     Listening.heard.clear()
     result = run(replace(COLOUR, model=Listening, precision=precision))
-    assert Listening.heard == {(dtype, True)}
+    assert Listening.heard == {(dtype, False)}
     assert result.provenance["precision"] == str(dtype).removeprefix("torch.")
     assert not torch.is_autocast_enabled("cpu")
 
@@ -202,14 +202,24 @@ def listed(parameters, lr, fused=None):
     return Noticed(list(parameters), lr, fused)
 
 
-def test_kernels_are_channels_last_and_an_optimizer_that_can_is_fused():
+@pytest.mark.parametrize("fast", [False, True])
+def test_fast_is_channels_last_and_a_fused_optimizer(fast, monkeypatch):
     Noticed.made.clear()
     Listening.heard.clear()
-    run(replace(COLOUR, model=Listening))
-    assert Listening.heard == {(torch.float32, True)}
-    run(replace(COLOUR, optimizer=partial(listed, lr=1e-3)))
-    assert Noticed.made == [(True, {True})]
-    assert run(replace(COLOUR, optimizer=partial(torch.optim.RMSprop, lr=1e-3))).status == "ok"
+    monkeypatch.setattr(experiment, "_key", lambda wanted, _: str(wanted.fast).encode().hex() * 9)
+    run(replace(COLOUR, model=Listening, fast=fast))
+    assert Listening.heard == {(torch.float32, fast)}
+    run(replace(COLOUR, optimizer=partial(listed, lr=1e-3), fast=fast), refresh=True)
+    [(fused, channels_last)] = Noticed.made
+    assert bool(fused) == fast
+    assert channels_last == {fast}
+    assert run(replace(COLOUR, optimizer=partial(torch.optim.RMSprop, lr=1e-3), fast=fast)).status == "ok"
+
+
+def test_fast_changes_the_last_digits_alone():
+    plain, fast = (run(replace(COLOUR, optimizer=partial(torch.optim.SGD, lr=0.01), fast=f)) for f in (False, True))
+    for row, other in zip(plain.history, fast.history, strict=True):
+        assert row["train_loss"] == pytest.approx(other["train_loss"], rel=1e-4)
 
 
 @pytest.mark.parametrize("optimizer", [adam, partial(torch.optim.SGD, lr=0.05, momentum=0.9, weight_decay=1e-3)])
@@ -226,7 +236,7 @@ def test_fused_and_plain_optimizers_agree(optimizer):
 
 
 def test_a_fused_run_that_is_cut_off_goes_on_bit_for_bit(monkeypatch):
-    wanted = replace(COLOUR, epochs=3)
+    wanted = replace(COLOUR, epochs=3, fast=True)
     whole = run(wanted)
     monkeypatch.setattr(experiment, "CHECKPOINT_SECONDS", 0)
     write = checkpoint.write
