@@ -1,4 +1,4 @@
-"""The command line: run notebooks, make the report, say whether this machine can do both; check predictions."""
+"""The command line: run notebooks, make the report, hand out, grade and hand in; say whether this machine can."""
 
 import argparse
 import os
@@ -70,9 +70,38 @@ def _parser() -> argparse.ArgumentParser:
     scorecard.add_argument("--into", type=Path, metavar="FILE", help="put it between the marks of this file instead")
     scorecard.set_defaults(command=_scorecard)
 
+    _add_course(commands, shared)
     doctor = commands.add_parser("doctor", parents=[shared], help="say whether the workbook can run here")
     doctor.set_defaults(command=_doctor)
     return parser
+
+
+def _add_course(commands, shared: argparse.ArgumentParser) -> None:
+    """The commands of those who hand out and hand in."""
+    student = commands.add_parser("student", parents=[shared], help="write the edition without solutions")
+    student.add_argument("notebooks", nargs="*", help="numbers, names or paths; all of them when none is given")
+    student.add_argument("-o", "--output", type=Path, default=Path("build/student"), metavar="DIR")
+    student.add_argument("--otter", action="store_true", help="for `otter assign` in place of students")
+    student.set_defaults(command=_student)
+
+    grade = commands.add_parser("grade", parents=[shared], help="run what students handed in, apart, and check it")
+    grade.add_argument("folder", type=Path, metavar="DIR", help="with their notebooks, or archives of them")
+    grade.add_argument("-o", "--output", type=Path, metavar="FILE", help="the table as CSV (default: print it)")
+    grade.add_argument("--jobs", type=_at_least_one, default=1, metavar="N", help="notebooks at a time (default 1)")
+    grade.add_argument("--limit", type=_seconds, default=300, metavar="SECONDS", help="for one (default 300)")
+    grade.add_argument("--memory", type=_at_least_one, default=8, metavar="GB", help="of a process (default 8)")
+    grade.set_defaults(command=_grade)
+
+    bundle = commands.add_parser("bundle", parents=[shared], help="pack what is handed in into one zip")
+    bundle.add_argument("notebooks", nargs="*", help="executed ones; those in notebooks/ when none is given")
+    bundle.add_argument("--id", required=True, help="of the student, as 2025-12345")
+    bundle.add_argument("--first", required=True, help="name")
+    bundle.add_argument("--last", required=True, help="name")
+    bundle.add_argument("-o", "--output", type=Path, metavar="FILE", help="default build/ID_FIRST_LAST.zip")
+    bundle.add_argument("--report", type=Path, metavar="FILE", help="a PDF (default: made from these notebooks)")
+    bundle.add_argument("--predictions", type=Path, metavar="FILE", help="default build/predictions.csv")
+    bundle.add_argument("--include", action="append", default=[], metavar="PATH", help="more code in this folder")
+    bundle.set_defaults(command=_bundle)
 
 
 def _at_least_one(text: str) -> int:
@@ -153,6 +182,49 @@ def _scorecard(options: argparse.Namespace) -> None:
         scorecard.write_into(options.into)
     else:
         print(scorecard.markdown(), end="")
+
+
+def _student(options: argparse.Namespace) -> None:
+    from coursekit import otter, student
+
+    write = otter.write if options.otter else student.write
+    for source in _find(options.notebooks, SOURCES, ".py"):
+        print(write(source, options.output))
+
+
+def _grade(options: argparse.Namespace) -> None:
+    from coursekit import confine, grade, storage
+
+    limits = confine.Limits(
+        seconds=options.limit, cpu_seconds=int(2 * options.limit) + 1, memory_bytes=options.memory * 10**9
+    )
+    reach = "" if confine.without_network() else " and reach the network"
+    print(f"warning: what you run here can read your files{reach}; grade in a container", file=sys.stderr)
+    rows = []
+    handed_in = grade.submissions(options.folder)
+    graded = grade.grade_all(handed_in, _find([], SOURCES, ".py"), limits, options.jobs)
+    for submission, some in zip(handed_in, graded, strict=True):
+        rows += some
+        results = ", ".join(f"{row.exercise} {row.result}".strip() for row in some) or "no checks"
+        print(f"{submission.name}  {results}", file=sys.stderr)
+    text = grade.table(rows)
+    if options.output:
+        storage.write_bytes(options.output, text.encode())
+    else:
+        print(text, end="")
+
+
+def _bundle(options: argparse.Namespace) -> None:
+    from coursekit import bundle, storage
+
+    name = bundle.stem(options.id, options.first, options.last)
+    paths = [Path(os.path.abspath(path)) for path in _find(options.notebooks, COMMITTED, ".ipynb")]
+    author = f"{options.first} {options.last}"
+    contents = bundle.collect(Path.cwd(), paths, author, options.include, options.predictions, options.report)
+    content = bundle.pack(contents, name)
+    target = options.output or Path("build", f"{name}.zip")
+    storage.write_bytes(target, content)
+    print(f"{target}  {len(contents)} files  {len(content) / 1e6:.1f} MB  sha256 {storage.sha256(content)}")
 
 
 def _find(wanted: list[str], folder: Path, suffix: str) -> list[Path]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 
-from coursekit import runner
+from coursekit import executor, runner, storage
 from coursekit.errors import NotebookError
 
 STUB = "...  # your code here"
@@ -41,6 +41,13 @@ def edition(path: Path) -> NotebookNode:
     notebook.cells = [*cells[:1], note, *cells[1:]] if stubs else cells
     notebook.metadata.coursekit |= {"edition": "student", "notebook": path.stem}
     return notebook
+
+
+def write(source: Path, folder: Path) -> Path:
+    """Write the student edition of a notebook's source into a folder; returns its path."""
+    target = folder / f"{source.stem}.ipynb"
+    storage.write_bytes(target, executor.to_bytes(edition(source)))
+    return target
 
 
 def has_tag(cell: NotebookNode, tag: str) -> bool:
@@ -123,20 +130,20 @@ def _target(code: str) -> str:
 
 def checks(notebook: NotebookNode) -> list[tuple[NotebookNode, list[str]]]:
     """The cells that call `check`, each with the names of the exercises that it checks."""
-    found = []
-    for cell in notebook.cells:
-        if cell.cell_type == "code" and "check(" in cell.source:
-            calls = [node for node in ast.walk(ast.parse(as_python(cell.source))) if _is_check(node)]
-            names = [_exercise(call) for call in sorted(calls, key=lambda call: call.lineno)]
-            found += [(cell, names)] if names else []
-    return found
+    calls = ((cell, check_calls(cell)) for cell in notebook.cells)
+    return [(cell, [exercise(call) for call in some]) for cell, some in calls if some]
 
 
-def _is_check(node: ast.AST) -> bool:
-    return isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] == "check"
+def check_calls(cell: NotebookNode) -> list[ast.Call]:
+    """The calls of `check` in a cell, in order."""
+    if cell.cell_type != "code" or "check(" not in cell.source:
+        return []
+    calls = [node for node in ast.walk(ast.parse(as_python(cell.source))) if isinstance(node, ast.Call)]
+    found = [call for call in calls if ast.unparse(call.func).split(".")[-1] == "check"]
+    return sorted(found, key=lambda call: (call.lineno, call.col_offset))
 
 
-def _exercise(call: ast.Call) -> str:
+def exercise(call: ast.Call) -> str:
     """The name in words where there is one, else that of the learner's own code: softmax of `check(my_softmax)`."""
     words = [a.value for a in call.args if isinstance(a, ast.Constant) and isinstance(a.value, str)]
     return words[0] if words else ast.unparse(call.args[0]).removeprefix("my_") if call.args else "check"

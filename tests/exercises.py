@@ -22,7 +22,7 @@ class Verdict:
         return f"{self.piece}: {self.said}"
 
 
-def check(mine, piece):
+def check(piece, mine):
     oracle = {"double": 4, "triple": 6, "area": 2}[piece]
     got = None if mine is ... else mine(2) if callable(mine) else mine
     if got is None:
@@ -46,7 +46,7 @@ def my_double(x):
 
 
 # %%
-check(my_double, "double")
+check("double", my_double)
 
 # %% tags=["solution"]
 the_secret_cell = 3
@@ -67,8 +67,8 @@ def my_triple(x):
 area = 1 + 1  # SOLUTION
 
 # %%
-check(my_triple, "triple")
-check(area, "area");
+check("triple", my_triple)
+check("area", area);
 '''
 SOLVED = {"double": "def my_double(x):\n    return x + x", "triple": "def my_triple(x):\n    return 3 * x\narea = 2"}
 
