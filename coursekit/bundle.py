@@ -93,7 +93,7 @@ def _executed(path: Path, root: Path) -> NotebookNode:
     content = tree.read(path, folder)
     try:
         notebook = nbformat.reads(content.decode(), as_version=4)
-    except (ValueError, nbformat.reader.NotJSONError) as error:
+    except (ValueError, nbformat.ValidationError) as error:
         raise NotebookError(f"{path.name}: not a readable notebook") from error
     runner.check(notebook, path.name)
     if executor.gather_run(notebook).get("profile") == "sample":

@@ -97,18 +97,20 @@ def _environment(home: Path) -> dict[str, str]:
 
 
 def _supervise(limits: Limits, command: list[str]) -> int:
-    """Run the command under its limits and end every process that it has left; returns its exit code."""
-    if _leave_network():  # first: not allowed to a process that has threads
+    """Run the command under its limits, and end every process that it has left; returns its exit code."""
+    if _leave_network():
         print(NO_NETWORK, end="", flush=True)
-    kernel.watch_parent()
     _adopt_orphans()
     _set(limits)
+    parent = int(os.environ[kernel.PARENT])
     environment = os.environ | {kernel.PARENT: str(os.getpid())}
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, start_new_session=True)
+    deadline = time.monotonic() + limits.seconds
     try:
-        return process.wait(limits.seconds)
-    except subprocess.TimeoutExpired:
-        return TIMED_OUT
+        while process.poll() is None and time.monotonic() < deadline and os.getppid() == parent:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=0.2)
+        return TIMED_OUT if process.poll() is None else process.returncode
     finally:
         _kill_family(os.getpid())
 

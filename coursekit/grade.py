@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import sys
 import tempfile
 import threading
@@ -52,6 +53,8 @@ class Submission:
         """The file's content; raises ValueError, saying why, for what is no file, too large or damaged."""
         if self.path.is_symlink() or not self.path.is_file():
             raise ValueError("a link, or no file at all, is not read")
+        if self.path.suffix == ".zip" and not self.member:
+            raise ValueError(f"cannot be read as an archive, or has more than {MOST} notebooks")
         try:
             with zipfile.ZipFile(self.path).open(self.member) if self.member else self.path.open("rb") as file:
                 content = file.read(LARGEST + 1)
@@ -118,10 +121,10 @@ def grade(
     except ValueError as error:
         return [fault(str(error))]
     try:
-        theirs = nbformat.reads(content.decode(), as_version=4)
-        codes = [str(cell.source) for cell in theirs.cells if cell.cell_type == "code"]
-        ours = _answered(submission.name, theirs, editions)
-    except Exception:  # whatever a file that is no notebook makes nbformat raise
+        theirs = json.loads(content)
+        codes = [_writable("".join(cell["source"])) for cell in theirs["cells"] if cell["cell_type"] == "code"]
+        ours = _answered(submission.name, theirs["metadata"], editions)
+    except Exception:  # whatever there is in a file that is no notebook
         return [fault("not a readable notebook")]
     if ours is None:
         return [fault(f"belongs to none of our notebooks: {', '.join(editions)}")]
@@ -136,9 +139,9 @@ def grade(
     ]
 
 
-def _answered(name: str, theirs: NotebookNode, editions: dict[str, NotebookNode]) -> NotebookNode | None:
+def _answered(name: str, metadata: dict, editions: dict[str, NotebookNode]) -> NotebookNode | None:
     """Our notebook of which this is the student edition, by what it says itself, or by its file name."""
-    said = theirs.metadata.get("coursekit", {}).get("notebook")
+    said = metadata.get("coursekit", {}).get("notebook")
     file = PurePosixPath(name).stem
     return editions.get(said) or next((edition for stem, edition in editions.items() if stem in file), None)
 
@@ -167,7 +170,8 @@ def _run(codes: list[str], limits: Limits, stop: threading.Event | None) -> tupl
         except Exception:  # they had written over it
             return cells, "its outputs cannot be read"
     if code == confine.TIMED_OUT:
-        return executed.cells, f"{failure.split(':')[0]}: not finished after {limits.seconds:.0f} s"
+        where = failure.split(":")[0] or "before its first cell"
+        return executed.cells, f"{where}: not finished after {limits.seconds:.0f} s"
     if code and not failure:
         return executed.cells, f"the process that runs it ended ({executor.exit_text(code)})"
     return executed.cells, failure
@@ -203,6 +207,11 @@ def table(grades: Iterable[Grade]) -> str:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(field.name for field in fields(Grade))
     for row in grades:
-        values = [" ".join(str(value).split()) for value in astuple(row)]
+        values = [_writable(" ".join(str(value).split())) for value in astuple(row)]
         writer.writerow(f"'{value}" if value.startswith(tuple("=+-@")) else value for value in values)
     return text.getvalue()
+
+
+def _writable(text: str) -> str:
+    """Text that UTF-8 can hold: JSON and file names may have half a character."""
+    return text.encode(errors="replace").decode()

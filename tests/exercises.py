@@ -21,6 +21,9 @@ class Verdict:
     def __str__(self):
         return f"{self.piece}: {self.said}"
 
+    def _ipython_display_(self):
+        pass  # `check` has shown it
+
 
 def check(piece, mine):
     oracle = {"double": 4, "triple": 6, "area": 2}[piece]
@@ -68,7 +71,7 @@ area = 1 + 1  # SOLUTION
 
 # %%
 check("triple", my_triple)
-check("area", area);
+check("area", area)
 '''
 SOLVED = {"double": "def my_double(x):\n    return x + x", "triple": "def my_triple(x):\n    return 3 * x\narea = 2"}
 
