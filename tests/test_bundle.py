@@ -100,6 +100,8 @@ def test_the_zip_has_what_is_handed_in_and_nothing_else(workbook, capsys):
         assert {name.partition("/")[0] for name in archive.namelist()} == {"2025-12345_Ada_Lovelace"}
         assert archive.read("2025-12345_Ada_Lovelace/report.pdf").startswith(b"%PDF-")
         assert archive.testzip() is None
+        assert {entry.date_time for entry in archive.infolist()} == {bundle.NO_CLOCK}
+        assert {entry.external_attr >> 16 for entry in archive.infolist()} == {0o644}
     said = capsys.readouterr().out
     assert said.startswith("build/2025-12345_Ada_Lovelace.zip  13 files  ")
     assert storage.sha256(path.read_bytes()) in said
