@@ -6,17 +6,13 @@ import sys
 import time
 from pathlib import Path
 
-from coursekit import __version__
-from coursekit.errors import CoursekitError, NotebookError, UsageError
-
-SOURCES = Path("notebooks/src")
-COMMITTED = Path("notebooks")
-BUILT = Path("build/notebooks")
+from coursekit import __version__, arguments, classroom
+from coursekit.errors import CoursekitError, UsageError
 
 
-def main(arguments: list[str] | None = None) -> int:
+def main(words: list[str] | None = None) -> int:
     """Run one command; the exit code is 0, or what `coursekit.errors` says for the error that stopped it."""
-    options = _parser().parse_args(arguments)
+    options = _parser().parse_args(words)
     try:
         return options.command(options) or 0
     except KeyboardInterrupt:
@@ -37,10 +33,13 @@ def _parser() -> argparse.ArgumentParser:
     running.add_argument("--profile", choices=("sample", "cpu", "full"), default="sample", help="how much to run")
     running.add_argument("--source", choices=("auto", "real", "sample"), help="where the data come from")
     running.add_argument(
-        "--jobs", type=_at_least_one, metavar="N", help="notebooks at a time (default: 1; sample: one per core)"
+        "--jobs",
+        type=arguments.at_least_one,
+        metavar="N",
+        help="notebooks at a time (default: 1; sample: one per core)",
     )
     running.add_argument(
-        "--limit", type=_seconds, default=3600, metavar="SECONDS", help="for one notebook (default 3600)"
+        "--limit", type=arguments.seconds, default=3600, metavar="SECONDS", help="for one notebook (default 3600)"
     )
 
     parser = argparse.ArgumentParser(prog="coursekit", description="Run the deep-learning workbook and report it.")
@@ -48,12 +47,14 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     run = commands.add_parser("run", parents=[shared, running], help="execute notebooks")
-    run.add_argument("-o", "--output", type=Path, default=BUILT, metavar="DIR", help=f"default {BUILT}")
+    run.add_argument(
+        "-o", "--output", type=Path, default=arguments.BUILT, metavar="DIR", help=f"default {arguments.BUILT}"
+    )
     run.add_argument("--figures", type=Path, metavar="DIR", help="also write every captioned figure there")
     run.set_defaults(command=_run)
 
     report = commands.add_parser("report", parents=[shared, running], help="make PDF and HTML from executed notebooks")
-    report.add_argument("--run", action="store_true", help=f"execute them first, into {BUILT}")
+    report.add_argument("--run", action="store_true", help=f"execute them first, into {arguments.BUILT}")
     report.add_argument(
         "-o", "--output", type=Path, default=Path("build/workbook"), metavar="FILE", help="without suffix"
     )
@@ -70,25 +71,10 @@ def _parser() -> argparse.ArgumentParser:
     scorecard.add_argument("--into", type=Path, metavar="FILE", help="put it between the marks of this file instead")
     scorecard.set_defaults(command=_scorecard)
 
+    classroom.add_commands(commands, shared)
     doctor = commands.add_parser("doctor", parents=[shared], help="say whether the workbook can run here")
     doctor.set_defaults(command=_doctor)
     return parser
-
-
-def _at_least_one(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a number of at least 1")
-    return int(text)
-
-
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0.0
-    if not seconds > 0:
-        raise argparse.ArgumentTypeError(f"{text} is not a number of seconds")
-    return seconds
 
 
 def _run(options: argparse.Namespace) -> None:
@@ -98,7 +84,7 @@ def _run(options: argparse.Namespace) -> None:
 def _execute(options: argparse.Namespace, folder: Path, figures: Path | None = None) -> list[Path]:
     from coursekit import runner
 
-    sources = _find(options.notebooks, SOURCES, ".py")
+    sources = arguments.find(options.notebooks, arguments.SOURCES, ".py")
     targets = [folder / f"{source.stem}.ipynb" for source in sources]
     for source, target in zip(sources, targets, strict=True):
         if target.resolve() == source.resolve():
@@ -116,7 +102,11 @@ def _execute(options: argparse.Namespace, folder: Path, figures: Path | None = N
 def _report(options: argparse.Namespace) -> None:
     from coursekit import report, storage
 
-    paths = _execute(options, BUILT) if options.run else _find(options.notebooks, COMMITTED, ".ipynb")
+    paths = (
+        _execute(options, arguments.BUILT)
+        if options.run
+        else arguments.find(options.notebooks, arguments.COMMITTED, ".ipynb")
+    )
     start = time.perf_counter()
     notebooks = report.read(paths)
     title = options.title or report.TITLE
@@ -153,28 +143,6 @@ def _scorecard(options: argparse.Namespace) -> None:
         scorecard.write_into(options.into)
     else:
         print(scorecard.markdown(), end="")
-
-
-def _find(wanted: list[str], folder: Path, suffix: str) -> list[Path]:
-    """Paths of the notebooks named by path, by name or by number ("1", "01"); all in `folder` when none is named."""
-    known = sorted(folder.glob(f"[0-9][0-9]_*{suffix}"))
-    if not wanted:
-        if not known:
-            raise NotebookError(f"no notebooks in {folder}{os.sep}; call this in the workbook's folder, or name a file")
-        return known
-    found = []
-    for word in wanted:
-        matches = [Path(word)] if Path(word).is_file() else [p for p in known if _is(word, p)]
-        if len(matches) != 1:
-            names = ", ".join(path.stem for path in known) or f"none in {folder}{os.sep}"
-            raise UsageError(f"no such notebook {word!r}; there are: {names}")
-        found += matches
-    return found
-
-
-def _is(word: str, path: Path) -> bool:
-    number = path.stem[:2]
-    return word in (path.stem, number, number.lstrip("0"), path.stem[3:])
 
 
 if __name__ == "__main__":

@@ -35,6 +35,13 @@ def source(cell: NotebookNode) -> list[str]:
     return list(dict.fromkeys(found))
 
 
+def text(text: str) -> tuple[str, list[str]]:
+    """A text without secrets and paths, and what kinds of secret were there."""
+    found: list[str] = []
+    text = _without_paths(_without_secrets(text, found))
+    return text, list(dict.fromkeys(found))
+
+
 def warn(where: str, kinds: list[str]) -> None:
     """Say on stderr what was taken out, and where."""
     if kinds:

@@ -6,7 +6,7 @@ import nbformat
 import pytest
 from nbformat.v4 import new_markdown_cell, new_notebook
 
-from coursekit import cli, data, doctor
+from coursekit import arguments, data, doctor
 
 
 def coursekit(*arguments, cwd, **environment):
@@ -73,8 +73,8 @@ def test_a_notebook_is_never_executed_over_its_source(workbook):
 @pytest.mark.parametrize("word", ["1", "01", "one", "01_one"])
 def test_notebooks_are_found_by_number_and_name(word, workbook, monkeypatch):
     monkeypatch.chdir(workbook)
-    assert [path.name for path in cli._find([word], cli.SOURCES, ".py")] == ["01_one.py"]
-    assert len(cli._find([], cli.SOURCES, ".py")) == 2
+    assert [path.name for path in arguments.find([word], arguments.SOURCES, ".py")] == ["01_one.py"]
+    assert len(arguments.find([], arguments.SOURCES, ".py")) == 2
 
 
 def test_doctor_is_content_here(capsys):
