@@ -18,7 +18,7 @@ from coursekit.checks import (
     two_layers,
     xor,
 )
-from coursekit.checks.judge import judge
+from coursekit.checks.judging import judge
 from coursekit.checks.verdict import Verdict
 from coursekit.errors import UsageError
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from coursekit import scratch
-from coursekit.checks.judge import Case, Mistake, Piece
+from coursekit.checks.judging import Case, Mistake, Piece
 
 ROW = np.array([-2.0, -0.5, 0.3, 2.0])
 TABLE = np.array([[0.7, -1.2, 3.0], [0.1, -0.4, -2.5]])

@@ -6,7 +6,7 @@ from torch.nn.functional import relu
 
 from coursekit import models, resnet
 from coursekit.checks.diagnosis import NotDone, Wrong
-from coursekit.checks.judge import Case, Mistake, Piece
+from coursekit.checks.judging import Case, Mistake, Piece
 
 
 def _convolutions(block: nn.Module, x: Tensor) -> list[nn.Conv2d]:

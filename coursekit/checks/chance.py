@@ -3,7 +3,7 @@
 import numpy as np
 
 from coursekit.checks.diagnosis import Wrong
-from coursekit.checks.judge import Case, Mistake, Piece
+from coursekit.checks.judging import Case, Mistake, Piece
 
 
 def _binned(value: float, unit: float) -> float:

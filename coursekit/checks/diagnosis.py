@@ -25,7 +25,7 @@ class Wrong(Exception):
 
 
 def equal(a, b, tolerance: float) -> bool:
-    """Whether both have one shape and agree within a share of the largest number, nan with nan; dicts value by value."""
+    """Whether both have one shape and agree within a share of the largest number, nan with nan; dicts item by item."""
     if isinstance(a, Mapping) and isinstance(b, Mapping):
         return a.keys() == b.keys() and all(equal(a[key], b[key], tolerance) for key in a)
     a, b = as_array(a), as_array(b)
@@ -126,6 +126,10 @@ def _hint_of(error: Exception, form: str) -> str:
         return f"Its form is {form}; the names of attributes and methods count."
     if isinstance(error, RecursionError):
         return "It calls itself: does it have the name of a function that it uses?"
+    if "broadcast" in text:
+        return (
+            "Two shapes do not fit: keepdims=True keeps the axis that max, sum and mean take away. Print both shapes."
+        )
     if isinstance(error, ValueError | RuntimeError) and any(w in text for w in ("shape", "align", "dim", "size")):
         return "Two shapes do not fit: print those of the factors in this line; is one of them transposed?"
     if isinstance(error, ZeroDivisionError):

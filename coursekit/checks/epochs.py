@@ -4,7 +4,7 @@ import numpy as np
 
 from coursekit import scratch
 from coursekit.checks.diagnosis import Wrong
-from coursekit.checks.judge import Case, Mistake, Piece
+from coursekit.checks.judging import Case, Mistake, Piece
 from coursekit.checks.samples import rounded
 
 
@@ -134,8 +134,7 @@ def _descent(loss=lambda value, logits, labels: value, names="Wb", layers=slice(
 
 def _once(net, images, labels, lr, epochs):
     """The gradient of the first epoch, over and over."""
-    loss, dlogits = scratch.cross_entropy(net.forward(images), labels)
-    net.backward(dlogits)
+    net.backward(scratch.cross_entropy(net.forward(images), labels)[1])
     losses = []
     for _ in range(epochs):
         losses.append(scratch.cross_entropy(net.forward(images), labels)[0])

@@ -3,7 +3,7 @@
 import numpy as np
 
 from coursekit import scratch
-from coursekit.checks.judge import Case, Mistake, Piece
+from coursekit.checks.judging import Case, Mistake, Piece
 from coursekit.checks.samples import rounded
 
 

@@ -4,7 +4,7 @@ import numpy as np
 
 from coursekit import scratch
 from coursekit.checks.diagnosis import Wrong
-from coursekit.checks.judge import Case, Mistake, Piece
+from coursekit.checks.judging import Case, Mistake, Piece
 
 SMALL = np.array([[1.0, 2.0, 0.5], [0.0, -1.0, 3.0]])
 SUBTRACT = (

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from coursekit.checks.diagnosis import Wrong, equal
-from coursekit.checks.judge import Case, Mistake, Piece
+from coursekit.checks.judging import Case, Mistake, Piece
 from coursekit.checks.samples import G, W
 
 

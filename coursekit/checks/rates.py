@@ -4,7 +4,7 @@ import numpy as np
 
 from coursekit import schedules
 from coursekit.checks.diagnosis import NotDone, Wrong
-from coursekit.checks.judge import Case, Mistake, Piece
+from coursekit.checks.judging import Case, Mistake, Piece
 
 
 def _factory(code, inputs: dict) -> dict:

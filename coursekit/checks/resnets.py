@@ -5,7 +5,7 @@ from torch import nn
 
 from coursekit import models, resnet
 from coursekit.checks.diagnosis import NotDone, Wrong
-from coursekit.checks.judge import Case, Mistake, Piece
+from coursekit.checks.judging import Case, Mistake, Piece
 
 COUNTS = {
     273_258: "The convolutions have biases: BatchNorm takes them out again, bias=False.",

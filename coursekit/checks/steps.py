@@ -6,7 +6,7 @@ import numpy as np
 
 from coursekit import scratch
 from coursekit.checks.diagnosis import Wrong, equal
-from coursekit.checks.judge import Case, Mistake, Piece
+from coursekit.checks.judging import Case, Mistake, Piece
 from coursekit.checks.samples import G, W
 
 MODEL = {

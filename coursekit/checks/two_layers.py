@@ -5,7 +5,7 @@ import numpy as np
 from coursekit import scratch
 from coursekit.checks.diagnosis import Wrong
 from coursekit.checks.dictionaries import SLOPE_OF_OUTPUT, after_backward, scaled
-from coursekit.checks.judge import Case, Mistake, Piece
+from coursekit.checks.judging import Case, Mistake, Piece
 from coursekit.checks.samples import rounded
 
 
