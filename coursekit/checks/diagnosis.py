@@ -127,9 +127,7 @@ def _hint_of(error: Exception, form: str) -> str:
     if isinstance(error, RecursionError):
         return "It calls itself: does it have the name of a function that it uses?"
     if "broadcast" in text:
-        return (
-            "Two shapes do not fit: keepdims=True keeps the axis that max, sum and mean take away. Print both shapes."
-        )
+        return "Two shapes do not fit: keepdims=True keeps the axis that max and sum take away. Print both shapes."
     if isinstance(error, ValueError | RuntimeError) and any(w in text for w in ("shape", "align", "dim", "size")):
         return "Two shapes do not fit: print those of the factors in this line; is one of them transposed?"
     if isinstance(error, ZeroDivisionError):
