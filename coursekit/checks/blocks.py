@@ -24,6 +24,7 @@ def _convolutions(block: nn.Module, x: Tensor) -> list[nn.Conv2d]:
     return ran
 
 
+@torch.random.fork_rng(devices=[])
 def _block(code, inputs: dict) -> dict:
     """Parameters, and the output in train mode with weights of ours."""
     x, c_in, c_out, stride = inputs.values()

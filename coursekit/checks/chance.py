@@ -4,6 +4,7 @@ import numpy as np
 
 from coursekit.checks.diagnosis import Wrong
 from coursekit.checks.judging import Case, Mistake, Piece
+from coursekit.checks.samples import coarse
 
 
 def _binned(value: float, unit: float) -> float:
@@ -28,9 +29,9 @@ def _weights(code, inputs: dict) -> dict:
         )
     return {
         "the shape": W.shape,
-        "the mean, as a share of √(2 / d_in),": _binned(W.mean() / he, 0.25),
-        "the standard deviation, as a share of √(2 / d_in),": _binned(W.std() / he, 0.1),
-        "the share beyond two deviations": _binned((np.abs(W) > 2 * W.std()).mean(), 0.03),
+        "the mean over √(2 / d_in)": _binned(W.mean() / he, 0.25),
+        "the standard deviation over √(2 / d_in)": coarse(W.std() / he),
+        "the share beyond two deviations": _binned((np.abs(W) > 2 * W.std()).mean(), 0.04),
     }
 
 
@@ -116,7 +117,7 @@ def _dropped(code, inputs: dict) -> dict:
     return {
         "the share of zeros": _binned(zero.mean(), 0.05),
         "the values that are kept": np.unique(np.round(y[~zero] / x[~zero], 6)),
-        "the mean, as a share of the mean before,": _binned(y.mean() / x.mean(), 0.1),
+        "the mean over the mean before": _binned(y.mean() / x.mean(), 0.1),
         "the share of rows that are all zero or not at all": _binned((zero.all(1) | ~zero.any(1)).mean(), 0.1),
         "the share of columns that are all zero or not at all": _binned((zero.all(0) | ~zero.any(0)).mean(), 0.1),
     }

@@ -161,6 +161,10 @@ def _without_scale(images, weight, bias, eps):
     return _batch_norm(images, np.ones_like(weight), np.zeros_like(bias), eps)
 
 
+def _on_columns(images, weight, bias, eps):
+    return _batch_norm(images, np.ones_like(weight), np.zeros_like(bias), eps) * weight + bias
+
+
 def _norm_case(words: str, *shape: int, constant: bool = False, hint: str = "") -> Case:
     images = np.full(shape, 3.0) if constant else _images(*shape).astype(np.float64)
     weight, bias = np.linspace(1.5, 0.5, shape[1]), np.linspace(-1, 0.5, shape[1])
@@ -208,6 +212,10 @@ BATCH_NORM = Piece(
         Mistake("The variance is divided by n − 1: in training BatchNorm divides by n.", _other_norm(ddof=1)),
         Mistake("The mean is not subtracted.", _other_norm(mean=False)),
         Mistake("weight and bias are not used: scale and shift come last.", _without_scale),
+        Mistake(
+            "weight and bias belong to the channels, not to the columns: give them the shape (1, channels, 1, 1).",
+            _on_columns,
+        ),
         Mistake("The bias is scaled too: first the weight, then the bias.", _other_norm(order=0)),
     ],
     hint="Channel by channel: minus the mean, divided by the root of variance plus eps, times weight, plus bias.",

@@ -115,24 +115,38 @@ def _run(piece: Piece, code: Callable, inputs: Mapping) -> dict:
 
 
 def _mistake(piece: Piece, mine: Callable, failing: Case, name: str | None) -> str:
-    """The hint of the mistake that gives what the learner's code gives, in every case that both survive.
+    """The hint of the mistake that gives what the learner's code gives, there and in the cases before.
 
-    One that agrees in all results goes before one that agrees in the wrong one, `name` (None: an exception, so all).
+    Of several the one that agrees best: in all cases, in the simple ones, in these for the wrong result `name` alone
+    (None: an exception, so all results).
     """
     place = piece.cases.index(failing)
+    wrong = None if name is None else [name]
     mine_gives = [_attempt(piece, mine, case) for case in piece.cases]
-    second_best = ""
+    simple = [i for i, case in enumerate(piece.cases) if i <= place or not case.hint]
+    found: dict[int, str] = {}
     for mistake in piece.mistakes:
-        gives = [_attempt(piece, mistake.code, case) for case in piece.cases]
-        if not (mine_gives[place] is gives[place] or isinstance(gives[place], dict)):
+        there = _attempt(piece, mistake.code, failing)
+        if not _agree(mine_gives[place], there, wrong, piece.tolerance):
             continue
-        both = [(a, b) for a, b in zip(mine_gives, gives, strict=True) if isinstance(a, dict) and isinstance(b, dict)]
-        if both and all(diagnosis.equal(a, b, piece.tolerance) for a, b in both):
-            return mistake.hint
-        pairs = [(a[name], b[name]) for a, b in both if name in a and name in b]
-        if not second_best and pairs and all(diagnosis.equal(a, b, piece.tolerance) for a, b in pairs):
-            second_best = mistake.hint
-    return second_best
+        gives = [there if i == place else _attempt(piece, mistake.code, case) for i, case in enumerate(piece.cases)]
+        whole = [_agree(a, b, None, piece.tolerance) for a, b in zip(mine_gives, gives, strict=True)]
+        in_part = [_agree(a, b, wrong, piece.tolerance) for a, b in zip(mine_gives, gives, strict=True)]
+        if all(whole):
+            found.setdefault(0, mistake.hint)
+        elif all(whole[i] for i in simple):
+            found.setdefault(1, mistake.hint)
+        elif all(whole[:place]) and all(in_part[i] for i in simple):
+            found.setdefault(2, mistake.hint)
+    return found[min(found)] if found else ""
+
+
+def _agree(a: dict | type, b: dict | type, names: Sequence[str] | None, tolerance: float) -> bool:
+    """Whether two attempts raised the same, or gave the same under these names (None: all) as far as both have them."""
+    if not (isinstance(a, dict) and isinstance(b, dict)):
+        return a is b
+    names = [name for name in a if name in b] if names is None else [name for name in names if name in a and name in b]
+    return all(diagnosis.equal(a[name], b[name], tolerance) for name in names)
 
 
 def _attempt(piece: Piece, code: Callable, case: Case) -> dict | type:

@@ -3,24 +3,31 @@
 import numpy as np
 
 from coursekit import scratch
+from coursekit.checks.diagnosis import NotDone
 from coursekit.checks.judging import Case, Mistake, Piece
-from coursekit.checks.samples import rounded
+from coursekit.checks.samples import coarse, rounded
 
 
 def _linear(cls, inputs: dict) -> dict:
     """Forward and backward with given weights; for a case of sizes alone, what the weights are at the start."""
     if "d_in" in inputs:
-        layer = cls(inputs["d_in"], inputs["d_out"])
+        layer = cls(*inputs.values())
         W, b = getattr(layer, "W", None), getattr(layer, "b", None)
         if W is None or b is None:
-            return {"the shape of W": None, "the standard deviation of W": None, "b at the start": None}
+            return {
+                "the shape of W": None,
+                "the standard deviation of W over √(2 / d_in)": None,
+                "b at the start": None,
+            }
         return {
-            "the shape of W": W.shape,
-            "the standard deviation of W": round(float(W.std()) * 50) / 50,
+            "the shape of W": np.shape(W),
+            "the standard deviation of W over √(2 / d_in)": coarse(np.std(W) / np.sqrt(2 / inputs["d_in"])),
             "b at the start": b,
         }
     x, W, b, dy = inputs.values()
     layer = cls(*W.shape)
+    if layer is None:
+        raise NotDone
     layer.W, layer.b = W, b
     results = {"forward(x)": layer.forward(x), "dX": None, "dW": None, "db": None}
     if results["forward(x)"] is not None:
@@ -127,7 +134,7 @@ LINEAR = Piece(
         _linear_case("a batch of 3, two inputs, one output", 3, 2, 1, "An axis of length 1 has to stay an axis."),
         _linear_case("a batch of one", 1, 2, 3, "A batch of one is a batch: sums run over one row."),
         Case("the initial weights of Linear(500, 400)", {"d_in": 500, "d_out": 400}),
-        Case("the initial weights of Linear(50, 800)", {"d_in": 50, "d_out": 800}),
+        Case("the initial weights of Linear(50, 600)", {"d_in": 50, "d_out": 600}),
     ],
     [
         Mistake("The bias is not added.", _NoBias),

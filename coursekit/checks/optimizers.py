@@ -18,7 +18,7 @@ def _rule(names: tuple[str, ...], counted: bool = False):
         results = {}
         for t, g in enumerate(gradients, 1):
             now = [array.copy() for array in (w, g, *state)]
-            returned = code(w, g, *state, *([t] if counted else []), **options)
+            returned = code(w, g, *state, *([t] if counted else []), *options.values())
             if returned is None or returned is ...:
                 return {"w after step 1": None}
             if not isinstance(returned, tuple | list) or len(returned) != 1 + len(names):

@@ -1,5 +1,7 @@
 """Linear and ReLU layers, a chain of them, and its training."""
 
+from itertools import pairwise
+
 import numpy as np
 
 
@@ -33,10 +35,10 @@ def backward_with(dW=None, db=None, dX=None):
 
 
 def starting(W, b=np.zeros):
-    def __init__(self, d_in, d_out):
+    def start(self, d_in, d_out):
         self.W, self.b = W(d_in, d_out), b(d_out)
 
-    return linear(__init__=__init__)
+    return linear(__init__=start)
 
 
 def accumulate(self, dy):
@@ -83,11 +85,11 @@ def network(**methods):
 
 
 def with_layers(*kinds):
-    def __init__(self, *sizes):
-        pairs = iter(zip(sizes[:-1], sizes[1:], strict=True))
+    def start(self, *sizes):
+        pairs = iter(pairwise(sizes))
         self.layers = [Linear(*next(pairs)) if kind == "L" else ReLU() for kind in kinds]
 
-    return network(__init__=__init__)
+    return network(__init__=start)
 
 
 def backward_forward_order(self, dy):
