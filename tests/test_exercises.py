@@ -1,4 +1,4 @@
-"""The exercises of the notebooks: their solutions pass their checks, their stubs are not done yet, nothing else uses them."""
+"""The exercises of the notebooks: solutions pass their checks, stubs are not done yet, nothing else uses them."""
 
 import re
 from pathlib import Path
