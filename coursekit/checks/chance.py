@@ -116,7 +116,7 @@ def _dropped(code, inputs: dict) -> dict:
     zero = y == 0
     return {
         "the share of zeros": _binned(zero.mean(), 0.05),
-        "the values that are kept": np.unique(np.round(y[~zero] / x[~zero], 6)),
+        "the set of values that are kept": np.unique(np.round(y[~zero] / x[~zero], 6)),
         "the mean over the mean before": _binned(y.mean() / x.mean(), 0.1),
         "the share of rows that are all zero or not at all": _binned((zero.all(1) | ~zero.any(1)).mean(), 0.1),
         "the share of columns that are all zero or not at all": _binned((zero.all(0) | ~zero.any(0)).mean(), 0.1),

@@ -58,7 +58,10 @@ def of_values(yours, expected, tolerance: float, batch: int) -> tuple[str, str]:
         return f"has shape {mine.shape}, expected {right.shape}", _of_shapes(mine.shape, right.shape)
     bad = ~np.isfinite(mine) & np.isfinite(right)
     if bad.any():
-        return f"has {mine[bad].flat[0]}", "A number overflowed, or 0 was divided by 0, or log took 0."
+        return (
+            f"{'has' if mine.ndim else 'is'} {mine[bad].flat[0]}",
+            "A number overflowed, or 0 was divided by 0, or log took 0.",
+        )
     if mine.dtype.kind in "iu" and right.dtype.kind == "f":
         return "has integers, expected decimals", "zeros_like and // keep integers: decimals are cut off."
     if not right.ndim:

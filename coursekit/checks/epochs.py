@@ -13,7 +13,7 @@ def _batches(code, inputs: dict) -> dict:
     images, labels, size = inputs.values()
     made = [code(images, labels, size, np.random.default_rng(seed)) for seed in (0, 1)]
     if made[0] is None or made[0] is ...:
-        return {"the sizes of the batches": None}
+        return {"the list of batch sizes": None}
     epochs = [[(np.asarray(x), np.asarray(y)) for x, y in epoch] for epoch in made]
     x, y = (
         (np.concatenate(parts) if parts else np.zeros(0) for parts in zip(*epochs[0], strict=True))
@@ -22,8 +22,8 @@ def _batches(code, inputs: dict) -> dict:
     )
     other = np.concatenate([y for _, y in epochs[1]]) if epochs[1] else labels[:0]
     return {
-        "the sizes of the batches": np.array([len(part) for _, part in epochs[0]]),
-        "the labels of an epoch, sorted,": np.sort(y),
+        "the list of batch sizes": np.array([len(part) for _, part in epochs[0]]),
+        "the sorted list of labels": np.sort(y),
         "whether each image has its own label": bool((x[:, 0] == y).all()) if x.ndim == 2 else False,
         "whether the order is drawn": bool((y != labels[: len(y)]).any()) if len(y) == len(labels) else False,
         "whether another rng gives another order": not np.array_equal(y, other),
@@ -105,11 +105,11 @@ def _descended(code, inputs: dict) -> dict:
     if losses is None and moved:
         raise Wrong("returns nothing", "It returns the list of losses, one for each epoch.")
     if losses is None or losses is ...:
-        return {"the losses": None}
+        return {"the list of losses": None}
     weights = {
         f"{name} of layer {i} after training": getattr(net.linears[i - 1], name) for i in (1, 3) for name in "Wb"
     }
-    return {"the losses": np.array(losses, float)} | weights
+    return {"the list of losses": np.array(losses, float)} | weights
 
 
 def _descent(loss=lambda value, logits, labels: value, names="Wb", layers=slice(None), sign=-1, late=False):

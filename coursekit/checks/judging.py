@@ -150,9 +150,10 @@ def _agree(a: dict | type, b: dict | type, names: Sequence[str] | None, toleranc
 
 
 def _attempt(piece: Piece, code: Callable, case: Case) -> dict | type:
-    """The results in one case, or the kind of the exception."""
+    """The results in one case, or the kind of the exception; nothing printed, that was seen in the comparison."""
     try:
-        return _run(piece, code, copy.deepcopy(case.inputs))
+        with contextlib.redirect_stdout(None):
+            return _run(piece, code, copy.deepcopy(case.inputs))
     except Exception as error:
         return type(error)
 

@@ -12,13 +12,13 @@ def _factory(code, inputs: dict) -> dict:
     param, epochs = inputs.values()
     schedule = code(dict(param))
     if schedule is None or schedule is ...:
-        return {"the multipliers": None}
+        return {"the series of multipliers": None}
     if not callable(schedule):
         raise Wrong(
             f"returns a {type(schedule).__name__}", "The factory returns a function of the epoch, lr_lambda(epoch)."
         )
     values = [schedule(epoch) for epoch in epochs]
-    return {"the multipliers": None if values[0] is None else np.array(values, float)}
+    return {"the series of multipliers": None if values[0] is None else np.array(values, float)}
 
 
 def _of(formula):

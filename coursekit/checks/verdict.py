@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from coursekit import notebook
+from coursekit.checks.diagnosis import as_array
 
 PASSED, NOT_DONE, WRONG = "passed", "not done", "wrong"
+MANY, LONG = 24, 200  # numbers, characters
 SIGNS = {PASSED: "✓", NOT_DONE: "○", WRONG: "✗"}
 
 
@@ -63,16 +65,19 @@ class Verdict:
 
 
 def printed(value) -> str:
-    """A value in few characters: a long array by its corners."""
+    """A value in few characters: of a large array its shape, of a dictionary every item."""
     if isinstance(value, Mapping):
         return "\n".join(f"{key} = {printed(item)}" for key, item in value.items())
-    if not isinstance(value, np.ndarray | np.generic | float | list | tuple):
+    if isinstance(value, list | tuple) and any(isinstance(item, np.ndarray) for item in value):
+        return "\n".join(map(printed, value))
+    array = as_array(value)
+    if array is None:
         text = str(value)
-        return text if len(text) <= 200 else text[:200] + " …"
-    try:
-        return np.array2string(np.asarray(value), precision=4, threshold=24, edgeitems=2, suppress_small=True)
-    except ValueError:  # lists of unequal length
-        return str(value)[:200]
+        return text if len(text) <= LONG else text[:LONG] + " …"
+    if array.size > MANY:
+        return f"{array.size:,} numbers of shape {array.shape}"
+    lines = np.array2string(array, precision=4, suppress_small=True).splitlines()
+    return "\n".join(line for line in lines if line.strip())
 
 
 def _escaped(text: str) -> str:

@@ -120,7 +120,7 @@ def naive_cross_entropy(logits, labels):
         (
             "cross_entropy",
             naive_cross_entropy,
-            "sure and wrong: the loss has inf",
+            "sure and wrong: the loss is inf",
             "take the log of softmax by formula",
         ),
     ],
