@@ -94,6 +94,11 @@ def show_score(text: str, score: dict | None) -> None:
     _show({"text/plain": text}, {"score": score})
 
 
+def show_verdict(text: str, markdown: str, verdict: dict) -> None:
+    """What a check of a learner's code says; piece and status travel with the output."""
+    _show({"text/markdown": markdown, "text/plain": text}, {"check": verdict})
+
+
 def _show(bundle: dict, metadata: dict) -> None:
     """Display in a notebook; print the text where there is none, so that a notebook's source runs as a plain script."""
     try:

@@ -23,6 +23,7 @@ from torch.nn import functional as F
 
 from coursekit import data, gradcheck, history, models, plots, profiles, scorecard, scratch
 from coursekit.batches import Batches, first_fraction
+from coursekit.checks import check
 from coursekit.history import Spread
 from coursekit.notebook import claim, finding, setup, show_data, show_figure, show_source, show_table
 from coursekit.published import PUBLISHED
@@ -86,7 +87,43 @@ train_x.shape, test_x.shape, np.bincount(train_y).tolist()
 # *standard deviation*: each layer then keeps the size of its input (He et al. 2015, section 2.2). Taken as the variance
 # it would give a deviation of $(2/n)^{1/4}$, which for $n = 128$ is 0.35 and not 0.125.
 
-# %%
+# %% [markdown] tags=["exercise"]
+# **Your turn: a linear layer.** Write `MyLinear` from the three formulas above, with NumPy alone. The check compares it with ours
+# on small batches and says what is wrong, if anything is.
+#
+# <details><summary>Hint</summary>The shapes leave no choice: dW must have the shape of W, and there is only one way to multiply X and
+# dY so that it does. The bias was added to every row of the batch, so every row sends it a gradient.</details>
+
+
+# %% tags=["exercise"]
+class MyLinear:
+    """y = x W + b, with W (d_in, d_out) and b (d_out,); W starts as He's, b at 0."""
+
+    def __init__(self, d_in: int, d_out: int):
+        # BEGIN SOLUTION
+        self.b = np.zeros((d_out,))
+        self.W = np.random.default_rng().standard_normal((d_in, d_out)) * np.sqrt(2.0 / d_in)
+        # END SOLUTION
+
+    def forward(self, x: np.ndarray) -> np.ndarray:
+        """x (batch, d_in) to (batch, d_out)."""
+        # BEGIN SOLUTION
+        self.input = x
+        return np.dot(x, self.W) + self.b
+        # END SOLUTION
+
+    def backward(self, dy: np.ndarray) -> np.ndarray:
+        """dy (batch, d_out) to dx (batch, d_in); stores dW and db, which have the shapes of W and b."""
+        # BEGIN SOLUTION
+        self.dW, self.db = np.dot(self.input.T, dy), np.sum(dy, axis=0)
+        return np.dot(dy, self.W.T)
+        # END SOLUTION
+
+
+# %% tags=["exercise"]
+check("linear", MyLinear)
+
+# %% tags=["solution"]
 show_source(scratch.Linear, scratch.ReLU)
 
 
@@ -120,7 +157,37 @@ show_table(
 # Subtracting $m$ changes nothing in exact arithmetic and everything on a computer: $e^{1000}$ overflows. The division by
 # $B$ happens here, once, and nowhere else.
 
-# %%
+# %% [markdown] tags=["exercise"]
+# **Your turn: softmax and cross-entropy.** The check tries logits of 1000, equal logits, a batch of one and more.
+#
+# <details><summary>Hint</summary>If the probability of the label is 0 on the computer, its logarithm is lost. Take the logarithm on paper
+# first: $\ln p_k = z_k - m - \ln \sum_j e^{z_j - m}$ has no logarithm of 0 in it.</details>
+
+
+# %% tags=["exercise"]
+def my_softmax(logits: np.ndarray) -> np.ndarray:
+    """Logits (batch, classes) to probabilities of the same shape; each row adds up to 1."""
+    # BEGIN SOLUTION
+    weights = np.exp(logits - np.max(logits, axis=1)[:, None])
+    return weights / np.sum(weights, axis=1)[:, None]
+    # END SOLUTION
+
+
+def my_cross_entropy(logits: np.ndarray, labels: np.ndarray) -> tuple[float, np.ndarray]:
+    """Mean loss of logits (batch, classes) with labels (batch,), and its gradient (batch, classes)."""
+    # BEGIN SOLUTION
+    onehot = np.eye(logits.shape[1])[labels]
+    centred = logits - np.max(logits, axis=1)[:, None]
+    log_p = centred - np.log(np.exp(centred).sum(axis=1))[:, None]
+    return -np.sum(onehot * log_p) / len(labels), (np.exp(log_p) - onehot) / len(labels)
+    # END SOLUTION
+
+
+# %% tags=["exercise"]
+check("softmax", my_softmax)
+check("cross_entropy", my_cross_entropy)
+
+# %% tags=["solution"]
 show_source(scratch.softmax, scratch.cross_entropy)
 
 # %%
@@ -318,8 +385,40 @@ show_figure(fig, "01-digits", "The first three training images of each digit.", 
 # danger: if the logit of some class is negative for every image, its gradient is zero and the class is dead for good.
 # We run it as prescribed and, as the control, without.
 
+# %% [markdown] tags=["exercise"]
+# **Your turn: the penalty and the step.** A model keeps `weights` and `gradients`, two dictionaries with the same names: `W1` and, in the
+# next model, `b1`, `W2`, `b2`. Both functions change the model in place and return nothing.
+#
+# <details><summary>Hint</summary>The penalty is $\frac\lambda2 \sum w^2$ over the weights; its gradient has no ½ left. Biases are learnt, but
+# not punished.</details>
+
+
+# %% tags=["exercise"]
+def my_regularization(model, strength: float) -> None:
+    """Add the gradient of the L2 penalty to model.gradients, for weights and not for biases."""
+    # BEGIN SOLUTION
+    for name in (name for name in model.weights if name[0] == "W"):
+        model.gradients[name] = model.gradients[name] + strength * model.weights[name]
+    # END SOLUTION
+
+
+def my_sgd(model, lr: float) -> None:
+    """One step of gradient descent on every array in model.weights."""
+    # BEGIN SOLUTION
+    for name in model.weights:
+        model.weights[name] = model.weights[name] - lr * model.gradients[name]
+    # END SOLUTION
+
+
+# %% tags=["exercise"]
+check("regularization", my_regularization)
+check("sgd", my_sgd)
+
 # %%
-show_source(scratch.SoftmaxRegression, scratch.apply_regularization, scratch.SGD.update)
+show_source(scratch.SoftmaxRegression)
+
+# %% tags=["solution"]
+show_source(scratch.apply_regularization, scratch.SGD.update)
 
 # %%
 LR, REGULARIZATION, BATCH, INIT = 0.1, 1e-3, 64, 1e-3

@@ -24,6 +24,7 @@ import torch
 from torch import nn
 
 from coursekit import data, gradcheck, history, models, plots, profiles, scorecard, scratch, training
+from coursekit.checks import check
 from coursekit.errors import DataError
 from coursekit.experiment import Experiment
 from coursekit.history import Spread
@@ -55,7 +56,68 @@ EPOCHS = profiles.budget(sample=2, cpu=10, full=10)
 # 1 for $x > 0$ and 0 for $x < 0$; at 0 it has none and we take 0. Swish, $x\,\sigma(x)$, has by the product rule
 # $\sigma(x) + x\,\sigma'(x)$.
 
-# %%
+# %% [markdown] tags=["exercise"]
+# **Your turn: three activations and their slopes.** Each takes an array of any shape and works number by number. The slopes take the
+# *pre-activation* x.
+#
+# <details><summary>Hint</summary>$e^{1000}$ is infinite on a computer and $e^{-1000}$ is 0, which does no harm: let no exponential have a
+# positive exponent. For tanh there is $\tanh x = 2\sigma(2x) - 1$.</details>
+
+
+# %% tags=["exercise"]
+def my_sigmoid(x: np.ndarray) -> np.ndarray:
+    """1 / (1 + exp(-x)), also for x = ±1000."""
+    # BEGIN SOLUTION
+    small = np.exp(-np.abs(x))
+    return np.where(x < 0, small / (1 + small), 1 / (1 + small))
+    # END SOLUTION
+
+
+def my_sigmoid_derivative(x: np.ndarray) -> np.ndarray:
+    """Slope of the sigmoid at x."""
+    # BEGIN SOLUTION
+    return my_sigmoid(x) * my_sigmoid(-x)
+    # END SOLUTION
+
+
+def my_tanh(x: np.ndarray) -> np.ndarray:
+    """Hyperbolic tangent, without np.tanh."""
+    # BEGIN SOLUTION
+    return 2 * my_sigmoid(2 * x) - 1
+    # END SOLUTION
+
+
+# %% tags=["exercise"]
+def my_tanh_derivative(x: np.ndarray) -> np.ndarray:
+    """Slope of tanh at x."""
+    # BEGIN SOLUTION
+    return (1 - my_tanh(x)) * (1 + my_tanh(x))
+    # END SOLUTION
+
+
+def my_relu(x: np.ndarray) -> np.ndarray:
+    """The positive part of x."""
+    # BEGIN SOLUTION
+    return np.where(x > 0, x, 0)
+    # END SOLUTION
+
+
+def my_relu_derivative(x: np.ndarray) -> np.ndarray:
+    """Slope of ReLU at x, taken as 0 at 0."""
+    # BEGIN SOLUTION
+    return np.where(x > 0, 1.0, 0.0)
+    # END SOLUTION
+
+
+# %% tags=["exercise"]
+check("sigmoid", my_sigmoid)
+check("sigmoid_derivative", my_sigmoid_derivative)
+check("tanh", my_tanh)
+check("tanh_derivative", my_tanh_derivative)
+check("relu", my_relu)
+check("relu_derivative", my_relu_derivative)
+
+# %% tags=["solution"]
 show_source(
     scratch.sigmoid,
     scratch.sigmoid_derivative,
@@ -237,8 +299,51 @@ finding(
 # on the sum of 1,000 is a learning rate of 1 on the mean. The nets of all seeds train side by side: each array has the seed as its
 # first axis, and NumPy's `@` multiplies them pair by pair.
 
+# %% [markdown] tags=["exercise"]
+# **Your turn: the network for XOR.** Two inputs, some hidden units, one output, a sigmoid on both layers. Points are (n, 2), labels and
+# outputs (n, 1).
+#
+# <details><summary>Hint</summary>Keep $a_1$ and $a_2$ in `forward`: the slopes that the way back needs are $a_1(1 - a_1)$ and
+# $a_2(1 - a_2)$. The gradients have the shapes of the weights, so `keepdims=True` in the sums of the biases.</details>
+
+
+# %% tags=["exercise"]
+class MyXorNet:
+    """2-hidden-1; weights and gradients are dictionaries with W1 (2, h), b1 (1, h), W2 (h, 1) and b2 (1, 1)."""
+
+    def __init__(self, hidden: int):
+        # BEGIN SOLUTION
+        draw, self.gradients = np.random.default_rng().standard_normal, {}
+        self.weights = dict(W1=draw((2, hidden)), b1=np.zeros((1, hidden)), W2=draw((hidden, 1)), b2=np.zeros((1, 1)))
+        # END SOLUTION
+
+    def forward(self, x: np.ndarray) -> np.ndarray:
+        """Points (n, 2) to outputs (n, 1)."""
+        # BEGIN SOLUTION
+        self.inside = 1 / (1 + np.exp(-(x @ self.weights["W1"] + self.weights["b1"])))
+        return 1 / (1 + np.exp(-(self.inside @ self.weights["W2"] + self.weights["b2"])))
+        # END SOLUTION
+
+    def backward(self, x: np.ndarray, y: np.ndarray) -> float:
+        """Fill the gradients of the squared error, summed over the points, and return that error."""
+        # BEGIN SOLUTION
+        out = self.forward(x)
+        outer = 2 * (out - y) * out * (1 - out)
+        inner = outer @ self.weights["W2"].T * self.inside * (1 - self.inside)
+        self.gradients = dict(W1=x.T @ inner, b1=inner.sum(0, keepdims=True))
+        self.gradients |= dict(W2=self.inside.T @ outer, b2=outer.sum(0, keepdims=True))
+        return float(np.sum((out - y) ** 2))
+        # END SOLUTION
+
+
+# %% tags=["exercise"]
+check("xor_net", MyXorNet)
+
+# %% tags=["solution"]
+show_source(scratch.XorNet)
+
 # %%
-show_source(scratch.XorNet, scratch.train_xor)
+show_source(scratch.train_xor)
 
 # %% [markdown]
 # Before training, two checks. The gradients against central differences, and the trap of this exercise: labels of shape

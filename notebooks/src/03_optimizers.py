@@ -24,6 +24,7 @@ import torch
 
 from coursekit import data, history, models, plots, profiles, scorecard
 from coursekit.batches import Batches
+from coursekit.checks import check
 from coursekit.experiment import Experiment
 from coursekit.history import Spread
 from coursekit.notebook import claim, finding, setup, show_data, show_figure, show_source, show_table
@@ -64,6 +65,44 @@ show_data(digits)
 # $g\,(1 + \mu + \mu^2 + \dots) = g/(1-\mu)$, so $\mu = 0.9$ takes steps *ten times as long* as plain SGD at the same $\eta$. And
 # RMSprop and Adam divide by the size of the gradient: their $\eta$ is nearly the length of a step itself and cannot be
 # compared with SGD's.
+
+# %% [markdown] tags=["exercise"]
+# **Your turn: three of the four rules.** Each function takes the weights `w`, their gradient `g` and what the rule remembers, all of one
+# shape, and returns the new weights and the new memory. Nothing is changed in place. Adam's `t` counts steps from 1.
+#
+# <details><summary>Hint</summary>First remember, then step: the step uses the new m and v. ε stands outside the root.</details>
+
+
+# %% tags=["exercise"]
+def my_momentum(w, g, m, lr: float, mu: float) -> tuple:
+    """One step of SGD with momentum; returns the new w and m."""
+    # BEGIN SOLUTION
+    memory = g + mu * m
+    return w - lr * memory, memory
+    # END SOLUTION
+
+
+def my_rmsprop(w, g, v, lr: float, alpha: float, eps: float) -> tuple:
+    """One step of RMSprop; returns the new w and v."""
+    # BEGIN SOLUTION
+    squares = v + (1 - alpha) * (g**2 - v)
+    return w - lr * g / (eps + squares**0.5), squares
+    # END SOLUTION
+
+
+def my_adam(w, g, m, v, t: int, lr: float, beta1: float, beta2: float, eps: float) -> tuple:
+    """Step t of Adam, t = 1, 2, ...; returns the new w, m and v."""
+    # BEGIN SOLUTION
+    first, second = m + (1 - beta1) * (g - m), v + (1 - beta2) * (g**2 - v)
+    size = (second / (1 - beta2**t)) ** 0.5 + eps
+    return w - lr / (1 - beta1**t) * first / size, first, second
+    # END SOLUTION
+
+
+# %% tags=["exercise"]
+check("momentum", my_momentum)
+check("rmsprop", my_rmsprop)
+check("adam", my_adam)
 
 # %%
 OPTIMIZERS = {

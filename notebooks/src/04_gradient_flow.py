@@ -22,6 +22,7 @@ from torch.nn import functional as F
 
 from coursekit import data, diagnostics, history, models, plots, profiles, training
 from coursekit.batches import Batches, channel_statistics
+from coursekit.checks import check
 from coursekit.experiment import Experiment
 from coursekit.history import Spread
 from coursekit.notebook import claim, finding, setup, show_data, show_figure, show_source, show_table
@@ -67,6 +68,33 @@ show_data(digits, cifar)
 #
 # We read the gradients of the *weights* only, after `backward` and before they are cleared, and take the mean of their
 # absolute values, because a norm grows with the number of weights.
+
+# %% [markdown] tags=["exercise"]
+# **Your turn: weights that keep the gradient's size, and a measure of that size.** `my_he_weights` draws He's weights; `my_gradient_norm`
+# takes a list of arrays, the gradients of several weights, and returns their L2 norm as if they were one long vector.
+#
+# <details><summary>Hint</summary>He's √(2/n) is a standard deviation, and n is the number of inputs. The norm of several arrays is not the
+# sum of their norms.</details>
+
+
+# %% tags=["exercise"]
+def my_he_weights(d_in: int, d_out: int, rng: np.random.Generator) -> np.ndarray:
+    """Weights (d_in, d_out) for a layer before a ReLU, drawn from rng."""
+    # BEGIN SOLUTION
+    return rng.standard_normal((d_in, d_out)) * (2 / d_in) ** 0.5
+    # END SOLUTION
+
+
+def my_gradient_norm(gradients: list[np.ndarray]) -> float:
+    """L2 norm over all numbers of all arrays."""
+    # BEGIN SOLUTION
+    return float(np.linalg.norm(np.concatenate([gradient.ravel() for gradient in gradients])))
+    # END SOLUTION
+
+
+# %% tags=["exercise"]
+check("he_weights", my_he_weights)
+check("gradient_norm", my_gradient_norm)
 
 # %%
 show_source(models.DeepMLP, diagnostics.layers, diagnostics.mean_absolute_gradients, diagnostics.layer_gradients)

@@ -17,10 +17,12 @@
 from dataclasses import replace
 from functools import partial
 
+import numpy as np
 import pandas as pd
 import torch
 
 from coursekit import augment, data, diagnostics, history, models, penalties, plots, profiles, scorecard
+from coursekit.checks import check
 from coursekit.experiment import Experiment
 from coursekit.history import Spread
 from coursekit.notebook import claim, finding, setup, show_data, show_figure, show_source, show_table
@@ -81,6 +83,27 @@ in_train, in_eval = dropout.train()(ones), dropout.eval()(ones)
 print(
     f"in training: values {in_train.unique().tolist()}, mean {in_train.mean():.2f}; in eval mode: {in_eval.unique().tolist()}"
 )
+
+# %% [markdown] tags=["exercise"]
+# **Your turn: dropout.** In NumPy, with the scaling that torch's has.
+#
+# <details><summary>Hint</summary>Draw one random number for every number of x. Dividing by 1 − p belongs into training, so that eval mode has
+# nothing to do.</details>
+
+
+# %% tags=["exercise"]
+def my_dropout(x: np.ndarray, p: float, training: bool, rng: np.random.Generator) -> np.ndarray:
+    """x with each number set to 0 with probability p in training; x itself in eval mode."""
+    # BEGIN SOLUTION
+    if not training:
+        return x
+    kept = rng.uniform(size=x.shape) < 1 - p
+    return np.where(kept, x / (1 - p), 0.0)
+    # END SOLUTION
+
+
+# %% tags=["exercise"]
+check("dropout", my_dropout)
 
 # %% [markdown]
 # ### Whom does `weight_decay` reach?
@@ -556,7 +579,24 @@ finding(
 # One thing to watch: L1 in the loss goes through the momentum buffer and is thereby multiplied by $1/(1-\mu) = 10$, the threshold is
 # not. For the same pull the proximal $\lambda$ has to be 1e-3, and we run both.
 
-# %%
+# %% [markdown] tags=["exercise"]
+# **Your turn: the step that gives zeros.** The second half of the proximal step, for an amount $\eta\lambda$.
+#
+# <details><summary>Hint</summary>Three kinds of weights: above the amount, below minus the amount, and those between.</details>
+
+
+# %% tags=["exercise"]
+def my_soft_threshold(w: np.ndarray, amount: float) -> np.ndarray:
+    """Every weight moved towards 0 by the amount; it stops there."""
+    # BEGIN SOLUTION
+    return np.where(w > amount, w - amount, np.where(w < -amount, w + amount, 0.0))
+    # END SOLUTION
+
+
+# %% tags=["exercise"]
+check("soft_threshold", my_soft_threshold)
+
+# %% tags=["solution"]
 show_source(penalties.l1, penalties.ProximalSGD)
 
 # %%

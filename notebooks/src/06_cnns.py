@@ -23,6 +23,7 @@ import torch
 from torch import nn
 
 from coursekit import augment, data, diagnostics, history, models, plots, profiles, scorecard, scratch, splits
+from coursekit.checks import check
 from coursekit.experiment import Experiment
 from coursekit.history import Spread
 from coursekit.notebook import claim, finding, setup, show_data, show_figure, show_source, show_table
@@ -67,7 +68,31 @@ show_figure(fig, "06-cifar", f"Three training images of each class: {', '.join(c
 # The kernel is not flipped: strictly this is cross-correlation, and deep learning calls it convolution. All windows of an
 # image, written as columns, turn it into one matrix product.
 
-# %%
+# %% [markdown] tags=["exercise"]
+# **Your turn: a convolution.** Loops are fine. The check tries several channels, several kernels, sizes that are not square, and images
+# of bytes.
+#
+# <details><summary>Hint</summary>Loop over the places $(i, j)$ of the result. A window has the shape of one kernel; multiply number by number
+# and sum over channels, rows and columns. 200 + 200 is 144 in uint8.</details>
+
+
+# %% tags=["exercise"]
+def my_conv2d(images: np.ndarray, kernels: np.ndarray) -> np.ndarray:
+    """images (batch, c_in, H, W), kernels (c_out, c_in, kh, kw) to (batch, c_out, H-kh+1, W-kw+1)."""
+    # BEGIN SOLUTION
+    height, width = (n - k + 1 for n, k in zip(images.shape[2:], kernels.shape[2:], strict=True))
+    result = np.zeros((len(images), len(kernels), height, width))
+    for a, b in np.ndindex(kernels.shape[2:]):
+        shifted = images[:, :, a : a + height, b : b + width].astype(float)
+        result += np.einsum("nchw,oc->nohw", shifted, kernels[:, :, a, b])
+    return result
+    # END SOLUTION
+
+
+# %% tags=["exercise"]
+check("conv2d", my_conv2d)
+
+# %% tags=["solution"]
 show_source(scratch.conv2d)
 
 # %%
@@ -113,6 +138,23 @@ show_figure(
 # ## Counting
 #
 # Five questions of one course, answered by arithmetic and checked by building the layer.
+
+# %% [markdown] tags=["exercise"]
+# **Your turn: how large is the map?** Rows (or columns) of the result of a convolution or a pooling.
+#
+# <details><summary>Hint</summary>Lay the kernel at the very left; how many strides are possible? A stride that does not fit is left out.</details>
+
+
+# %% tags=["exercise"]
+def my_output_size(size: int, kernel: int, stride: int, padding: int) -> int:
+    """Places for a kernel on `size` pixels with `padding` more on each side."""
+    # BEGIN SOLUTION
+    return len(range(0, size + 2 * padding - kernel + 1, stride))
+    # END SOLUTION
+
+
+# %% tags=["exercise"]
+check("output_size", my_output_size)
 
 
 # %%
@@ -565,6 +607,26 @@ finding(
 #
 # SimpleNN with crop and flip, at 0.01 and 0.1, with and without BatchNorm; Swish in place of ReLU at 0.1; and a rate of 1.0,
 # to see what too much looks like.
+
+
+# %% [markdown] tags=["exercise"]
+# **Your turn: BatchNorm.** What it does to a batch in training, without the running statistics.
+#
+# <details><summary>Hint</summary>Each channel has one mean and one variance, over images, rows and columns. eps belongs under the root.</details>
+
+
+# %% tags=["exercise"]
+def my_batch_norm(images: np.ndarray, weight: np.ndarray, bias: np.ndarray, eps: float) -> np.ndarray:
+    """images (batch, channels, H, W) normalised channel by channel; weight and bias (channels,)."""
+    # BEGIN SOLUTION
+    channels = np.moveaxis(images, 1, 0).reshape(len(weight), -1)
+    scale = weight / np.sqrt(channels.var(axis=1) + eps)
+    return images * scale[:, None, None] + (bias - scale * channels.mean(axis=1))[:, None, None]
+    # END SOLUTION
+
+
+# %% tags=["exercise"]
+check("batch_norm", my_batch_norm)
 
 
 # %%

@@ -24,6 +24,7 @@ import torch
 from torch.optim import lr_scheduler
 
 from coursekit import augment, data, explore, history, models, plots, profiles, schedules, scorecard, splits
+from coursekit.checks import check
 from coursekit.experiment import Experiment
 from coursekit.history import Spread
 from coursekit.notebook import claim, finding, setup, show_data, show_figure, show_source, show_table
@@ -74,7 +75,30 @@ show_data(cifar)
 # **Why decay at all?** A mini-batch gradient is the true one plus noise. Near a minimum the noise keeps the weights moving in
 # a cloud whose size grows with the rate: a smaller rate makes the cloud smaller. Far from it a small rate wastes time.
 
-# %%
+# %% [markdown] tags=["exercise"]
+# **Your turn: a schedule factory.** The handout's form: `my_step_decay(param)` takes a dictionary and returns a function of the epoch,
+# here with `step_size` and `gamma`. With 10 and 0.5 it gives 1 for epochs 0 to 9, 0.5 for 10 to 19, and so on.
+#
+# <details><summary>Hint</summary>A function inside a function. It computes everything from the epoch and remembers nothing between calls.</details>
+
+
+# %% tags=["exercise"]
+def my_step_decay(param: dict):
+    """Factory: param has step_size and gamma; returns lr_lambda(epoch), a multiplier of the base rate."""
+
+    # BEGIN SOLUTION
+    def lr_lambda(epoch: int) -> float:
+        drops = epoch // param["step_size"]
+        return math.prod([param["gamma"]] * drops)
+
+    return lr_lambda
+    # END SOLUTION
+
+
+# %% tags=["exercise"]
+check("step_decay", my_step_decay)
+
+# %% tags=["solution"]
 show_source(schedules.step, schedules.multi_step, schedules.exponential, schedules.cosine, schedules.cosine_restarts)
 
 
@@ -124,7 +148,43 @@ show_figure(fig, "07-classics", "The classic schedules over 30 epochs from a bas
 # **OneCycle**, in reserve: a straight line up over the first third and down again (Smith & Topin 2018). It is made for short
 # trainings with a rate near the largest possible one; notebook 08 uses it.
 
-# %%
+# %% [markdown] tags=["exercise"]
+# **Your turn: a warm-up with a cosine, and one of your own.** `my_warmup_cosine` rises from 1 / warmup to 1 over `warmup` epochs and falls
+# as half a cosine to 0 at `total`, where it stays. `my_schedule` is any shape that you like, with any parameters; the check looks at
+# what every schedule must be: a number above 0 at the start, at most 1, and the same whenever it is asked.
+#
+# <details><summary>Hint</summary>Epochs count from 0, so the first of them gets (0 + 1) / warmup. `min(epoch, total)` keeps a schedule alive after
+# its end.</details>
+
+
+# %% tags=["exercise"]
+def my_warmup_cosine(param: dict):
+    """Factory: param has warmup and total, in epochs."""
+    # BEGIN SOLUTION
+    warmup, total = param["warmup"], param["total"]
+
+    def lr_lambda(epoch: int) -> float:
+        if epoch < warmup:
+            return (epoch + 1) / warmup
+        done = min(1.0, (epoch - warmup) / (total - warmup))
+        return math.cos(math.pi / 2 * done) ** 2
+
+    return lr_lambda
+    # END SOLUTION
+
+
+def my_schedule(param: dict):
+    """Factory of a schedule of your own."""
+    # BEGIN SOLUTION
+    return lambda epoch: 1 / math.sqrt(1 + epoch / param["knee"])
+    # END SOLUTION
+
+
+# %% tags=["exercise"]
+check("warmup_cosine", my_warmup_cosine)
+check("schedule", my_schedule({"knee": 5}))
+
+# %% tags=["solution"]
 show_source(schedules.warmup_cosine, schedules.polynomial, schedules.one_cycle)
 
 # %% tags=["figure"]

@@ -44,6 +44,7 @@ from coursekit import (
     training,
 )
 from coursekit.batches import Batches, channel_statistics, stratified
+from coursekit.checks import check
 from coursekit.errors import DataError
 from coursekit.experiment import Experiment
 from coursekit.history import Spread
@@ -101,10 +102,63 @@ print(f"{len(train_index):,} images to train, {len(val_index):,} to validate, {l
 # around one 3 × 3. The courses' names for the parts: `ResidualBlock` is `BasicBlock` here, `SimplifiedResNet` and `ResNet20` are
 # `resnet20()`.
 
-# %%
+# %% [markdown] tags=["exercise"]
+# **Your turn: a residual block.** With a projection where the shape changes. The check knows no names: it looks at what the block
+# computes, in train mode, and at its number of parameters.
+#
+# <details><summary>Hint</summary>The stride belongs to the first convolution and to the shortcut. A bias before a BatchNorm is taken out again:
+# `bias=False`. Add before the last ReLU, and let no ReLU work in place on x.</details>
+
+
+# %% tags=["exercise"]
+class MyResidualBlock(nn.Module):
+    """images (batch, c_in, H, W) to (batch, c_out, H / stride, W / stride)."""
+
+    def __init__(self, c_in: int, c_out: int, stride: int = 1):
+        super().__init__()
+        # BEGIN SOLUTION
+        first = [nn.Conv2d(c_in, c_out, 3, stride=stride, padding=1, bias=False), nn.BatchNorm2d(c_out), nn.ReLU()]
+        second = [nn.Conv2d(c_out, c_out, 3, padding=1, bias=False), nn.BatchNorm2d(c_out)]
+        self.branch, self.skip = nn.Sequential(*first, *second), nn.Sequential()
+        if (c_in, 1) != (c_out, stride):
+            self.skip = nn.Sequential(nn.Conv2d(c_in, c_out, 1, stride=stride, bias=False), nn.BatchNorm2d(c_out))
+        # END SOLUTION
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """The branch and the shortcut, added, then ReLU."""
+        # BEGIN SOLUTION
+        return torch.relu(self.skip(x) + self.branch(x))
+        # END SOLUTION
+
+
+# %% tags=["exercise"]
+check("residual_block", MyResidualBlock)
+
+# %% [markdown] tags=["exercise"]
+# **Your turn: ResNet-20 from your blocks.** Stem 3 → 16 channels; three stages of three blocks with 16, 32 and 64 channels, the second and
+# third with stride 2 in their first block; the mean over all places; a linear layer. 272,474 parameters.
+#
+# <details><summary>Hint</summary>`nn.Sequential` of the stem's three layers, nine blocks, `nn.AdaptiveAvgPool2d(1)`, `nn.Flatten()`, `nn.Linear`.</details>
+
+
+# %% tags=["exercise"]
+def my_resnet20() -> nn.Module:
+    """A network for images (batch, 3, 32, 32); returns logits (batch, 10)."""
+    # BEGIN SOLUTION
+    layers = [nn.Conv2d(3, 16, 3, padding=1, bias=False), nn.BatchNorm2d(16), nn.ReLU()]
+    for c_in, c_out, stride in ((16, 16, 1), (16, 32, 2), (32, 64, 2)):
+        layers += [MyResidualBlock(c_in, c_out, stride), MyResidualBlock(c_out, c_out), MyResidualBlock(c_out, c_out)]
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 10))
+    # END SOLUTION
+
+
+# %% tags=["exercise"]
+check("resnet20", my_resnet20)
+
+# %% tags=["solution"]
 show_source(resnet.BasicBlock, resnet.ZeroPadShortcut)
 
-# %%
+# %% tags=["solution"]
 show_source(resnet.stage, resnet.ResNet, resnet.resnet)
 
 # %%

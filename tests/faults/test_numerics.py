@@ -9,7 +9,7 @@ import torch
 from nbformat.v4 import new_code_cell, new_notebook
 from torch import nn
 
-from coursekit import models, predictions, runner, scratch, training
+from coursekit import checks, models, predictions, runner, scratch, training
 from coursekit.batches import Batches
 from coursekit.errors import DataError, Diverged
 
@@ -96,6 +96,40 @@ def test_n2_no_log_of_zero_where_the_network_is_sure_and_wrong():
     loss, gradient = scratch.cross_entropy(np.array([[1000.0, 0.0]]), np.array([1]))
     assert loss == 1000
     np.testing.assert_array_equal(gradient, [[1, -1]])
+
+
+def naive_softmax(logits):
+    return np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+
+
+def naive_cross_entropy(logits, labels):
+    right = scratch.softmax(logits)[np.arange(len(labels)), labels]
+    return -np.log(right).mean(), scratch.cross_entropy(logits, labels)[1]
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "words", "hint"),
+    [
+        ("softmax", naive_softmax, "wrong for logits of 1000: the result has nan", "subtract the maximum of each row"),
+        (
+            "sigmoid",
+            lambda x: np.exp(x) / (1 + np.exp(x)),
+            "wrong for inputs of ±1000: the result has nan",
+            "overflows",
+        ),
+        (
+            "cross_entropy",
+            naive_cross_entropy,
+            "sure and wrong: the loss is inf",
+            "take the log of softmax by formula",
+        ),
+    ],
+)
+def test_n2_a_learners_overflow_is_told_with_its_remedy(name, code, words, hint):
+    verdict = checks.check(name, code)
+    assert verdict.status == "wrong"
+    assert words in verdict.message
+    assert hint in verdict.hint
 
 
 def test_n2_softmax_of_one_row_alone():
