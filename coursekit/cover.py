@@ -88,9 +88,7 @@ def abstract(notebooks: Notebooks) -> list[str]:
 
 def _compared(notebooks: Notebooks) -> list[str]:
     """The scorecard in one paragraph, from the scores that travel with the notebooks."""
-    scores = {
-        said["score"]["id"]: said["score"] for _, nb in notebooks for said in _said(nb) if said.get("score")
-    }
+    scores = {said["score"]["id"]: said["score"] for _, nb in notebooks for said in _said(nb) if said.get("score")}
     if not scores:
         return []
     from coursekit import scorecard  # takes torch along, which a report of other notebooks does not need

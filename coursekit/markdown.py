@@ -102,7 +102,9 @@ def for_print(notebook: NotebookNode, name: str = "notebook", code: str = "key")
 
 
 def _is_key(cell: NotebookNode) -> bool:
-    return KEY in cell.metadata.get("tags", ()) or any(_said(output).get("source") for output in cell.get("outputs", ()))
+    return KEY in cell.metadata.get("tags", ()) or any(
+        _said(output).get("source") for output in cell.get("outputs", ())
+    )
 
 
 def _hide_code(cell: NotebookNode, code: str) -> None:
@@ -156,7 +158,7 @@ def picture(output: NotebookNode, mime: str) -> str:
 
 
 def name(output: NotebookNode) -> str:
-    """What links call a figure or a table, as an identifier of Markdown: "#01-letters"; nothing where it has no name."""
+    """What links call a figure or a table, as an attribute of Markdown: "#01-letters"; nothing where it has no name."""
     said = _said(output)
     known = re.sub(r"[^\w-]", "-", said.get("figure") or said.get("table") or "")
     return f"#{known}" if known else ""

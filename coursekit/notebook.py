@@ -60,7 +60,7 @@ def show_figure(fig: Figure, name: str, caption: str, pixels: bool = False) -> N
     if not pixels:
         content = content.decode()
     _show({mime: content, "text/plain": caption}, {"figure": name, "caption": caption, "width": width})
-    _show({"text/markdown": f"*{caption}*", "text/plain": ""}, {"live": True})
+    _show_caption(caption, name)
 
 
 def show_table(frame: pd.DataFrame, caption: str, name: str = "") -> None:
@@ -72,7 +72,13 @@ def show_table(frame: pd.DataFrame, caption: str, name: str = "") -> None:
     frame = frame.reset_index() if named else frame
     bundle = {"text/html": frame.to_html(border=0, index=not named), "text/plain": frame.to_string(index=not named)}
     _show(bundle, {"caption": caption} | ({"table": name} if name else {}))
-    _show({"text/markdown": f"*{caption}*", "text/plain": ""}, {"live": True})
+    _show_caption(caption, name)
+
+
+def _show_caption(caption: str, name: str) -> None:
+    """The caption below, on a screen; a report prints its own. Links lead here."""
+    anchor = f'<a id="{name}"></a>' if name else ""
+    _show({"text/markdown": f"{anchor}*{caption}*", "text/plain": ""}, {"live": True})
 
 
 def finding(text: str, when: bool = True, headline: str = "") -> None:

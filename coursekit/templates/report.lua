@@ -83,7 +83,7 @@ function Blocks(blocks)
       blocks:remove(i + 1)
     end
   end
-  return blocks
+  return FORMAT == "typst" and unfolded(blocks) or blocks
 end
 
 -- All that is left of raw HTML is these tags, without attributes.
