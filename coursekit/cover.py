@@ -2,7 +2,6 @@
 
 import datetime
 import re
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -11,6 +10,18 @@ from nbformat import NotebookNode
 from coursekit import __version__
 
 Notebooks = Sequence[tuple[str, NotebookNode]]
+NAMED = 3  # published numbers, at most, that the abstract names and does not only count
+VERDICTS = (  # of the scorecard: as the abstract says it of one number, and of several
+    ("reproduced", "lies within the tolerance set beforehand", "lie within the tolerance set beforehand"),
+    ("outside", "lies outside", "lie outside"),
+    (
+        "shorter protocol",
+        "comes from a shorter protocol than the published one and is shown, not judged",
+        "come from a shorter protocol than the published one and are shown, not judged",
+    ),
+    ("no tolerance", "has no tolerance", "have no tolerance"),
+    ("not run", "was not run", "were not run"),
+)
 
 
 @dataclass(frozen=True)
@@ -80,9 +91,13 @@ def abstract(notebooks: Notebooks) -> list[str]:
     headlines = [said["headline"] for _, notebook in notebooks for said in _said(notebook) if said.get("headline")]
     claims = [said["claim"] for _, notebook in notebooks for said in _said(notebook) if "claim" in said]
     checked = sum(claim["checked"] for claim in claims)
-    asserted = f"{checked} statements of the text are asserted in code beside it."
-    if checked < len(claims):
-        asserted += f" {len(claims) - checked} more need the full protocol and were not checked in this profile."
+    asserted = (
+        _counted(checked, "statement of the text is", "statements of the text are") + " asserted in code beside it."
+    )
+    if left := len(claims) - checked:
+        asserted += (
+            f" {_counted(left, 'more needs', 'more need')} the full protocol and had to be left out in this profile."
+        )
     return [" ".join(headlines)] * bool(headlines) + _compared(notebooks) + [asserted] * bool(claims)
 
 
@@ -98,22 +113,17 @@ def _compared(notebooks: Notebooks) -> list[str]:
     chapters = {chapter(name) for name, _ in notebooks}
     wanted = [published for published in PUBLISHED.values() if published.notebook in chapters]
     rows = [scorecard.judge(p, Score(**scores[p.id]) if p.id in scores else None) for p in wanted]
-    counts = Counter(row.verdict for row in rows)
+    parts = []
+    for verdict, one, many in VERDICTS:
+        names = [row.published.name for row in rows if row.verdict == verdict]
+        listed = f" ({', '.join(names)})" if len(names) <= NAMED else ""
+        parts += [f"{len(names)}{listed} {one if len(names) == 1 else many}"] if names else []
+    count = _counted(len(rows), "number", "numbers")
+    return [f"Of {count} that the source courses published for these exercises, {'; '.join(parts)}."]
 
-    def named(verdict: str) -> str:
-        some = [row.published.name for row in rows if row.verdict == verdict]
-        return f"{len(some)} ({', '.join(some)})" if 0 < len(some) <= 4 else str(len(some))
 
-    parts = [
-        f"{named('reproduced')} lie within the tolerance that was set beforehand",
-        f"{named('outside')} outside it",
-        f"{named('shorter protocol')} come from a shorter protocol than the published one and are shown, not judged",
-        f"{named('no tolerance')} has no tolerance" if counts["no tolerance"] == 1 else "",
-        f"{named('no tolerance')} have no tolerance" if counts["no tolerance"] > 1 else "",
-        f"{named('not run')} not run" if counts["not run"] else "",
-    ]
-    listed = "; ".join(part for part in parts if part)
-    return [f"Of the {len(rows)} numbers that the source courses published for these exercises, {listed}."]
+def _counted(count: int, one: str, many: str) -> str:
+    return f"{count} {one if count == 1 else many}"
 
 
 def _said(notebook: NotebookNode) -> Iterator[dict]:

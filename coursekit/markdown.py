@@ -153,8 +153,8 @@ def fenced(text: str, language: str) -> str:
 def picture(output: NotebookNode, mime: str) -> str:
     """A Markdown image from an output whose picture was written to a file."""
     said = _said(output)
-    width = f" width={said['width']}%" if "width" in said else ""
-    return f"![{said.get('caption', '')}]({output.metadata.filenames[mime]}){{{name(output)}{width}}}\n"
+    attributes = [name(output), f"width={said['width']}%" if "width" in said else ""]
+    return f"![{said.get('caption', '')}]({output.metadata.filenames[mime]}){{{' '.join(filter(None, attributes))}}}\n"
 
 
 def name(output: NotebookNode) -> str:

@@ -98,7 +98,7 @@ def to_pdf(
         source.write_text(body, encoding="utf-8")
         first = cover.of(notebooks, title, author)
         families, lost = fonts.cover(" ".join((author, title, body)))
-        lists = (first.facts, first.abstract, first.keywords, first.running, families)
+        lists = (first.facts, first.abstract, first.keywords, [*first.running, ""], families)
         words = {"title": title, "author": author, "notice": first.notice, "description": " ".join(first.abstract)}
         try:
             inputs = words | {"lists": json.dumps(lists)}
@@ -147,6 +147,7 @@ def _write_sources(
         for file, content in resources["outputs"].items():
             Path(folder, file).write_bytes(content)
         parts += [f"::: {{chapter={cover.chapter(name)}}}\n:::", markdown]
+    parts.append(f"::: {{chapter={len(notebooks) + 1}}}\n:::")
     parts.append(_last_page("\n".join(parts), notebooks, author, collaborators))
     path = folder / "report.md"
     path.write_text("\n\n".join(parts), encoding="utf-8")
@@ -162,7 +163,7 @@ def _last_page(text: str, notebooks: Notebooks, author: str, collaborators: str 
         "# Collaboration and sources {.unnumbered}",
         f"**Author:** {_literal(author) or line}",
         f"**Worked with:** {line if collaborators is None else _literal(collaborators) or 'nobody'}",
-        f"**Help and code from elsewhere, beyond the sources below:** {line}",
+        f"**Help and code from elsewhere:** {line}",
         "Most courses ask for this page: name everybody with whom you discussed solutions, write your own text and "
         "code, and cite what you took from books, papers, web pages and assistants. The rules of your course decide.",
         f"The code in this report comes from the notebooks and from the package coursekit {__version__} (MIT licence), "
