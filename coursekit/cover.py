@@ -45,12 +45,14 @@ def of(notebooks: Notebooks, title: str, author: str) -> Cover:
     def said(key: str) -> str:
         return ", ".join(dict.fromkeys(str(run[key]) for run in runs if key in run))
 
+    versions = {"coursekit": said("coursekit") or __version__, "torch": said("torch"), "Python": said("python")}
+    seconds = sum(run.get("seconds", 0) for run in runs)
     facts = [
         ("Profile", said("profile")),
         *((f"Data: {name}", source) for name, source in sources.items()),
         ("Device", said("device")),
-        ("Versions", f"coursekit {said('coursekit') or __version__}, torch {said('torch')}, Python {said('python')}"),
-        ("Notebooks", f"{len(runs)}, run in {sum(run.get('seconds', 0) for run in runs):.0f} s"),
+        ("Versions", ", ".join(f"{name} {version}" for name, version in versions.items() if version)),
+        ("Notebooks", f"{len(runs)}" + (f", run in {seconds:.0f} s" if seconds else "")),
         ("Date", datetime.date.today().isoformat()),
     ]
     sample = "Made from sample data: no number in this report says anything about the real data sets."
@@ -63,7 +65,7 @@ def of(notebooks: Notebooks, title: str, author: str) -> Cover:
     return Cover(
         title=title,
         author=author,
-        facts=[(name, value) for name, value in facts if value.strip(", ")],
+        facts=[(name, value) for name, value in facts if value],
         notice=" ".join(notices),
         abstract=abstract(notebooks),
         keywords=["deep learning", *(heading(notebook) or name for name, notebook in notebooks)],

@@ -34,6 +34,12 @@ def pages(pdf, read_pdf):
     return [[line.strip() for line in text.splitlines() if line.strip()] for text in texts]
 
 
+def headings(html: str) -> list[tuple[int, str]]:
+    """Level and words of the numbered and the last headings."""
+    found = re.findall(r"<h([123])[^>]* id=[^>]*>(.*?)</h\1>", html, re.DOTALL)
+    return [(int(level), " ".join(re.sub(r"<[^>]+>", "", text).replace("’", "'").split())) for level, text in found]
+
+
 def captions(html: str, kind: str) -> list[str]:
     tag = {"Figure": "figcaption", "Table": "caption"}[kind]
     return [
@@ -82,11 +88,10 @@ def test_what_a_notebook_refers_to_is_a_figure_or_table_of_it(path):
 
 
 def test_sections_are_bookmarks(html, pdf, read_pdf):
-    headings = re.findall(r"<h([123]) id=[^>]*>(.*?)</h\1>", html, re.DOTALL)
-    titles = [" ".join(re.sub(r"<[^>]+>", "", text).split()) for _, text in headings]
+    titles = [title for _, title in headings(html)]
     bookmarks = list(read_pdf(pdf).get_toc())
     assert [" ".join(item.get_title().split()) for item in bookmarks] == titles
-    assert [item.level + 1 for item in bookmarks] == [int(level) for level, _ in headings]
+    assert [item.level + 1 for item in bookmarks] == [level for level, _ in headings(html)]
     assert titles[0] == "1 An MLP from scratch"
     assert titles[-2:] == ["Collaboration and sources", "Sources"]
 
@@ -108,9 +113,21 @@ def test_no_text_leaves_the_margins(pdf, read_pdf):
             assert inside, f"page {number}: {text.get_text_bounded(left, bottom, right, top)!r}"
 
 
+def test_no_text_lies_on_other_text(pdf, read_pdf):
+    for number, page in enumerate(read_pdf(pdf), 1):
+        text = page.get_textpage()
+        boxes = sorted((text.get_rect(i) for i in range(text.count_rects())), key=lambda box: box[1])
+        for i, (left, bottom, right, top) in enumerate(boxes):
+            for other in boxes[i + 1 :]:
+                if other[1] >= top:
+                    break
+                wide, high = min(right, other[2]) - max(left, other[0]), min(top, other[3]) - other[1]
+                on = wide > 3 and high > 0.6 * min(top - bottom, other[3] - other[1]) > 2
+                assert not on, f"page {number}: {text.get_text_bounded(*other)!r}"
+
+
 def test_no_page_ends_with_a_heading(pages, html):
-    texts = re.findall(r"<h[123] id=[^>]*>(.*?)</h[123]>", html, re.DOTALL)
-    titles = {" ".join(re.sub(r"<[^>]+>", "", text).split()) for text in texts}
+    titles = {title for _, title in headings(html)}
     for number, lines in enumerate(pages[3:], 4):
         assert lines[-1].startswith(f"{number} / ")
         assert lines[-2] not in titles, f"page {number}"

@@ -128,6 +128,9 @@ end
 
 local function plain_table(block)
   block.attr = plain(block.attr)
+  for _, spec in ipairs(block.colspecs) do
+    spec[1] = spec[1] == pandoc.AlignDefault and pandoc.AlignLeft or spec[1]
+  end
   for _, part in ipairs({ block.head, block.foot }) do
     part.attr = pandoc.Attr()
     plain_rows(part.rows)

@@ -142,7 +142,7 @@ answers = {
     "3×3 convolution / depthwise separable, 64 channels out": (round(depthwise(64), 4), round(macs[0] / macs[1], 4)),
 }
 show_table(
-    pd.DataFrame(answers, index=["by formula", "by torch"]).T.map("{:,.6g}".format),
+    pd.DataFrame(answers, index=["by formula", "by torch"]).T.map("{:,.7g}".format),
     "Computations, by formula and by building the layer.",
 )
 
@@ -250,6 +250,10 @@ def show_curves(runs: dict, name: str, caption: str, metrics: tuple = ("train_lo
     fig, axes = plots.figure(1, len(metrics))
     for ax, metric in zip(axes, metrics, strict=True):
         plots.learning_curves(frame, metric, ax)
+    if len(runs) > 3:  # no room inside
+        fig.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
+        for ax in axes:
+            ax.get_legend().remove()
     seeds = "one seed" if len(SEEDS) == 1 else f"mean ± std of {len(SEEDS)} seeds"
     show_figure(fig, name, f"{caption}; {seeds}.")
 
