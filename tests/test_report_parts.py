@@ -5,6 +5,7 @@ import re
 import nbformat
 import pandas as pd
 import pytest
+from nbconvert.exporters import get_exporter
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from coursekit import cli, cover, markdown, references, report
@@ -73,6 +74,15 @@ def test_a_notebook_that_marks_no_code_keeps_its_code():
     text = report.to_html([("mine", book(code("mine = 1", echo("2"))))], code="key")
     assert "mine" in text
     assert "mine = 1" not in re.sub(r"<[^>]+>", "", report.to_html([("mine", book(code("mine = 1")))], code="none"))
+
+
+def test_the_export_menu_takes_the_code_that_matters_and_an_option_says_otherwise(cells):
+    exporter = get_exporter("coursekit_html")
+    text = exporter().from_notebook_node(book(*cells))[0]
+    assert "key_line" in text
+    assert "plumbing = 1" not in re.sub(r"<[^>]+>", "", text)
+    assert "plumbing = 1" in re.sub(r"<[^>]+>", "", exporter(code="all").from_notebook_node(book(*cells))[0])
+    assert "<h1>Title</h1>" in text
 
 
 def test_claims_of_a_cell_are_one_block_and_other_outputs_part_them():

@@ -214,6 +214,9 @@ def show_curves(runs: dict, name: str, caption: str, drops: tuple = ()) -> None:
         for epoch in drops:
             ax.axvline(epoch + 0.5, linestyle=":", color="black", linewidth=1.2)
     axes[1].get_legend().remove()
+    if len(runs) > 3:  # no room inside
+        axes[0].get_legend().remove()
+        fig.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=len(runs))
     count = len(next(iter(runs.values())))
     show_figure(fig, name, f"{caption}; {'one seed' if count == 1 else f'mean ± std of {count} seeds'}.")
 
