@@ -59,7 +59,12 @@ def _parser() -> argparse.ArgumentParser:
         "-o", "--output", type=Path, default=Path("build/workbook"), metavar="FILE", help="without suffix"
     )
     report.add_argument("--format", choices=("pdf", "html", "both"), default="both")
+    report.add_argument("--each", action="store_true", help="a report for each notebook, FILE-01_name and so on")
+    report.add_argument(
+        "--code", choices=("all", "key", "none"), default="key", help="all code, what matters (default), or none"
+    )
     report.add_argument("--author", default="", help="printed on the cover")
+    report.add_argument("--collaborators", help='printed on the last page; "" for nobody (default: a line to fill in)')
     report.add_argument("--title", help="printed on the cover")
     report.set_defaults(command=_report)
 
@@ -100,7 +105,7 @@ def _execute(options: argparse.Namespace, folder: Path, figures: Path | None = N
 
 
 def _report(options: argparse.Namespace) -> None:
-    from coursekit import report, storage
+    from coursekit import cover, report, storage
 
     paths = (
         _execute(options, arguments.BUILT)
@@ -109,19 +114,19 @@ def _report(options: argparse.Namespace) -> None:
     )
     start = time.perf_counter()
     notebooks = report.read(paths)
-    title = options.title or report.TITLE
     base = options.output.with_suffix("") if options.output.suffix in (".pdf", ".html") else options.output
-    for suffix, make in ((".html", _html), (".pdf", report.to_pdf)):
-        if options.format in ("both", suffix[1:]):
-            content = make(notebooks, title, options.author)
-            storage.write_bytes(base.with_name(base.name + suffix), content)
-            print(f"{base}{suffix}  {len(content) / 1e6:.1f} MB  {time.perf_counter() - start:.1f} s")
-
-
-def _html(*arguments) -> bytes:
-    from coursekit import report
-
-    return report.to_html(*arguments).encode()
+    parts = {base: notebooks}
+    if options.each:
+        parts = {base.with_name(f"{base.name}-{name}"): [(name, notebook)] for name, notebook in notebooks}
+    more = dict(author=options.author, collaborators=options.collaborators, code=options.code)
+    for path, some in parts.items():
+        title = options.title or (cover.heading(some[0][1]) if options.each else "") or report.TITLE
+        for suffix, make in ((".html", report.to_html), (".pdf", report.to_pdf)):
+            if options.format in ("both", suffix[1:]):
+                content = make(some, title, **more)
+                content = content.encode() if isinstance(content, str) else content
+                storage.write_bytes(path.with_name(path.name + suffix), content)
+                print(f"{path}{suffix}  {len(content) / 1e6:.1f} MB  {time.perf_counter() - start:.1f} s")
 
 
 def _doctor(options: argparse.Namespace) -> int:

@@ -7,15 +7,18 @@ from pathlib import Path
 import nbformat
 from nbconvert.exporters import MarkdownExporter
 from nbformat import NotebookNode
-from traitlets import default
+from traitlets import Enum, default
 from traitlets.config import Config
 
 from coursekit import redact
 
 TEMPLATES = Path(__file__).with_name("templates")
 LINES_SHOWN = 40  # of a cell's printed output
+CODE = ("all", "key", "none")  # how much code a report shows: every cell, what matters, none
+KEY = "key"  # the tag of a cell whose code matters
 HIDDEN_CELLS = {"remove-cell", "setup"}
-HIDDEN_INPUTS = {"hide-input", "claim", "finding", "figure"}
+HIDDEN_INPUTS = {"hide-input"}
+SHOWING = {"claim", "finding", "figure"}  # cells that are there for their output
 NOISE = re.compile(r".*(Deprecation|Future)Warning: .*\n(\s+.*\n?)?")
 
 
@@ -25,6 +28,7 @@ class ReportExporter(MarkdownExporter):
     template_name = "report"
     template_extension = ".md.j2"
     export_from_notebook = None
+    code = Enum(CODE, "key", help="how much code to show").tag(config=True)
 
     @property
     def extra_template_basedirs(self) -> list[str]:
@@ -63,18 +67,22 @@ class ReportExporter(MarkdownExporter):
 
     def default_filters(self):
         yield from super().default_filters()
-        yield from {"fenced": fenced, "picture": picture, "caption": caption}.items()
+        yield from {"fenced": fenced, "picture": picture, "caption": caption, "name": name}.items()
 
     def from_notebook_node(self, nb: NotebookNode, resources=None, **kwargs):
         name = (resources or {}).get("unique_key", "notebook")
-        return super().from_notebook_node(for_print(nb, name), resources, **kwargs)
+        return super().from_notebook_node(for_print(nb, name, self.code), resources, **kwargs)
 
 
-def for_print(notebook: NotebookNode, name: str = "notebook") -> NotebookNode:
-    """A copy without what only a screen needs (live captions, library warnings, the tail of a long print-out), and
-    without secrets: the notebook may have been executed elsewhere.
+def for_print(notebook: NotebookNode, name: str = "notebook", code: str = "key") -> NotebookNode:
+    """A copy without what only a screen needs (live captions, library warnings, the tail of a long print-out), without
+    the code that was not asked for, and without secrets: the notebook may have been executed elsewhere.
+
+    "key" is the code that `show_source` shows and that of cells tagged so; all, in a notebook that marks none.
     """
     notebook = nbformat.from_dict(json.loads(json.dumps(notebook)))
+    if code == "key" and not any(_is_key(cell) for cell in notebook.cells):
+        code = "all"
     for number, cell in enumerate(notebook.cells, 1):
         kinds = redact.source(cell)
         kinds += redact.outputs(cell) if cell.cell_type == "code" else []
@@ -88,9 +96,38 @@ def for_print(notebook: NotebookNode, name: str = "notebook") -> NotebookNode:
         for output in cell.outputs:
             if output.output_type == "stream":
                 output.text = shorten(NOISE.sub("", output.text))
-        if any(_said(output).get("source") for output in cell.outputs):
-            cell.metadata.setdefault("tags", []).append("hide-input")  # show_source(...) is replaced by what it shows
+        _hide_code(cell, code)
+        cell.outputs = _gathered(cell.outputs)
     return notebook
+
+
+def _is_key(cell: NotebookNode) -> bool:
+    return KEY in cell.metadata.get("tags", ()) or any(
+        _said(output).get("source") for output in cell.get("outputs", ())
+    )
+
+
+def _hide_code(cell: NotebookNode, code: str) -> None:
+    """Tag a cell whose code is not to be shown; without it, the value of its last line says nothing either."""
+    tags = cell.metadata.setdefault("tags", [])
+    if code == "none":
+        cell.outputs = [output for output in cell.outputs if not _said(output).get("source")]
+    shows = any(_said(output).get("source") for output in cell.outputs)  # show_source(...) is replaced by what it shows
+    if shows or SHOWING & set(tags) or code == "none" or (code == "key" and KEY not in tags):
+        tags.append("hide-input")
+        cell.outputs = [o for o in cell.outputs if o.output_type != "execute_result" or set(o.data) != {"text/plain"}]
+
+
+def _gathered(outputs: list[NotebookNode]) -> list[NotebookNode]:
+    """The lines of claims and scores that stand one below the other as one block of text."""
+    kept: list[NotebookNode] = []
+    for output in outputs:
+        lines = _said(output).keys() & {"claim", "score"}
+        if lines and kept and _said(kept[-1]).keys() & {"claim", "score"}:
+            kept[-1].data["text/plain"] += "\n" + output.data["text/plain"]
+        else:
+            kept.append(output)
+    return kept
 
 
 def shorten(text: str, lines_shown: int = LINES_SHOWN) -> str:
@@ -116,8 +153,15 @@ def fenced(text: str, language: str) -> str:
 def picture(output: NotebookNode, mime: str) -> str:
     """A Markdown image from an output whose picture was written to a file."""
     said = _said(output)
-    width = f"{{width={said['width']}%}}" if "width" in said else ""
-    return f"![{said.get('caption', '')}]({output.metadata.filenames[mime]}){width}\n"
+    attributes = [name(output), f"width={said['width']}%" if "width" in said else ""]
+    return f"![{said.get('caption', '')}]({output.metadata.filenames[mime]}){{{' '.join(filter(None, attributes))}}}\n"
+
+
+def name(output: NotebookNode) -> str:
+    """What links call a figure or a table, as an attribute of Markdown: "#01-letters"; nothing where it has no name."""
+    said = _said(output)
+    known = re.sub(r"[^\w-]", "-", said.get("figure") or said.get("table") or "")
+    return f"#{known}" if known else ""
 
 
 def caption(output: NotebookNode) -> str:

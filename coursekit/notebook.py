@@ -60,23 +60,36 @@ def show_figure(fig: Figure, name: str, caption: str, pixels: bool = False) -> N
     if not pixels:
         content = content.decode()
     _show({mime: content, "text/plain": caption}, {"figure": name, "caption": caption, "width": width})
-    _show({"text/markdown": f"*{caption}*", "text/plain": ""}, {"live": True})
+    _show_caption(caption, name)
 
 
-def show_table(frame: pd.DataFrame, caption: str) -> None:
-    """Show a table with its caption; values are printed as they are, so format them first."""
+def show_table(frame: pd.DataFrame, caption: str, name: str = "") -> None:
+    """Show a table with its caption; values are printed as they are, so format them first.
+
+    `name` is what links call it: in a report, [the table](#01-sweep) becomes "Table 1.2". Figures have theirs anyway.
+    """
     named = frame.index.name is not None  # a named index is a column of the table
     frame = frame.reset_index() if named else frame
     bundle = {"text/html": frame.to_html(border=0, index=not named), "text/plain": frame.to_string(index=not named)}
-    _show(bundle, {"caption": caption})
-    _show({"text/markdown": f"*{caption}*", "text/plain": ""}, {"live": True})
+    _show(bundle, {"caption": caption} | ({"table": name} if name else {}))
+    _show_caption(caption, name)
 
 
-def finding(text: str, when: bool = True) -> None:
-    """What the run shows, its numbers formatted from variables; `when` is False where the profile cannot show it."""
+def _show_caption(caption: str, name: str) -> None:
+    """The caption below, on a screen; a report prints its own. Links lead here."""
+    anchor = f'<a id="{name}"></a>' if name else ""
+    _show({"text/markdown": f"{anchor}*{caption}*", "text/plain": ""}, {"live": True})
+
+
+def finding(text: str, when: bool = True, headline: str = "") -> None:
+    """What the run shows, its numbers formatted from variables; `when` is False where the profile cannot show it.
+
+    `headline` says the chapter's main result in one plain sentence, for the abstract of a report.
+    """
     if not when:
-        text = "none in this profile: it needs the real data and the full number of epochs."
-    _show({"text/markdown": f"> **Finding.** {text}", "text/plain": text}, {"finding": True})
+        text, headline = "none in this profile: it needs the real data and the full number of epochs.", ""
+    said = {"finding": True} | ({"headline": headline} if headline else {})
+    _show({"text/markdown": f"> **Finding.** {text}", "text/plain": text}, said)
 
 
 def claim(holds: bool, text: str, when: bool = True) -> None:

@@ -169,9 +169,10 @@ def labelled_points(points: Mapping[str, tuple[float, float]], ax: Axes | None =
     """One dot per name at (x, y), with its name beside it."""
     ax = ax or plt.gca()
     palette = colors(points)
-    for name, (x, y) in points.items():
+    for rank, (name, (x, y)) in enumerate(sorted(points.items(), key=lambda point: point[1][1])):
         ax.plot(x, y, "o", color=palette[name])
-        ax.annotate(name, (x, y), xytext=(5, 4), textcoords="offset points", fontsize=9)
+        up = 4 if rank % 2 else -12  # neighbours in height have their names on different sides
+        ax.annotate(name, (x, y), xytext=(5, up), textcoords="offset points", fontsize=9)
     ax.margins(0.15)
     return ax
 

@@ -1,18 +1,17 @@
 """Executed notebooks as one PDF or HTML file: nbconvert to Markdown, pandoc to Typst or HTML, no TeX, no browser."""
 
-import datetime
-import html
 import json
 import re
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 import nbformat
 from nbformat import NotebookNode
 from traitlets import default
 
-from coursekit import __version__, fonts
+from coursekit import __version__, cover, fonts, references
+from coursekit.cover import Notebooks
 from coursekit.errors import NotebookError
 from coursekit.markdown import TEMPLATES, ReportExporter
 
@@ -48,7 +47,7 @@ class PDFReportExporter(_DocumentExporter):
 
     def render(self, notebooks):
         """The document's bytes."""
-        return to_pdf(notebooks)
+        return to_pdf(notebooks, cover.heading(notebooks[0][1]) or TITLE, code=self.code)
 
 
 class HTMLReportExporter(_DocumentExporter):
@@ -63,10 +62,7 @@ class HTMLReportExporter(_DocumentExporter):
 
     def render(self, notebooks):
         """The document's text."""
-        return to_html(notebooks)
-
-
-Notebooks = Sequence[tuple[str, NotebookNode]]
+        return to_html(notebooks, cover.heading(notebooks[0][1]) or TITLE, code=self.code)
 
 
 def read(paths: Iterable[Path]) -> list[tuple[str, NotebookNode]]:
@@ -80,10 +76,13 @@ def read(paths: Iterable[Path]) -> list[tuple[str, NotebookNode]]:
     return notebooks
 
 
-def to_pdf(notebooks: Notebooks, title: str = TITLE, author: str = "") -> bytes:
-    """One PDF with cover, contents and a chapter for each notebook.
+def to_pdf(
+    notebooks: Notebooks, title: str = TITLE, author: str = "", *, collaborators: str | None = None, code: str = "key"
+) -> bytes:
+    """One PDF with cover, abstract, contents, a chapter for each notebook, and collaboration and sources at the end.
 
-    Warns on stderr about characters for which this machine has no font. Raises NotebookError when Typst refuses it.
+    `code` is one of `markdown.CODE`. `collaborators`: whom the author worked with; None leaves a line to fill in. Warns
+    on stderr about characters for which this machine has no font. Raises NotebookError when Typst refuses it.
     """
     try:
         import typst
@@ -91,16 +90,18 @@ def to_pdf(notebooks: Notebooks, title: str = TITLE, author: str = "") -> bytes:
         raise NotebookError(f"PDF needs typst ({error}): pip install typst, or --format html") from error
 
     with tempfile.TemporaryDirectory() as folder:
-        markdown = _write_sources(notebooks, Path(folder), "typst")
+        markdown = _write_sources(notebooks, Path(folder), author, collaborators, code)
         body = _pandoc(
             markdown, "typst", folder, f"--template={TEMPLATES / 'report.typ'}", "--syntax-highlighting=idiomatic"
         )
         source = Path(folder, "report.typ")
         source.write_text(body, encoding="utf-8")
-        cover = _cover(notebooks, title, author)
-        families, lost = fonts.cover(author + title + body)
-        inputs = cover | {"facts": json.dumps(cover["facts"]), "fonts": json.dumps(families)}
+        first = cover.of(notebooks, title, author)
+        families, lost = fonts.cover(" ".join((author, title, body)))
+        lists = (first.facts, first.abstract, first.keywords, [*first.running, ""], families)
+        words = {"title": title, "author": author, "notice": first.notice, "description": " ".join(first.abstract)}
         try:
+            inputs = words | {"lists": json.dumps(lists)}
             pdf = typst.compile(source, root=folder, font_paths=fonts.FOLDERS, sys_inputs=inputs)
         except typst.TypstError as error:
             raise NotebookError(f"Typst refused the report: {error}".splitlines()[0]) from error
@@ -108,53 +109,74 @@ def to_pdf(notebooks: Notebooks, title: str = TITLE, author: str = "") -> bytes:
     return pdf
 
 
-def to_html(notebooks: Notebooks, title: str = TITLE, author: str = "") -> str:
-    """One self-contained HTML file: pictures inside, mathematics as MathML, no script."""
-    cover = _cover(notebooks, title, author)
-    lines = [f"<dt>{html.escape(name)}</dt><dd>{html.escape(value)}</dd>" for name, value in cover["facts"]]
-    notice = f'<p class="notice">{html.escape(cover["notice"])}</p>' if cover["notice"] else ""
+def to_html(
+    notebooks: Notebooks, title: str = TITLE, author: str = "", *, collaborators: str | None = None, code: str = "key"
+) -> str:
+    """The same as one self-contained HTML file: pictures inside, mathematics as MathML, no script."""
+    first = cover.of(notebooks, title, author)
+    metadata = {
+        "title": _literal(title),
+        "author": _literal(author),
+        "notice": _literal(first.notice),
+        "keywords": _literal(", ".join(first.keywords)),
+        "facts": [{"name": _literal(name), "value": _literal(value)} for name, value in first.facts],
+        "abstract": [_literal(paragraph) for paragraph in first.abstract],
+    }
     with tempfile.TemporaryDirectory() as folder:
-        markdown = _write_sources(notebooks, Path(folder), "html")
-        Path(folder, "facts.html").write_text(f'{notice}<dl class="facts">{"".join(lines)}</dl>', encoding="utf-8")
-        metadata = {"title": _literal(title), "author": [_literal(author)] if author else [], "lang": "en"}
+        markdown = _write_sources(notebooks, Path(folder), author, collaborators, code)
         Path(folder, "metadata.json").write_text(json.dumps(metadata), encoding="utf-8")
         return _pandoc(
             markdown,
             "html5",
             folder,
-            *("--standalone", "--embed-resources", "--mathml", "--toc", "--toc-depth=2", "--number-sections"),
-            f"--number-offset={_chapter(notebooks[0][0]) - 1}",
+            *("--standalone", "--embed-resources", "--mathml", "--toc", "--toc-depth=2"),
+            f"--template={TEMPLATES / 'report.html'}",
             f"--css={TEMPLATES / 'report.css'}",
             f"--metadata-file={Path(folder, 'metadata.json')}",
-            f"--include-before-body={Path(folder, 'facts.html')}",
         )
 
 
-def _write_sources(notebooks: Notebooks, folder: Path, target: str) -> Path:
+def _write_sources(
+    notebooks: Notebooks, folder: Path, author: str = "", collaborators: str | None = None, code: str = "key"
+) -> Path:
     """All notebooks as one Markdown file in `folder`, their pictures beside it."""
     parts = []
     for name, notebook in notebooks:
         resources = {"unique_key": re.sub(r"[^A-Za-z0-9_-]", "_", name), "output_files_dir": "."}
-        markdown, resources = ReportExporter().from_notebook_node(notebook, resources)
+        markdown, resources = ReportExporter(code=code).from_notebook_node(notebook, resources)
         for file, content in resources["outputs"].items():
             Path(folder, file).write_bytes(content)
-        if target == "typst":
-            parts.append(f"```{{=typst}}\n#counter(heading).update({_chapter(name) - 1})\n```")
-        parts.append(markdown)
+        parts += [f"::: {{chapter={cover.chapter(name)}}}\n:::", markdown]
+    parts.append(f"::: {{chapter={len(notebooks) + 1}}}\n:::")
+    parts.append(_last_page("\n".join(parts), notebooks, author, collaborators))
     path = folder / "report.md"
     path.write_text("\n\n".join(parts), encoding="utf-8")
     return path
 
 
+def _last_page(text: str, notebooks: Notebooks, author: str, collaborators: str | None) -> str:
+    """Who worked on this and what it builds on, as courses ask to have it stated."""
+    line = _literal("_" * 40)
+    data = {name for _, notebook in notebooks for name in notebook.metadata.get("coursekit", {}).get("sources", {})}
+    works = [f"- {_literal(work)}" for work in references.of_data(data) + references.cited(text)]
+    rows = [
+        "# Collaboration and sources {.unnumbered}",
+        f"**Author:** {_literal(author) or line}",
+        f"**Worked with:** {line if collaborators is None else _literal(collaborators) or 'nobody'}",
+        f"**Help and code from elsewhere:** {line}",
+        "Most courses ask for this page: name everybody with whom you discussed solutions, write your own text and "
+        "code, and cite what you took from books, papers, web pages and assistants. The rules of your course decide.",
+        f"The code in this report comes from the notebooks and from the package coursekit {__version__} (MIT licence), "
+        "which they call; the exercises unite and correct those of several university courses.",
+        *["## Sources {.unnumbered}"] * bool(works),
+        "\n".join(works),
+    ]
+    return "\n\n".join(rows)
+
+
 def _literal(text: str) -> str:
-    """Text that pandoc reads as Markdown and leaves as it is: every ASCII punctuation mark escaped."""
-    return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", text)
-
-
-def _chapter(name: str) -> int:
-    """The chapter number that a notebook's file name starts with; 1 where it starts with none."""
-    number = re.match(r"\d+", name)
-    return int(number[0]) if number else 1
+    """Text that pandoc reads as Markdown and leaves as it is: every ASCII punctuation mark as a character reference."""
+    return re.sub(r"[!-/:-@\[-`{-~]", lambda match: f"&#{ord(match[0])};", text)
 
 
 def _pandoc(markdown: Path, to: str, folder: str, *arguments: str) -> str:
@@ -167,35 +189,3 @@ def _pandoc(markdown: Path, to: str, folder: str, *arguments: str) -> str:
         raise NotebookError("the report needs pandoc, which is not found: pip install pypandoc_binary") from error
     except RuntimeError as error:
         raise NotebookError(f"pandoc refused the report: {error}".splitlines()[0]) from error
-
-
-def _cover(notebooks: Notebooks, title: str, author: str) -> dict:
-    """Title, author, and what the notebooks say they ran on; a notice when some of it is sample data."""
-    runs = [notebook.metadata.get("coursekit", {}) for _, notebook in notebooks]
-    sources = {name: source for run in runs for name, source in run.get("sources", {}).items()}
-
-    def said(key: str) -> str:
-        return ", ".join(dict.fromkeys(str(run[key]) for run in runs if key in run))
-
-    facts = [
-        ("Profile", said("profile")),
-        *((f"Data: {name}", source) for name, source in sources.items()),
-        ("Device", said("device")),
-        ("Versions", f"coursekit {said('coursekit') or __version__}, torch {said('torch')}, Python {said('python')}"),
-        ("Notebooks", f"{len(runs)}, run in {sum(run.get('seconds', 0) for run in runs):.0f} s"),
-        ("Date", datetime.date.today().isoformat()),
-    ]
-    sample = "Made from sample data: no number in this report says anything about the real data sets."
-    notices = [sample] if any(source.startswith("sample data") for source in sources.values()) else []
-    notices += [
-        f"Not complete: {name} {run['failure']}."
-        for (name, _), run in zip(notebooks, runs, strict=True)
-        if "failure" in run
-    ]
-    return {
-        "title": title,
-        "author": author,
-        "running": f"profile {said('profile')}" if said("profile") else "",
-        "facts": [(name, value) for name, value in facts if value.strip(", ")],
-        "notice": " ".join(notices),
-    }

@@ -59,3 +59,20 @@ def real_data(monkeypatch):
         pytest.skip("needs the real data sets: set COURSEKIT_DATA to their folder")
     monkeypatch.setenv("COURSEKIT_DATA", folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def read_pdf():
+    """Opens the bytes of a PDF with pdfium, where that is installed."""
+    return pytest.importorskip("pypdfium2", reason="needs pypdfium2 to read a PDF back").PdfDocument
+
+
+@pytest.fixture(scope="session")
+def text_of(read_pdf):
+    """The characters of a PDF, page after page."""
+
+    def text(pdf: bytes) -> str:
+        pages = [page.get_textpage().get_text_bounded() for page in read_pdf(pdf)]
+        return "\n".join(pages).replace("\r", "").replace("\xa0", " ")
+
+    return text

@@ -27,6 +27,7 @@ from coursekit.checks import check
 from coursekit.experiment import Experiment
 from coursekit.history import Spread
 from coursekit.notebook import claim, finding, setup, show_data, show_figure, show_source, show_table
+from coursekit.resnet import resnet20
 from coursekit.sweeps import sweep
 
 PROFILE = setup()
@@ -95,7 +96,7 @@ check("conv2d", my_conv2d)
 # %% tags=["solution"]
 show_source(scratch.conv2d)
 
-# %%
+# %% tags=["key"]
 KERNELS = {
     "edge, vertical": [[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]],
     "edge, horizontal": [[-1, -2, -1], [0, 0, 0], [1, 2, 1]],
@@ -132,6 +133,9 @@ show_figure(
 # *where* the pattern is; moving the digit moves the map (translation equivariance); and eight maps are more numbers than one
 # image, so a convolution by itself reduces nothing. Strides and pooling do.
 #
+# **Why convolutions matter.** A pattern is looked for in a small window, at every place, with the same weights: few parameters, and what was
+# learnt at one place is known at all others. Pooling adds some indifference to small shifts. All of that is true of images before any training.
+#
 # **What the numbers of a kernel tensor mean.** $C_{out} \times C_{in} \times k_h \times k_w$: how many maps come out, how many
 # channels each kernel spans, and how far it sees. Sharing one kernel over all places is why there are so few parameters.
 #
@@ -157,7 +161,7 @@ def my_output_size(size: int, kernel: int, stride: int, padding: int) -> int:
 check("output_size", my_output_size)
 
 
-# %%
+# %% tags=["key"]
 def parameters(layer: nn.Module) -> int:
     """Weights and biases of one layer."""
     return models.parameter_count(layer)
@@ -180,7 +184,7 @@ answers = {
     "3×3 convolution / depthwise separable, 64 channels out": (round(depthwise(64), 4), round(macs[0] / macs[1], 4)),
 }
 show_table(
-    pd.DataFrame(answers, index=["by formula", "by torch"]).T.map("{:,.6g}".format),
+    pd.DataFrame(answers, index=["by formula", "by torch"]).T.map("{:,.7g}".format),
     "Computations, by formula and by building the layer.",
 )
 
@@ -191,9 +195,14 @@ claim(
     depthwise(16) < 6 < depthwise(64) < 8 < depthwise(256) < 9,
     "R40: the gain 9N/(9+N) is 5.8 for 16 channels and nears 9 for many",
 )
+layers = models.layer_table(resnet20(), (3, 32, 32))
+cubes = layers[layers.weight.str.endswith("×3×3")]
+gain = cubes.MACs.sum() / sum(row.MACs / depthwise(int(row.weight.split("×")[0])) for row in cubes.itertuples())
+claim(6.7 < gain < 6.8, f"over all 3 × 3 convolutions of ResNet-20 (notebook 08) it would be {gain:.2f}")
 
 # %% [markdown]
-# "Eight to nine times faster" is the wide limit, in multiply-adds. A depthwise separable layer costs $9MD^2 + MND^2$; the
+# "Eight to nine times faster" is the wide limit, in multiply-adds; clocks gain less, because a depthwise layer does little
+# arithmetic for each number that it moves. A depthwise separable layer costs $9MD^2 + MND^2$; the
 # source prints a spurious $N$ in the first term, which would make it slower than the convolution that it replaces.
 #
 # ## SimpleNN: checks before training
@@ -268,7 +277,7 @@ claim(
 #
 # SGD with momentum 0.9, lr 0.01, weight decay 1e-4, batch 128, no augmentation.
 
-# %%
+# %% tags=["key"]
 on_cifar = partial(Experiment, data="cifar10", validation=500, pixels="standard", train_size=IMAGES)
 sgd = partial(torch.optim.SGD, lr=0.01, momentum=0.9, weight_decay=1e-4)
 baseline = sweep(
@@ -283,6 +292,10 @@ def show_curves(runs: dict, name: str, caption: str, metrics: tuple = ("train_lo
     fig, axes = plots.figure(1, len(metrics))
     for ax, metric in zip(axes, metrics, strict=True):
         plots.learning_curves(frame, metric, ax)
+    if len(runs) > 3:  # no room inside
+        fig.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
+        for ax in axes:
+            ax.get_legend().remove()
     seeds = "one seed" if len(SEEDS) == 1 else f"mean ± std of {len(SEEDS)} seeds"
     show_figure(fig, name, f"{caption}; {seeds}.")
 
@@ -415,6 +428,8 @@ finding(
     f"times cnn5's parameters and are worse than all CNNs. mlp2's extra layer has no activation, so it can represent exactly what mlp1 can, and scores "
     f"{score['mlp2'].mean - score['mlp1'].mean:+.3f}. cnn5's gap of {gaps['cnn5']:+.3f} says that it does not overfit: with 8,490 parameters it is the smallest of all.",
     when=REAL,
+    headline=f"On CIFAR-10, cnn5 with {sizes['cnn5'].parameters:,} parameters scores {score['cnn5'].mean:.3f} on the test set, the better of two MLPs with "
+    f"{sizes['mlp1'].parameters / sizes['cnn5'].parameters:.0f} times as many {max(score['mlp1'].mean, score['mlp2'].mean):.3f}.",
 )
 
 # %% tags=["figure"]
@@ -434,12 +449,14 @@ show_figure(
 # **Questions of the course.**
 #
 # - *Generalisation* is performance on images that were not trained on. The test score shows it, and so does the gap between
-#   training and validation accuracy (bottom row of the four panels). A training curve alone never does.
+#   training and validation accuracy (bottom row of [the four panels](#06-five)). A training curve alone never does.
 # - *Parameters* do not order these nets; inductive bias does. Locality and sharing fit images, so few parameters go far.
 # - *Depth* helps as long as optimisation keeps up. cnn5 is deeper and narrower than cnn4; its score is what its small size and
 #   weak gradients (notebook 04) allow. To say that it overfits one would have to see a large gap, and there is none.
 # - *Readable weights*: MLP units look like noisy colour templates; 3 × 3 filters are too small to read more than a colour or an
 #   edge direction. Output units belong to classes by construction, hidden units only in part.
+# - *Alike and unlike*: mlp1 and mlp2 are one class of functions and score alike. cnn3, cnn4 and cnn5 are one family and differ by depth and
+#   width; the large step is between the two groups, and what makes it is convolution.
 # - *Which one?* The best on validation, here among the CNNs; between two that tie, the cheaper one.
 #
 # ## A larger CNN, and what it does after epoch five
@@ -532,7 +549,7 @@ show_figure(fig, "06-inside", "SimpleCNN from inside: filters, and their activat
 # CNN_A, CNN_B (one convolution and 128 units more) and CNN_C (wider, 5 × 5, average pooling). CNN_C differs in three things
 # at once, so the source's conclusion that average pooling is worse does not follow. The control has maximum pooling.
 
-# %%
+# %% tags=["key"]
 three_nets = {
     "CNN_A": models.SimpleCNN,
     "CNN_B": models.cnn_b,
@@ -629,7 +646,7 @@ def my_batch_norm(images: np.ndarray, weight: np.ndarray, bias: np.ndarray, eps:
 check("batch_norm", my_batch_norm)
 
 
-# %%
+# %% tags=["key"]
 def augmented(batch_norm: bool, lr: float, activation: str = "relu") -> Experiment:
     """SimpleNN with random crop and flip, all else as in the baseline."""
     net = partial(models.SimpleNN, batch_norm, activation)

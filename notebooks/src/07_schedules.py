@@ -69,6 +69,8 @@ show_data(cifar)
 # | cosine | $\frac12(1 + \cos \pi e/T)$ | stays high, falls in the middle, ends flat near 0: few choices, needs to know $T$ |
 # | cosine with restarts | the same, again and again | every restart leaves the valley; each end of a cycle is a usable model |
 #
+# *Five classic schedules.*
+#
 # Cosine annealing and cosine *with restarts* are two schedules (Loshchilov & Hutter 2017 has both): the handout's "cosine,
 # often with restarts" mixes them.
 #
@@ -210,7 +212,7 @@ show_figure(fig, "07-own", "Our own schedules, three settings each, over 30 epoc
 # The judge is torch: our function in `LambdaLR` against the scheduler that torch has built in, stepped once after every epoch.
 
 
-# %%
+# %% tags=["key"]
 def rates_of(make_scheduler, epochs: int = 30) -> list[float]:
     """The rate that each epoch really trains with, with a base rate of 1."""
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
@@ -312,7 +314,7 @@ claim(
 # **A new optimizer is not a new rate.** One course makes a new optimizer at each switch. With plain SGD that is harmless. With momentum
 # (or Adam) it throws away what the optimizer has gathered: change `param_groups[...]["lr"]`, or let a scheduler do it.
 
-# %%
+# %% tags=["key"]
 weight = torch.zeros(1, requires_grad=True)
 optimizer = torch.optim.SGD([weight], lr=0.1, momentum=0.9)
 for _ in range(5):
@@ -390,7 +392,7 @@ explore.sliders(draw, SLIDERS)
 # (S0.3.2) SGD with momentum 0.9, weight decay 1e-4, batch 128. All schedules start from 0.05, a rate that is too large to stay at and too small
 # to fail; one tries 0.1 behind a warm-up. Two constants stand beside them: 0.05, and 0.01, the rate of notebook 06.
 
-# %%
+# %% tags=["key"]
 THIRD = LENET_EPOCHS // 3
 WARM = max(1, LENET_EPOCHS // 6)
 
@@ -415,7 +417,7 @@ EXP_DICT = {
     "restarts, longer": setting("CosineRestarts", period=THIRD, mult=2),
 }
 
-# %%
+# %% tags=["key"]
 on_cifar = partial(Experiment, data="cifar10", validation=500, pixels="standard", fast=True)
 sgd = partial(torch.optim.SGD, momentum=0.9, weight_decay=1e-4)
 lenet = partial(on_cifar, models.LeNet5, train_size=LENET_IMAGES, epochs=LENET_EPOCHS, batch_size=128)
@@ -485,6 +487,7 @@ rows = {
 show_table(
     pd.DataFrame(rows).T.rename_axis("schedule"),
     f"LeNet5, {PROTOCOL}: how fast, how steadily, how high.",
+    name="07-lenet-table",
 )
 
 # %% tags=["figure"]
@@ -521,12 +524,14 @@ finding(
     f"The highest mean has “{winner}” with {best[winner]:.3f} (test, of its best epoch: {test:.3f}), against {best['constant']:.3f} and {best['constant, 0.01']:.3f} of the two constants. "
     f"Tied with it within the spread of {len(SEEDS)} seeds: {'; '.join(tied) or 'nothing'}. {PROTOCOL}.",
     when=REAL,
+    headline=f"{len(better)} of {len(decays)} learning-rate schedules on LeNet5 beat the constant 0.05 by more than both spreads; the best reaches "
+    f"{best[winner]:.3f} on validation, the constant {best['constant']:.3f}.",
 )
 
 # %% [markdown]
 # **Why.** Every falling schedule does two things: it stays high long enough to get somewhere, and it is low at the end, where the steps of a
-# constant 0.05 still throw the weights about. How early it should fall is a second question with a smaller answer: look at the powers 1, 2 and 4 in the
-# table, and at how wide the spread between seeds is. A smaller constant rate is the other way to end higher; look at what it costs in
+# constant 0.05 still throw the weights about. How early it should fall is a second question with a smaller answer: look at the powers 1, 2 and 4 in
+# [the table](#07-lenet-table), and at how wide the spread between seeds is. A smaller constant rate is the other way to end higher; look at what it costs in
 # speed, and whether it ends quietly. A warm-up makes a rate of 0.1 survive; that does not make 0.1 a good rate for this net. And the best over all
 # epochs flatters a shaky curve, because it picks the luckiest of many; the last epoch does not, so look at both columns.
 #
@@ -548,7 +553,7 @@ print(
     f"here: {STEPS:,} steps of {STEPS_PER_EPOCH} an epoch, switches at {SWITCHES}, windows of {WINDOW} steps around them"
 )
 
-# %%
+# %% tags=["key"]
 probe = partial(splits.validation_slice, name="cifar10", count=PROBE_IMAGES, fast=True)
 cnn4 = partial(on_cifar, models.cnn4, train_size=CNN4_IMAGES, batch_size=50, probe=probe)
 plain_sgd, adam = partial(torch.optim.SGD, lr=0.1), partial(torch.optim.Adam, lr=1e-3)
@@ -719,7 +724,7 @@ print(
 # (S4.L1.h) SimpleNN as in notebook 06 (SGD 0.01, momentum 0.9, weight decay 1e-4, batch 128, no augmentation), with the rate divided by ten every ten
 # epochs, and without. The course reports 0.6978 with and 0.6564 without, one run each, as the best of 30 epochs.
 
-# %%
+# %% tags=["key"]
 simple = partial(
     on_cifar, models.SimpleNN, partial(sgd, lr=0.01), train_size=DECAY_IMAGES, epochs=DECAY_EPOCHS, batch_size=128
 )
@@ -762,7 +767,7 @@ finding(
 #
 # (S4.L2.c.i) SimpleNN with BatchNorm, crop and flip, and a constant rate from 1 to 0.001. What is the best one, and what does too much look like?
 
-# %%
+# %% tags=["key"]
 RATES = (1.0, 0.1, 0.05, 0.01, 0.005, 0.001)
 normed = partial(on_cifar, partial(models.SimpleNN, True), train_size=RATES_IMAGES, epochs=RATES_EPOCHS, batch_size=128)
 rate_runs = sweep({f"lr {lr:g}": normed(partial(sgd, lr=lr), augment=augment.crop_flip) for lr in RATES}, SEEDS)

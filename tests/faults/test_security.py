@@ -256,10 +256,11 @@ def test_s5_nor_does_a_pdf(evil):
     assert "folded text" in pdf or not shutil.which("pdftotext")
 
 
-def test_s5_only_our_chapter_numbers_reach_typst_as_they_are(tmp_path, evil):
-    path = report._write_sources([("03_x", new_notebook(cells=[new_markdown_cell("# One")]))], tmp_path, "typst")
+def test_s5_only_our_chapter_marks_reach_typst_as_they_are(tmp_path, evil):
+    marked = new_markdown_cell("# One\n\n```{=typst}\n#metadata(7) <chapter>\n```")
+    path = report._write_sources([("03_x", new_notebook(cells=[marked]))], tmp_path)
     body = report._pandoc(path, "typst", str(tmp_path))
-    assert "#counter(heading).update(2)" in body
+    assert re.findall(r"#metadata.*", body) == ["#metadata(1) <chapter>", "#metadata(2) <chapter>"]
 
 
 def test_s5_no_notebook_is_ever_signed():
