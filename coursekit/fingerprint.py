@@ -27,6 +27,8 @@ OUTSIDE = {
     for room in ("data", "download", "samples", "storage", "results", "errors", "checkpoint", "fingerprint")
 }
 
+QUOTES = ("'", '"', '"""', "'''")  # in the order of preference
+
 
 def describe(value):
     """Plain JSON for a configuration value; callables become their name and bound arguments.
@@ -120,7 +122,22 @@ def _source(thing) -> str:
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.ClassDef) and ast.get_docstring(node) is not None:
             node.body = node.body[1:] or [ast.Pass()]
-    return ast.unparse(tree)
+    return ast.unparse(_OneNotation().visit(tree))
+
+
+class _OneNotation(ast.NodeTransformer):
+    """f-strings as Python 3.11 writes them; later ones choose other quotes, and a key must not tell them apart."""
+
+    def visit_JoinedStr(self, node: ast.JoinedStr) -> ast.expr:
+        node = self.generic_visit(node)
+        written = [ast.unparse(ast.JoinedStr([part])).removeprefix("f") for part in node.values]
+        text = "".join(part[3:-3] if part[:3] in QUOTES else part[1:-1] for part in written)
+        free = next((quote for quote in QUOTES if quote not in text and text[-1:] != quote[0]), None)
+        return ast.Name(f"f{free}{text}{free}") if free else node
+
+    def visit_FormattedValue(self, node: ast.FormattedValue) -> ast.expr:
+        node.value = self.visit(node.value)  # not its format, which is an f-string without quotes
+        return node
 
 
 def _class_in_cell(cls: type) -> ast.AST:
