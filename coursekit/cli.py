@@ -1,4 +1,4 @@
-"""The command line: run notebooks, make the report, say whether this machine can do both; check predictions."""
+"""The command line: run notebooks, make the report, say whether this machine can do both; predictions, Colab."""
 
 import argparse
 import os
@@ -70,6 +70,14 @@ def _parser() -> argparse.ArgumentParser:
     scorecard.add_argument("--into", type=Path, metavar="FILE", help="put it between the marks of this file instead")
     scorecard.set_defaults(command=_scorecard)
 
+    address = commands.add_parser(
+        "colab", parents=[shared], help="set the address that the notebooks open from on Colab"
+    )
+    address.add_argument(
+        "url", metavar="URL", help="https://github.com/OWNER/NAME, or …/tree/BRANCH; none takes it away"
+    )
+    address.set_defaults(command=_colab)
+
     doctor = commands.add_parser("doctor", parents=[shared], help="say whether the workbook can run here")
     doctor.set_defaults(command=_doctor)
     return parser
@@ -132,6 +140,17 @@ def _html(*arguments) -> bytes:
     from coursekit import report
 
     return report.to_html(*arguments).encode()
+
+
+def _colab(options: argparse.Namespace) -> None:
+    from coursekit import colab
+
+    paths = _find([], COMMITTED, ".ipynb")
+    url = None if options.url == "none" else options.url
+    colab.set_address(url, Path())
+    for path in paths:
+        colab.dress_file(path, url)
+        print(f"{path}  {'badge and first cell' if colab.badge(path.stem, url) else 'first cell'}")
 
 
 def _doctor(options: argparse.Namespace) -> int:
