@@ -10,7 +10,6 @@ import json
 import linecache
 import math
 import sys
-import sysconfig
 import textwrap
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields, is_dataclass
@@ -27,6 +26,7 @@ OUTSIDE = {
     for room in ("data", "download", "samples", "storage", "results", "errors", "checkpoint", "fingerprint")
 }
 
+INSTALLED = {"site-packages", "dist-packages"}
 QUOTES = ("'", '"', '"""', "'''")  # in the order of preference
 
 
@@ -105,7 +105,8 @@ def _is_ours(thing) -> bool:
     if module in OUTSIDE or module in sys.stdlib_module_names:
         return False
     file = getattr(sys.modules.get(module), "__file__", None)
-    installed = file is None or any(file.startswith(sysconfig.get_path(name)) for name in ("purelib", "platlib"))
+    # Wherever that is: beside this Python, with the system's, or in the home folder (pip install --user).
+    installed = file is None or not INSTALLED.isdisjoint(PurePath(file).parts)
     return module == "__main__" or module.startswith("coursekit") or not installed
 
 

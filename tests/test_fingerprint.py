@@ -546,3 +546,13 @@ def test_every_f_string_of_the_package_is_in_a_key_as_python_3_11_writes_it():
     for path in Path(fingerprint.__file__).parent.rglob("*.py"):
         ours, plain = ast.parse(path.read_text()), ast.parse(path.read_text())
         assert ast.unparse(fingerprint._OneNotation().visit(ours)) == ast.unparse(plain), path
+
+
+def test_code_installed_elsewhere_is_not_ours(tmp_path, monkeypatch):
+    """In the home folder, or in the system's environment below this one: a method of torch has no code to read."""
+    folder = tmp_path / ".local" / "lib" / "python3.11" / "site-packages"
+    folder.mkdir(parents=True)
+    (folder / "installed_there.py").write_text("def twice(x):\n    return 2 * x\n")
+    monkeypatch.syspath_prepend(folder)
+    assert not fingerprint._is_ours(importlib.import_module("installed_there").twice)
+    assert fingerprint._is_ours(test_code_installed_elsewhere_is_not_ours)
