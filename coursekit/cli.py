@@ -1,4 +1,4 @@
-"""The command line: run notebooks, make the report, say whether this machine can do both; check predictions."""
+"""The command line: run notebooks, make the report, say whether this machine can do both; predictions, Colab."""
 
 import argparse
 import os
@@ -77,6 +77,14 @@ def _parser() -> argparse.ArgumentParser:
     scorecard.set_defaults(command=_scorecard)
 
     classroom.add_commands(commands, shared)
+    address = commands.add_parser(
+        "colab", parents=[shared], help="set the address that the notebooks open from on Colab"
+    )
+    address.add_argument(
+        "url", metavar="URL", help="https://github.com/OWNER/NAME, or …/tree/BRANCH; none takes it away"
+    )
+    address.set_defaults(command=_colab)
+
     doctor = commands.add_parser("doctor", parents=[shared], help="say whether the workbook can run here")
     doctor.set_defaults(command=_doctor)
     return parser
@@ -127,6 +135,17 @@ def _report(options: argparse.Namespace) -> None:
                 content = content.encode() if isinstance(content, str) else content
                 storage.write_bytes(path.with_name(path.name + suffix), content)
                 print(f"{path}{suffix}  {len(content) / 1e6:.1f} MB  {time.perf_counter() - start:.1f} s")
+
+
+def _colab(options: argparse.Namespace) -> None:
+    from coursekit import colab
+
+    paths = arguments.find([], arguments.COMMITTED, ".ipynb")
+    url = None if options.url == "none" else options.url
+    colab.set_address(url, Path())
+    for path in paths:
+        colab.dress_file(path, url)
+        print(f"{path}  {'badge and first cell' if colab.badge(path.stem, url) else 'first cell'}")
 
 
 def _doctor(options: argparse.Namespace) -> int:

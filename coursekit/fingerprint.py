@@ -10,7 +10,6 @@ import json
 import linecache
 import math
 import sys
-import sysconfig
 import textwrap
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields, is_dataclass
@@ -26,6 +25,9 @@ OUTSIDE = {
     f"coursekit.{room}"
     for room in ("data", "download", "samples", "storage", "results", "errors", "checkpoint", "fingerprint")
 }
+
+INSTALLED = {"site-packages", "dist-packages"}
+QUOTES = ("'", '"', '"""', "'''")  # in the order of preference
 
 
 def describe(value):
@@ -103,7 +105,8 @@ def _is_ours(thing) -> bool:
     if module in OUTSIDE or module in sys.stdlib_module_names:
         return False
     file = getattr(sys.modules.get(module), "__file__", None)
-    installed = file is None or any(file.startswith(sysconfig.get_path(name)) for name in ("purelib", "platlib"))
+    # Wherever that is: beside this Python, with the system's, or in the home folder (pip install --user).
+    installed = file is None or not INSTALLED.isdisjoint(PurePath(file).parts)
     return module == "__main__" or module.startswith("coursekit") or not installed
 
 
@@ -120,7 +123,22 @@ def _source(thing) -> str:
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.ClassDef) and ast.get_docstring(node) is not None:
             node.body = node.body[1:] or [ast.Pass()]
-    return ast.unparse(tree)
+    return ast.unparse(_OneNotation().visit(tree))
+
+
+class _OneNotation(ast.NodeTransformer):
+    """f-strings as Python 3.11 writes them; later ones choose other quotes, and a key must not tell them apart."""
+
+    def visit_JoinedStr(self, node: ast.JoinedStr) -> ast.expr:
+        node = self.generic_visit(node)
+        written = [ast.unparse(ast.JoinedStr([part])).removeprefix("f") for part in node.values]
+        text = "".join(part[3:-3] if part[:3] in QUOTES else part[1:-1] for part in written)
+        free = next((quote for quote in QUOTES if quote not in text and text[-1:] != quote[0]), None)
+        return ast.Name(f"f{free}{text}{free}") if free else node
+
+    def visit_FormattedValue(self, node: ast.FormattedValue) -> ast.expr:
+        node.value = self.visit(node.value)  # not its format, which is an f-string without quotes
+        return node
 
 
 def _class_in_cell(cls: type) -> ast.AST:

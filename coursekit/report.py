@@ -10,7 +10,7 @@ import nbformat
 from nbformat import NotebookNode
 from traitlets import default
 
-from coursekit import __version__, cover, fonts, references
+from coursekit import __version__, cover, executor, fonts, references
 from coursekit.cover import Notebooks
 from coursekit.errors import NotebookError
 from coursekit.markdown import TEMPLATES, ReportExporter
@@ -28,8 +28,7 @@ class _DocumentExporter(ReportExporter):
     def from_notebook_node(self, nb: NotebookNode, resources=None, **kwargs):
         resources = dict(resources or {})
         name = resources.get("metadata", {}).get("name", "notebook")
-        nb = nb.copy()
-        content = self.render([(name, nb)])
+        content = self.render([(name, live(nb))])
         resources["output_extension"] = self.file_extension
         resources["outputs"] = {}
         return content, resources
@@ -74,6 +73,12 @@ def read(paths: Iterable[Path]) -> list[tuple[str, NotebookNode]]:
         except (OSError, ValueError, nbformat.reader.NotJSONError) as error:
             raise NotebookError(f"{path}: not a readable notebook ({error})".splitlines()[0]) from error
     return notebooks
+
+
+def live(notebook: NotebookNode) -> NotebookNode:
+    """A notebook as somebody runs it: what it ran on is what its outputs say, whatever its file said before."""
+    said = notebook.metadata.get("coursekit", {}) | executor.gather_run(notebook)
+    return nbformat.from_dict(notebook | {"metadata": notebook.metadata | {"coursekit": said}})
 
 
 def to_pdf(

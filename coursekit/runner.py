@@ -16,14 +16,17 @@ import nbformat
 import psutil
 from nbformat import NotebookNode
 
-from coursekit import errors, executor, kernel, storage
+from coursekit import colab, errors, executor, kernel, storage
 from coursekit.errors import DataError, NotebookError, NotStored, StorageError
 
 KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
 
 
 def read_source(path: Path) -> NotebookNode:
-    """A notebook without outputs, from py:percent or .ipynb, with numbered cells and the SHA-256 of its source."""
+    """A notebook without outputs, from py:percent or .ipynb, with numbered cells and the SHA-256 of its source.
+
+    It has the first cell and the badge that Colab needs.
+    """
     if not path.is_file():
         raise NotebookError(f"no notebook at {path}")
     notebook = jupytext.read(path)
@@ -31,6 +34,7 @@ def read_source(path: Path) -> NotebookNode:
         cell.id = f"cell-{number:03d}"
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
+    colab.dress(notebook, path.stem, colab.address())
     notebook.nbformat, notebook.nbformat_minor = 4, 5
     notebook.metadata = NotebookNode(kernelspec=KERNEL, coursekit={"src_sha256": source_sha256(path)})
     return notebook

@@ -1,3 +1,4 @@
+import ast
 import importlib
 import itertools
 import linecache
@@ -518,3 +519,40 @@ def test_a_function_of_a_notebook_has_the_key_that_it_has_in_a_file(cell, writte
     written("make")
     net = sys.modules["net"]
     assert cell(text, "unrelated") == key(describe(net.unrelated), net.unrelated)
+
+
+def test_f_strings_are_in_a_key_as_python_3_11_writes_them():
+    """Under Python 3.12 and later too: the results that are in the workbook must be found on Colab."""
+
+    def said(names, width):
+        return (
+            f"{', '.join(names)!r:>{width}}\n",
+            f'{len(names):.3g} said "hi"',
+            f"""{names["a"]} says "it's so\"""",
+            f"{(1 if width else 2)}",
+        )
+
+    expected = [
+        """f"{', '.join(names)!r:>{width}}\\n\"""",
+        """f'{len(names):.3g} said "hi"'""",
+        "f'''{names['a']} says \"it's so\"'''",
+        """f'{(1 if width else 2)}'""",
+    ]
+    assert fingerprint._source(said).split("return ")[1] == f"({', '.join(expected)})"
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 12), reason="the oracle is the ast.unparse of Python 3.11")
+def test_every_f_string_of_the_package_is_in_a_key_as_python_3_11_writes_it():
+    for path in Path(fingerprint.__file__).parent.rglob("*.py"):
+        ours, plain = ast.parse(path.read_text()), ast.parse(path.read_text())
+        assert ast.unparse(fingerprint._OneNotation().visit(ours)) == ast.unparse(plain), path
+
+
+def test_code_installed_elsewhere_is_not_ours(tmp_path, monkeypatch):
+    """In the home folder, or in the system's environment below this one: a method of torch has no code to read."""
+    folder = tmp_path / ".local" / "lib" / "python3.11" / "site-packages"
+    folder.mkdir(parents=True)
+    (folder / "installed_there.py").write_text("def twice(x):\n    return 2 * x\n")
+    monkeypatch.syspath_prepend(folder)
+    assert not fingerprint._is_ours(importlib.import_module("installed_there").twice)
+    assert fingerprint._is_ours(test_code_installed_elsewhere_is_not_ours)

@@ -11,7 +11,6 @@
 # new one. On MNIST a linear model should reach about 91 %, one hidden layer with a good learning rate about 98 %.
 
 # %% tags=["setup"]
-# `No module named 'coursekit'`? Run `pip install -e .` in the workbook's folder; on Colab see its README.
 import math
 from collections.abc import Callable, Iterable
 from functools import partial

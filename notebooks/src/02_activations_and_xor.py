@@ -13,7 +13,6 @@
 # end, and the sigmoid, with its small slope, should start slowest.
 
 # %% tags=["setup"]
-# `No module named 'coursekit'`? Run `pip install -e .` in the workbook's folder; on Colab see its README.
 import math
 from functools import partial
 from itertools import pairwise

@@ -12,7 +12,6 @@
 # rules, and those should be quickest in the first epochs. Where they all end, a few tenths of a percent may well be luck.
 
 # %% tags=["setup"]
-# `No module named 'coursekit'`? Run `pip install -e .` in the workbook's folder; on Colab see its README.
 import math
 import statistics
 import time

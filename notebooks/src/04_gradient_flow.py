@@ -11,7 +11,6 @@
 # factor and seven layers several powers of ten. A ReLU has slope 1 or 0, so we expect it to lose little.
 
 # %% tags=["setup"]
-# `No module named 'coursekit'`? Run `pip install -e .` in the workbook's folder; on Colab see its README.
 from functools import partial
 
 import numpy as np

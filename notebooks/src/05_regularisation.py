@@ -13,7 +13,6 @@
 # and no exact zeros from an L1 term in the loss.
 
 # %% tags=["setup"]
-# `No module named 'coursekit'`? Run `pip install -e .` in the workbook's folder; on Colab see its README.
 from dataclasses import replace
 from functools import partial
 

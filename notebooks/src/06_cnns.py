@@ -13,7 +13,6 @@
 # the plain net and fine with BatchNorm; 1.0 is too much for both.
 
 # %% tags=["setup"]
-# `No module named 'coursekit'`? Run `pip install -e .` in the workbook's folder; on Colab see its README.
 import math
 from functools import partial
 

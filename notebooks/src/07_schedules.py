@@ -13,7 +13,6 @@
 # higher. *Which* decay it is should matter much less than that there is one.
 
 # %% tags=["setup"]
-# `No module named 'coursekit'`? Run `pip install -e .` in the workbook's folder; on Colab see its README.
 import math
 from functools import partial
 from itertools import pairwise

@@ -12,7 +12,6 @@
 # layers train with or without shortcuts; sixty hardly train without. A schedule that falls to zero needs a fraction of the epochs.
 
 # %% tags=["setup"]
-# `No module named 'coursekit'`? Run `pip install -e .` in the workbook's folder; on Colab see its README.
 import contextlib
 import io
 import math

@@ -1,0 +1,134 @@
+"""The workbook on Colab: where it is fetched from, badge and first cell of each notebook; there: report and Drive."""
+
+import os
+import re
+import tomllib
+from pathlib import Path
+
+import nbformat
+from nbformat import NotebookNode
+from nbformat.v4 import new_code_cell, new_markdown_cell
+
+from coursekit import executor, report, results, storage
+from coursekit.errors import UsageError
+
+DRIVE = Path("/content/drive")
+WORKBOOK = Path(__file__).parents[1]
+ADDRESS = re.compile(r"(https://[\w.-]+(?:/[\w.-]+?)+?)(?:\.git|/tree/([\w.-]+))?/?")
+SETTING = re.compile(r"^#? ?Repository = .*$", re.MULTILINE)
+UNSET = '# Repository = "https://github.com/OWNER/NAME"'
+GITHUB, COLAB = "https://github.com/", "https://colab.research.google.com"
+BADGE, FIRST = "colab-badge", "colab-first"  # ids of the cells that are written here
+
+MISSING = """\
+try:
+    import coursekit
+except ImportError:
+    raise ImportError("no coursekit: `pip install -e .` in the workbook's folder, and restart the kernel") from None"""
+FETCHING = """\
+try:
+    import coursekit
+except ImportError:  # on Colab: fetch the workbook and the few packages that are missing, and go into its folder
+    !git clone -q --depth 1 {clone} workbook
+    %pip install -q -e workbook
+    %cd -q workbook
+# To keep results and checkpoints on your Drive:  from coursekit import colab; colab.keep_on_drive()"""
+
+
+def address(workbook: Path = WORKBOOK) -> str | None:
+    """The workbook's public address: `Repository` under [project.urls] in pyproject.toml; None where it is not set."""
+    path = workbook / "pyproject.toml"
+    project = tomllib.loads(path.read_text(encoding="utf-8"))["project"] if path.is_file() else {}
+    return project.get("urls", {}).get("Repository")
+
+
+def set_address(url: str | None, workbook: Path = WORKBOOK) -> None:
+    """Write the address into pyproject.toml, or take it away; `dress` the notebooks afterwards.
+
+    Raises UsageError unless it looks like https://github.com/OWNER/NAME, with /tree/BRANCH for a branch.
+    """
+    if url is not None and not ADDRESS.fullmatch(url):
+        raise UsageError(f"{url!r} is no address such as https://github.com/OWNER/NAME or …/tree/BRANCH")
+    path = workbook / "pyproject.toml"
+    text = path.read_text(encoding="utf-8")
+    setting = UNSET if url is None else f'Repository = "{url}"'
+    storage.write_bytes(path, SETTING.sub(lambda _: setting, text, count=1).encode())
+
+
+def dress(notebook: NotebookNode, name: str, url: str | None) -> None:
+    """Give a notebook the first cell, and the badge where `url` is on GitHub; those that it has are written anew.
+
+    One without a cell tagged `setup` is nobody's that we know, and is left alone.
+    """
+    cells = [cell for cell in notebook.cells if cell.get("id") != BADGE]
+    setup = next((i for i, cell in enumerate(cells) if "setup" in cell.metadata.get("tags", [])), None)
+    if setup is None:
+        return
+    if cells[setup].get("id") != FIRST:
+        cells.insert(setup, new_code_cell(id=FIRST, metadata={"tags": ["setup"]}))
+    cells[setup].source = first_cell(url)
+    if badge(name, url):
+        cells.insert(0, new_markdown_cell(badge(name, url), id=BADGE, metadata={"tags": ["remove-cell"]}))
+    notebook.cells = cells
+
+
+def dress_file(path: Path, url: str | None) -> None:
+    """The same for a notebook's file; its outputs stay as they are."""
+    notebook = nbformat.read(path, as_version=4)
+    dress(notebook, path.stem, url)
+    storage.write_bytes(path, executor.to_bytes(notebook))
+
+
+def first_cell(url: str | None) -> str:
+    """The code that fetches the workbook where it is not installed; without an address, the code that says so."""
+    if not url:
+        return MISSING
+    place, branch = ADDRESS.fullmatch(url).groups()
+    return FETCHING.format(clone=f"--branch {branch} {place}" if branch else place)
+
+
+def badge(name: str, url: str | None) -> str:
+    """Markdown that opens notebooks/`name`.ipynb on Colab; empty where Colab cannot open it: it reads GitHub alone."""
+    if not url or not url.startswith(GITHUB):
+        return ""
+    place, branch = ADDRESS.fullmatch(url).groups()
+    there = f"{COLAB}/github/{place.removeprefix(GITHUB)}/blob/{branch or 'main'}/notebooks/{name}.ipynb"
+    return f"[![Open in Colab]({COLAB}/assets/colab-badge.svg)]({there})"
+
+
+def download_report(**options) -> Path:
+    """Make a PDF of the notebook that is open on Colab, as it stands on the screen, and have the browser download it.
+
+    The options are those of `report.to_pdf`: author="Your Name". Raises UsageError where this is not Colab.
+    """
+    try:
+        from google.colab import _message, files
+    except ImportError:
+        menu = "File > Save and Export Notebook As > PDF report"
+        raise UsageError(f"this is not Colab: JupyterLab has {menu}, a terminal `coursekit report`") from None
+    found = _message.blocking_request("get_ipynb", request="", timeout_sec=60)["ipynb"]
+    name = Path(found["metadata"].get("colab", {}).get("name", "notebook")).stem
+    path = Path(f"{name}.pdf")
+    storage.write_bytes(path, report.to_pdf([(name, report.live(nbformat.from_dict(found)))], **options))
+    files.download(str(path))
+    return path
+
+
+def keep_on_drive(folder: str = "coursekit-results") -> Path:
+    """Keep this session's results and checkpoints, and those to come, in a folder of your Google Drive.
+
+    What the workbook brought along, or was computed before, is copied there once. Raises UsageError where this is not
+    Colab.
+    """
+    try:
+        from google.colab import drive
+    except ImportError:
+        raise UsageError("this is not Colab: set COURSEKIT_RESULTS to the folder of your choice") from None
+    drive.mount(str(DRIVE))
+    here, there = results.folder(), DRIVE / "MyDrive" / folder
+    for file in sorted(path for path in here.rglob("*") if path.is_file()):
+        copy = there / file.relative_to(here)
+        if not copy.exists():
+            storage.write_bytes(copy, file.read_bytes())
+    os.environ["COURSEKIT_RESULTS"] = str(there)
+    return there
