@@ -1,4 +1,4 @@
-"""The command line: run notebooks, make the report, say whether this machine can do both; check predictions."""
+"""The command line: run notebooks and sweeps, make the report, say whether this machine can; check predictions."""
 
 import argparse
 import os
@@ -7,11 +7,18 @@ import time
 from pathlib import Path
 
 from coursekit import __version__
-from coursekit.errors import CoursekitError, NotebookError, UsageError
+from coursekit.errors import CoursekitError, NotebookError, SweepError, UsageError
 
 SOURCES = Path("notebooks/src")
 COMMITTED = Path("notebooks")
 BUILT = Path("build/notebooks")
+SLURM = {
+    "queue": "partition",
+    "account": "who pays",
+    "walltime": "of a job, as 01:00:00",
+    "memory": "of a job, as 8GB",
+    "gpus": "of a job",
+}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -61,6 +68,21 @@ def _parser() -> argparse.ArgumentParser:
     report.add_argument("--author", default="", help="printed on the cover")
     report.add_argument("--title", help="printed on the cover")
     report.set_defaults(command=_report)
+
+    sweep = commands.add_parser("sweep", parents=[shared], help="train every experiment of a file, with every seed")
+    sweep.add_argument("file", type=Path, metavar="FILE", help="YAML or JSON, see docs/scale.md")
+    sweep.add_argument("--workers", type=_at_least_one, metavar="N", help="processes; jobs with --slurm (default 1)")
+    sweep.add_argument("--threads", type=_at_least_one, metavar="N", help="for each run (default: 1 in a worker)")
+    where = sweep.add_mutually_exclusive_group()
+    where.add_argument("--dask", action="store_true", help="workers of dask.distributed, with its dashboard")
+    where.add_argument("--slurm", action="store_true", help="each worker a Slurm job, through dask.distributed")
+    for name, text in SLURM.items():
+        sweep.add_argument(f"--{name}", metavar=name.upper(), help=f"with --slurm: {text}")
+    sweep.add_argument("--together", type=_at_least_one, metavar="N", help="alike runs trained as one, at most")
+    sweep.add_argument("--profile", choices=("sample", "cpu", "full"), help="as COURSEKIT_PROFILE")
+    sweep.add_argument("--source", choices=("auto", "real", "sample"), help="where the data come from")
+    sweep.add_argument("--refresh", action="store_true", help="train what is in the results store too")
+    sweep.set_defaults(command=_sweep)
 
     check = commands.add_parser("predictions", parents=[shared], help="say whether a predictions.csv is as it must be")
     check.add_argument("file", type=Path, metavar="FILE")
@@ -138,6 +160,37 @@ def _doctor(options: argparse.Namespace) -> int:
     from coursekit import doctor
 
     return doctor.main()
+
+
+def _sweep(options: argparse.Namespace) -> None:
+    for name in ("profile", "source"):
+        if getattr(options, name):
+            os.environ[f"COURSEKIT_{name.upper()}"] = getattr(options, name)
+    from coursekit import progress, results, sweepfile, sweeps
+
+    variants, seeds = sweepfile.read(options.file)
+    together = options.together or sweeps.TOGETHER
+    found = sweeps.sweep(variants, seeds, options.refresh, _engine(options), together, progress.Live())
+    print(progress.summary(found))
+    print(f"results: {results.folder()}")
+    statuses = [result.status for row in found.values() for result in row]
+    missing = statuses.count("failed") + statuses.count("lost")
+    if missing:
+        raise SweepError(f"{missing} of {len(statuses)} runs have no result; the same command tries them again")
+
+
+def _engine(options: argparse.Namespace):
+    from coursekit import cluster, engines
+
+    slurm = {name: getattr(options, name) for name in SLURM if getattr(options, name)}
+    if slurm and not options.slurm:
+        raise UsageError(f"--{next(iter(slurm))} goes with --slurm")
+    threads = options.threads or 1
+    if options.slurm:
+        return cluster.slurm(options.workers or 1, threads, **slurm)
+    if options.dask:
+        return cluster.local(options.workers, threads)
+    return engines.processes(options.workers, threads) if options.workers else engines.serial(options.threads)
 
 
 def _predictions(options: argparse.Namespace) -> None:

@@ -26,6 +26,7 @@ OUTSIDE = {
     f"coursekit.{room}"
     for room in ("data", "download", "samples", "storage", "results", "errors", "checkpoint", "fingerprint")
 }
+INSTALLED = {"site-packages", "dist-packages"}
 
 
 def describe(value):
@@ -104,6 +105,7 @@ def _is_ours(thing) -> bool:
         return False
     file = getattr(sys.modules.get(module), "__file__", None)
     installed = file is None or any(file.startswith(sysconfig.get_path(name)) for name in ("purelib", "platlib"))
+    installed = installed or not INSTALLED.isdisjoint(PurePath(file).parts)  # a module system, a user's folder
     return module == "__main__" or module.startswith("coursekit") or not installed
 
 
