@@ -1,4 +1,4 @@
-"""The command line: run notebooks, make the report, say whether this machine can do both; predictions, Colab."""
+"""The command line: run notebooks and sweeps, make the report, say whether this machine can; Colab, a course."""
 
 import argparse
 import os
@@ -6,7 +6,7 @@ import sys
 import time
 from pathlib import Path
 
-from coursekit import __version__, arguments, classroom
+from coursekit import __version__, arguments, classroom, sweeping
 from coursekit.errors import CoursekitError, UsageError
 
 
@@ -76,7 +76,9 @@ def _parser() -> argparse.ArgumentParser:
     scorecard.add_argument("--into", type=Path, metavar="FILE", help="put it between the marks of this file instead")
     scorecard.set_defaults(command=_scorecard)
 
+    sweeping.add_commands(commands, shared)
     classroom.add_commands(commands, shared)
+
     address = commands.add_parser(
         "colab", parents=[shared], help="set the address that the notebooks open from on Colab"
     )

@@ -37,6 +37,12 @@ class Diverged(CoursekitError):
     exit_code = 6
 
 
+class SweepError(CoursekitError):
+    """Runs of a sweep that have no result."""
+
+    exit_code = 6
+
+
 class NotStored(CoursekitError):
     """A run of the full protocol that nobody has made yet, on a machine that would take days for it."""
 

@@ -91,12 +91,17 @@ def find(experiment: Experiment) -> Result | None:
     return stored
 
 
-def train_and_keep(experiments: Sequence[Experiment], names: Sequence[str]) -> list[Result]:
-    """Train and keep; several only when they can be `stacked`: equal but for model weights, seed and optimizer."""
+def train_and_keep(
+    experiments: Sequence[Experiment], names: Sequence[str], keys: Sequence[str] | None = None
+) -> list[Result]:
+    """Train and keep; several only when they can be `stacked`: equal but for model weights, seed and optimizer.
+
+    `keys` are those of `key_of`, from a process that has the source of a notebook's functions.
+    """
     start, device = time.perf_counter(), profiles.device()
     dataset = data.load(experiments[0].data, profiles.source())
     recall.refuse_hours(names[0] or "run")
-    keys = [_key(experiment, dataset.sha256) for experiment in experiments]
+    keys = keys or [key_of(experiment, dataset.sha256) for experiment in experiments]
     folders = [results.folder() / "running" / key[:24] for key in keys]  # a run that is cut off goes on from here
     if len(experiments) == 1:
         outcomes = [_compute(experiments[0], dataset, device, folders[0])]
@@ -117,12 +122,13 @@ def train_and_keep(experiments: Sequence[Experiment], names: Sequence[str]) -> l
 
 
 def _stored(experiment: Experiment, checksum: str) -> Result | None:
-    found = results.load(_key(experiment, checksum))
+    found = results.load(key_of(experiment, checksum))
     lost = found and found.status == "ok" and experiment.keep_weights and results.load_weights(found) is None
     return None if lost else found
 
 
-def _key(experiment: Experiment, checksum: str) -> str:
+def key_of(experiment: Experiment, checksum: str) -> str:
+    """The key of its result, on data of this SHA-256."""
     callables = [value for value in vars(experiment).values() if callable(value)]
     described = fingerprint.describe(experiment) | {"data_sha256": checksum}
     return fingerprint.key(described, _compute, _compute_together, *callables)

@@ -25,7 +25,6 @@ OUTSIDE = {
     f"coursekit.{room}"
     for room in ("data", "download", "samples", "storage", "results", "errors", "checkpoint", "fingerprint")
 }
-
 INSTALLED = {"site-packages", "dist-packages"}
 QUOTES = ("'", '"', '"""', "'''")  # in the order of preference
 

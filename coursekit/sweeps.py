@@ -2,49 +2,78 @@
 
 import json
 import time
-from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from tqdm import tqdm
 
-from coursekit import experiment, fingerprint, profiles, stacked
+from coursekit import dispatch, experiment, fingerprint, profiles, stacked
+from coursekit.dispatch import Run, State
+from coursekit.engines import Factory
 from coursekit.experiment import Experiment
 from coursekit.results import Result
 
 TOGETHER = 8  # more gain little on two cores, and memory grows
 OWN = ("model", "optimizer", "seed", "initialization", "schedule", "schedule_by", "penalty", "measure")
 OWN += ("probe", "probe_every", "watch_test", "keep_weights", "fast")  # what runs of one stack may differ in
-Run = tuple[str, int]  # variant and seed
+Watch = Callable[[Mapping[Run, Result], Iterable[Run], Iterable[Run]], None]
 
 
-def sweep(variants: Mapping[str, Experiment], seeds: Iterable[int], refresh: bool = False) -> dict[str, list[Result]]:
+def sweep(
+    variants: Mapping[str, Experiment],
+    seeds: Iterable[int],
+    refresh: bool = False,
+    executor: Factory | None = None,
+    together: int = TOGETHER,
+    watch: Watch | None = None,
+) -> dict[str, list[Result]]:
     """Every variant with every seed, as {variant: [result of each seed]}; says on stdout what was trained.
 
-    On a CPU, missing runs of one architecture are trained together (see `stacked`): the numbers of single runs up to
-    rounding, in a fraction of the time. Their provenance says how many were.
+    On a CPU, missing runs of one architecture are trained together, at most so many (see `stacked`): the numbers of
+    single runs up to rounding, in a fraction of the time. Their provenance says how many were.
+
+    `executor` makes a `concurrent.futures.Executor` (see `engines` and `cluster`): the numbers are those of any other
+    with as many threads for a run, bit for bit on one kind of machine. Then a run that raises is "failed", one whose
+    worker died three times is "lost", the others go on; stderr says which. Without it what a run raises ends the sweep.
+    `watch(results so far, runs that are being trained, all runs)` is called at every change instead of a bar.
     """
     start, seeds = time.perf_counter(), list(seeds)
     wanted = {(name, seed): replace(variants[name], seed=seed) for name in variants for seed in seeds}
     done: dict[Run, Result] = {}
-    with tqdm(total=len(wanted), unit="run", leave=False) as bar:
+    with tqdm(total=len(wanted), unit="run", leave=False, disable=bool(watch)) as bar:
         for which, one in wanted.items():
             found = None if refresh else experiment.find(one)
             if found:
                 done[which] = found
         bar.update(len(done))
-        for group in _groups({which: one for which, one in wanted.items() if which not in done}):
-            others = f" and {len(group) - 1} more" if len(group) > 1 else ""
-            bar.set_description(f"{group[0][0]}, seed {group[0][1]}{others}")
-            made = experiment.train_and_keep([wanted[which] for which in group], [name for name, _ in group])
-            done |= zip(group, made, strict=True)
-            bar.update(len(group))
+        groups = _groups({which: one for which, one in wanted.items() if which not in done}, together)
+        for made, running in dispatch.train(groups, wanted, executor) if executor and groups else _here(groups, wanted):
+            done |= made
+            bar.update(len(made))
+            bar.set_description(_in_words(running))
+            if watch:
+                watch(done, running, wanted)
     _report(list(done.values()), time.perf_counter() - start)
     return {name: [done[name, seed] for seed in seeds] for name in variants}
 
 
-def _groups(missing: Mapping[Run, Experiment]) -> list[list[Run]]:
-    """Runs that can be trained as one, at most TOGETHER; best with one seed, as these share their images."""
+def _here(groups: Iterable[list[Run]], wanted: Mapping[Run, Experiment]) -> Iterator[State]:
+    for group in groups:
+        yield {}, group
+        made = experiment.train_and_keep([wanted[which] for which in group], [name for name, _ in group])
+        yield dict(zip(group, made, strict=True)), []
+
+
+def _in_words(running: list[Run]) -> str:
+    if not running:
+        return ""
+    others = f" and {len(running) - 1} more" if len(running) > 1 else ""
+    return f"{running[0][0]}, seed {running[0][1]}{others}"
+
+
+def _groups(missing: Mapping[Run, Experiment], together: int = TOGETHER) -> list[list[Run]]:
+    """Runs that can be trained as one, at most `together`; best with one seed, as these share their images."""
     alike: dict[str, list[Run]] = defaultdict(list)
     for which, one in missing.items():
         alike[_kind(one) or f"alone: {which}"].append(which)
@@ -54,7 +83,7 @@ def _groups(missing: Mapping[Run, Experiment]) -> list[list[Run]]:
         by_seed = [[run for run in runs if run[1] == seed] for seed in seeds]
         parts = by_seed if len(runs) >= 3 * len(seeds) else [runs]
         for part in parts:
-            count = -(-len(part) // TOGETHER)
+            count = -(-len(part) // together)
             groups += [part[i::count] for i in range(count)]
     return groups
 
@@ -70,8 +99,9 @@ def _kind(one: Experiment) -> str | None:
 
 def _report(runs: list[Result], seconds: float) -> None:
     replayed = sum(result.replayed for result in runs)
-    made_on = ", ".join(sorted({result.provenance["device"] for result in runs}))
-    diverged = sum(result.status == "diverged" for result in runs)
-    trained = f"; {len(runs) - replayed} trained in {seconds:.0f} s" if replayed < len(runs) else ""
-    warning = f"; {diverged} diverged" if diverged else ""
-    print(f"{len(runs)} runs made on {made_on}: {replayed} replayed from the results store{trained}{warning}")
+    statuses = Counter(result.status for result in runs)
+    made = len(runs) - statuses["failed"] - statuses["lost"]
+    made_on = ", ".join(sorted({result.provenance["device"] for result in runs if "device" in result.provenance}))
+    said = f"{len(runs)} runs made on {made_on or 'no device'}: {replayed} replayed from the results store"
+    said += f"; {made - replayed} trained in {seconds:.0f} s" if replayed < made else ""
+    print(said + "".join(f"; {statuses[s]} {s}" for s in ("diverged", "failed", "lost") if statuses[s]))

@@ -27,7 +27,7 @@ BASE = Experiment(
 
 
 def of(**changes) -> str:
-    return experiment._key(replace(BASE, **changes), "checksum")
+    return experiment.key_of(replace(BASE, **changes), "checksum")
 
 
 # --- descriptions -----------------------------------------------------------------------------------------------------
@@ -205,7 +205,7 @@ def test_every_change_of_the_configuration_changes_the_key():
 
 
 def test_the_data_change_the_key():
-    assert experiment._key(BASE, "one checksum") != experiment._key(BASE, "another")
+    assert experiment.key_of(BASE, "one checksum") != experiment.key_of(BASE, "another")
 
 
 def test_what_a_run_goes_through_is_part_of_the_key():

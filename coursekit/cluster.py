@@ -1,0 +1,143 @@
+"""Where the runs of a sweep are trained beyond one process: dask.distributed, on this machine or on Slurm's.
+
+Each function returns a factory of `concurrent.futures.Executor`, as those of `engines` do, and raises UsageError where
+the extra `cluster` is not installed.
+"""
+
+import importlib.util
+import shutil
+import sys
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, Future
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from coursekit.engines import Factory, default_workers
+from coursekit.errors import UsageError
+
+CLOSING_S = 10.0
+SETTINGS = {
+    "distributed.worker.daemon": False,  # a run may start processes
+    "distributed.scheduler.worker-saturation": 1.0,  # a worker that dies takes no run with it that was waiting
+}
+
+
+def local(workers: int | None = None, threads: int = 1) -> Factory:
+    """Workers on this machine, one run each; where dask-cuda is installed and there are GPUs, one for each of them."""
+    _check("distributed")
+    return partial(Dask, partial(_local, workers or default_workers(threads), threads), threads)
+
+
+def slurm(jobs: int, threads: int = 1, **options) -> Factory:
+    """At most so many Slurm jobs, one run each; one that ends before the sweep does is replaced.
+
+    Options as `job_options` has them. Raises UsageError where there is no sbatch.
+    """
+    _check("dask_jobqueue")
+    if shutil.which("sbatch") is None:
+        raise UsageError("no sbatch here: call this where jobs are submitted to Slurm, or use workers of this machine")
+    return partial(Dask, partial(_slurm, jobs, job_options(threads, **options)), threads)
+
+
+def job_script(threads: int = 1, **options) -> str:
+    """What `slurm` with these options submits; needs no Slurm."""
+    _check("dask_jobqueue")
+    from dask_jobqueue import SLURMCluster
+
+    with SLURMCluster(**job_options(threads, **options)) as cluster:
+        return cluster.job_script()
+
+
+def job_options(
+    threads: int = 1,
+    queue: str | None = None,
+    account: str | None = None,
+    walltime: str = "01:00:00",
+    memory: str = "8GB",
+    gpus: int = 0,
+    prologue: Sequence[str] = (),
+    directives: Sequence[str] = (),
+    logs: str = "build/slurm",
+) -> dict:
+    """The options of dask_jobqueue.SLURMCluster for jobs of one worker with so many cores.
+
+    `prologue` are shell lines before the worker starts (modules, COURSEKIT_DATA=$TMPDIR), `directives` more #SBATCH
+    lines. Driver and workers talk TLS where `cryptography` is installed; without it everybody who can reach the
+    driver's port can run programs under this account.
+    """
+    safe = importlib.util.find_spec("cryptography") is not None
+    keys = Path.home() / ".cache" / "coursekit" / "tls"
+    return dict(
+        queue=queue,
+        account=account,
+        walltime=walltime,
+        memory=memory,
+        cores=1,  # of dask: one run at a time
+        processes=1,
+        job_cpu=threads,
+        job_extra_directives=[*([f"--gpus={gpus}"] if gpus else []), *directives],
+        job_script_prologue=[f"export OMP_NUM_THREADS={threads}", *prologue],
+        log_directory=logs,
+        python=sys.executable,
+        **(dict(security=True, protocol="tls://", shared_temp_directory=str(keys)) if safe else {}),
+    )
+
+
+class Dask(Executor):
+    """A dask cluster of its own, which ends with it."""
+
+    def __init__(self, make: Callable, threads: int):
+        import dask
+        from distributed import Client
+
+        self.threads = threads
+        with dask.config.set(SETTINGS):
+            self.cluster = make()
+            self.client = Client(self.cluster)
+        print(f"dask's dashboard: {self.client.dashboard_link}", file=sys.stderr)
+        self._executor = self.client.get_executor(pure=False)
+        self._futures: dict[str, Future] = {}
+
+    def submit(self, function: Callable, /, *arguments, **keywords) -> Future:
+        """A run whose worker dies goes to another one, four times; then its future raises dask's KilledWorker."""
+        key = f"run-{len(self._futures)}"
+        future = self._executor.submit(function, *arguments, key=key, **keywords)
+        self._futures[key] = future
+        return future
+
+    def running(self) -> list[Future]:
+        """The futures that a worker is busy with."""
+        keys = {key for busy in self.client.processing().values() for key in busy}
+        return [future for key, future in self._futures.items() if key in keys]
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Ends the workers too."""
+        self._executor.shutdown(wait and not cancel_futures)
+        self.client.close(CLOSING_S)
+        self.cluster.close(CLOSING_S)
+
+
+def _local(workers: int, threads: int):
+    options = dict(threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0")
+    if torch.cuda.is_available() and importlib.util.find_spec("dask_cuda"):
+        from dask_cuda import LocalCUDACluster
+
+        return LocalCUDACluster(**options)
+    from distributed import LocalCluster
+
+    return LocalCluster(workers, **options)
+
+
+def _slurm(jobs: int, options: dict):
+    from dask_jobqueue import SLURMCluster
+
+    cluster = SLURMCluster(**options)
+    cluster.adapt(minimum_jobs=jobs, maximum_jobs=jobs)  # keeps up their number, where `scale` would not
+    return cluster
+
+
+def _check(module: str) -> None:
+    if importlib.util.find_spec(module) is None:
+        raise UsageError(f"no {module} here: pip install 'coursekit[cluster]', or use engines.processes")

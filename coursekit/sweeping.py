@@ -1,0 +1,65 @@
+"""The command line of a sweep: where its runs are trained, and what is left to do at its end."""
+
+import argparse
+import os
+from pathlib import Path
+
+from coursekit.arguments import at_least_one
+from coursekit.errors import SweepError, UsageError
+
+SLURM = {
+    "queue": "partition",
+    "account": "who pays",
+    "walltime": "of a job, as 01:00:00",
+    "memory": "of a job, as 8GB",
+    "gpus": "of a job",
+}
+
+
+def add_commands(commands: argparse._SubParsersAction, shared: argparse.ArgumentParser) -> None:
+    """Add `coursekit sweep` to the commands of the command line."""
+    sweep = commands.add_parser("sweep", parents=[shared], help="train every experiment of a file, with every seed")
+    sweep.add_argument("file", type=Path, metavar="FILE", help="YAML or JSON, see docs/scale.md")
+    sweep.add_argument("--workers", type=at_least_one, metavar="N", help="processes; jobs with --slurm (default 1)")
+    sweep.add_argument("--threads", type=at_least_one, metavar="N", help="for each run (default: 1 in a worker)")
+    where = sweep.add_mutually_exclusive_group()
+    where.add_argument("--dask", action="store_true", help="workers of dask.distributed, with its dashboard")
+    where.add_argument("--slurm", action="store_true", help="each worker a Slurm job, through dask.distributed")
+    for name, text in SLURM.items():
+        sweep.add_argument(f"--{name}", metavar=name.upper(), help=f"with --slurm: {text}")
+    sweep.add_argument("--together", type=at_least_one, metavar="N", help="alike runs trained as one, at most")
+    sweep.add_argument("--profile", choices=("sample", "cpu", "full"), help="as COURSEKIT_PROFILE")
+    sweep.add_argument("--source", choices=("auto", "real", "sample"), help="where the data come from")
+    sweep.add_argument("--refresh", action="store_true", help="train what is in the results store too")
+    sweep.set_defaults(command=_sweep)
+
+
+def _sweep(options: argparse.Namespace) -> None:
+    for name in ("profile", "source"):
+        if getattr(options, name):
+            os.environ[f"COURSEKIT_{name.upper()}"] = getattr(options, name)
+    from coursekit import progress, results, sweepfile, sweeps
+
+    variants, seeds = sweepfile.read(options.file)
+    together = options.together or sweeps.TOGETHER
+    found = sweeps.sweep(variants, seeds, options.refresh, _engine(options), together, progress.Live())
+    print(progress.summary(found))
+    print(f"results: {results.folder()}")
+    statuses = [result.status for row in found.values() for result in row]
+    missing = statuses.count("failed") + statuses.count("lost")
+    if missing:
+        raise SweepError(f"{missing} of {len(statuses)} runs have no result; the same command tries them again")
+
+
+def _engine(options: argparse.Namespace):
+    from coursekit import cluster, engines
+
+    slurm = {name: getattr(options, name) for name in SLURM if getattr(options, name)}
+    if slurm and not options.slurm:
+        raise UsageError(f"--{next(iter(slurm))} goes with --slurm")
+    threads = options.threads or 1
+    if options.slurm:
+        return cluster.slurm(options.workers or 1, threads, **slurm)
+    if options.dask:
+        return cluster.local(options.workers, threads)
+    return engines.processes(options.workers, threads) if options.workers else engines.serial(options.threads)
