@@ -161,6 +161,15 @@ def test_what_the_form_of_a_result_tells(yours, said, words):
     assert words in hint
 
 
+def test_what_the_code_prints_is_seen_once_for_each_case_that_is_compared(capsys):
+    def my_relu(x):
+        print("seen")
+        return np.abs(x)
+
+    check("relu", my_relu)
+    assert capsys.readouterr().out.count("seen\n") == 1
+
+
 def test_of_a_large_input_the_shape_is_shown():
     verdict = check("dropout", lambda x, p, training, rng: x)
     assert "x         30,000 numbers of shape (200, 150)\n" in str(verdict)
