@@ -9,7 +9,7 @@ import torch
 from planted import RIGHT, WRONG
 
 from coursekit import runner
-from coursekit.checks import PIECES, check, judging
+from coursekit.checks import PIECES, check, diagnosis, judging
 from coursekit.errors import UsageError
 
 PLANTED = [(name, words, code) for name, rows in WRONG.items() for words, code in rows]
@@ -113,6 +113,66 @@ def test_an_exception_becomes_words_with_the_learners_line():
     line = my_relu.__code__.co_firstlineno + 2
     assert verdict.message.startswith("wrong for four numbers: raises AttributeError: ")
     assert verdict.message.endswith(f"(line {line}: return y.maximum(0))")
+
+
+def test_an_exception_inside_of_numpy_is_told_with_the_line_that_called_it():
+    def my_relu(x):
+        return np.swapaxes(np.reshape(x, (7, 7)), 0, 1)
+
+    assert check("relu", my_relu).message.endswith(": return np.swapaxes(np.reshape(x, (7, 7)), 0, 1))")
+
+
+@pytest.mark.parametrize(
+    ("factor", "words"),
+    [
+        (3, "not divided by the batch size"),
+        (1 / 3, "divided by it once too often"),
+        (-1, "The sign is wrong"),
+        (2, "twice too large"),
+        (0.5, "half of what it should be"),
+        (1.7, "1.7 times the right value everywhere"),
+        (0, "zero everywhere"),
+    ],
+)
+def test_one_factor_between_all_numbers_tells_what_was_forgotten(factor, words):
+    right = np.array([[1.0, -2.0], [0.0, 3.0]])
+    said, hint = diagnosis.of_values(factor * right, right, tolerance=1e-6, batch=3)
+    assert words in hint
+    assert said == "differs from the right value in 3 of 4 numbers, first at (0, 0)"
+    assert diagnosis.of_values(right + 1, right, tolerance=1e-6, batch=3)[1] == ""
+
+
+@pytest.mark.parametrize(
+    ("yours", "said", "words"),
+    [
+        (np.ones((2, 3)), "has shape (2, 3), expected (3, 2)", "transposed"),
+        (np.ones((5, 3, 2)), "has shape (5, 3, 2), expected (3, 2)", "Sum over the batch"),
+        (np.ones((3, 1, 2)), "has shape (3, 1, 2), expected (3, 2)", "axis of length 1"),
+        (np.ones((4, 4)), "has shape (4, 4), expected (3, 2)", ""),
+        (np.ones((3, 2), int), "has integers, expected decimals", "cut off"),
+        (np.full((3, 2), -np.inf), "has -inf", "overflowed"),
+        ({"a": 1}, "is a dict, expected numbers of shape (3, 2)", "Return an array"),
+    ],
+)
+def test_what_the_form_of_a_result_tells(yours, said, words):
+    right = np.arange(6.0).reshape(3, 2)
+    found, hint = diagnosis.of_values(yours, right, tolerance=1e-6, batch=3)
+    assert found == said
+    assert words in hint
+
+
+def test_what_the_code_prints_is_seen_once_for_each_case_that_is_compared(capsys):
+    def my_relu(x):
+        print("seen")
+        return np.abs(x)
+
+    check("relu", my_relu)
+    assert capsys.readouterr().out.count("seen\n") == 1
+
+
+def test_of_a_large_input_the_shape_is_shown():
+    verdict = check("dropout", lambda x, p, training, rng: x)
+    assert "x         30,000 numbers of shape (200, 150)\n" in str(verdict)
 
 
 @pytest.mark.parametrize(

@@ -117,13 +117,8 @@ check("relu", my_relu)
 check("relu_derivative", my_relu_derivative)
 
 # %% tags=["solution"]
-show_source(
-    scratch.sigmoid,
-    scratch.sigmoid_derivative,
-    scratch.tanh_derivative,
-    scratch.relu_derivative,
-    scratch.swish_derivative,
-)
+show_source(scratch.sigmoid, scratch.sigmoid_derivative, scratch.tanh_derivative)
+show_source(scratch.relu_derivative, scratch.swish_derivative)
 
 # %%
 ACTIVATIONS = {
