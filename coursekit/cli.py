@@ -130,7 +130,7 @@ def _report(options: argparse.Namespace) -> None:
         parts = {base.with_name(f"{base.name}-{name}"): [(name, notebook)] for name, notebook in notebooks}
     more = dict(author=options.author, collaborators=options.collaborators, code=options.code)
     for path, some in parts.items():
-        title = options.title or (cover.heading(some[0][1]) if options.each else "") or report.TITLE
+        title = options.title or (cover.heading(some[0][1]) if len(some) == 1 else "") or report.TITLE
         for suffix, make in ((".html", report.to_html), (".pdf", report.to_pdf)):
             if options.format in ("both", suffix[1:]):
                 content = make(some, title, **more)

@@ -97,9 +97,7 @@ def abstract(notebooks: Notebooks) -> list[str]:
         _counted(checked, "statement of the text is", "statements of the text are") + " asserted in code beside it."
     )
     if left := len(claims) - checked:
-        asserted += (
-            f" {_counted(left, 'more needs', 'more need')} the full protocol and had to be left out in this profile."
-        )
+        asserted += f" {_counted(left, 'other needs', 'others need')} more than this profile runs."
     return [" ".join(headlines)] * bool(headlines) + _compared(notebooks) + [asserted] * bool(claims)
 
 

@@ -15,7 +15,9 @@ from coursekit import redact
 TEMPLATES = Path(__file__).with_name("templates")
 LINES_SHOWN = 40  # of a cell's printed output
 CODE = ("all", "key", "none")  # how much code a report shows: every cell, what matters, none
-KEY = "key"  # the tag of a cell whose code matters
+MATTERS = "key"  # the tag of a cell whose code matters
+EXERCISE, SOLUTION = "exercise", "solution"  # a learner's own code matters; where ours stands beside it, ours is enough
+EDGES = re.compile(r"^[ \t]*# (?:BEGIN|END) SOLUTION[ \t]*\n?", re.MULTILINE)
 HIDDEN_CELLS = {"remove-cell", "setup"}
 HIDDEN_INPUTS = {"hide-input"}
 SHOWING = {"claim", "finding", "figure"}  # cells that are there for their output
@@ -78,10 +80,13 @@ def for_print(notebook: NotebookNode, name: str = "notebook", code: str = "key")
     """A copy without what only a screen needs (live captions, library warnings, the tail of a long print-out), without
     the code that was not asked for, and without secrets: the notebook may have been executed elsewhere.
 
-    "key" is the code that `show_source` shows and that of cells tagged so; all, in a notebook that marks none.
+    "key" is the code that `show_source` shows, that of cells tagged so, and a learner's own in exercises; all, in a
+    notebook that marks none.
     """
     notebook = nbformat.from_dict(json.loads(json.dumps(notebook)))
-    if code == "key" and not any(_is_key(cell) for cell in notebook.cells):
+    solved = any(SOLUTION in _tags(cell) for cell in notebook.cells)
+    key = {MATTERS} if solved else {MATTERS, EXERCISE}
+    if code == "key" and not any(key & _tags(cell) or _is_source(cell) for cell in notebook.cells):
         code = "all"
     for number, cell in enumerate(notebook.cells, 1):
         kinds = redact.source(cell)
@@ -96,25 +101,27 @@ def for_print(notebook: NotebookNode, name: str = "notebook", code: str = "key")
         for output in cell.outputs:
             if output.output_type == "stream":
                 output.text = shorten(NOISE.sub("", output.text))
-        _hide_code(cell, code)
+        cell.source = EDGES.sub("", cell.source)
+        _hide_code(cell, code, key)
         cell.outputs = _gathered(cell.outputs)
     return notebook
 
 
-def _is_key(cell: NotebookNode) -> bool:
-    return KEY in cell.metadata.get("tags", ()) or any(
-        _said(output).get("source") for output in cell.get("outputs", ())
-    )
+def _tags(cell: NotebookNode) -> set[str]:
+    return set(cell.metadata.get("tags", ()))
 
 
-def _hide_code(cell: NotebookNode, code: str) -> None:
+def _is_source(cell: NotebookNode) -> bool:
+    return any(_said(output).get("source") for output in cell.get("outputs", ()))
+
+
+def _hide_code(cell: NotebookNode, code: str, key: set[str]) -> None:
     """Tag a cell whose code is not to be shown; without it, the value of its last line says nothing either."""
-    tags = cell.metadata.setdefault("tags", [])
+    hide = code == "none" or (code == "key" and not key & _tags(cell))
     if code == "none":
         cell.outputs = [output for output in cell.outputs if not _said(output).get("source")]
-    shows = any(_said(output).get("source") for output in cell.outputs)  # show_source(...) is replaced by what it shows
-    if shows or SHOWING & set(tags) or code == "none" or (code == "key" and KEY not in tags):
-        tags.append("hide-input")
+    if hide or _is_source(cell) or SHOWING & _tags(cell):  # what `show_source` was told is replaced by what it shows
+        cell.metadata.setdefault("tags", []).append("hide-input")
         cell.outputs = [o for o in cell.outputs if o.output_type != "execute_result" or set(o.data) != {"text/plain"}]
 
 

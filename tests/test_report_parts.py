@@ -76,6 +76,20 @@ def test_a_notebook_that_marks_no_code_keeps_its_code():
     assert "mine = 1" not in re.sub(r"<[^>]+>", "", report.to_html([("mine", book(code("mine = 1")))], code="none"))
 
 
+def test_a_learners_own_code_is_shown_and_ours_is_enough_where_it_stands_beside_it(cells):
+    stub = "def mine():\n    # BEGIN SOLUTION\n    return 42\n    # END SOLUTION"
+    exercise = code(stub, new_output("stream", text="right\n"), tags=["exercise"])
+    handed_in = markdown.ReportExporter().from_notebook_node(book(*cells, exercise))[0]
+    assert "def mine():\n    return 42" in handed_in
+    ours = code("show_source(ours)", shown(SHOWN_SOURCE, source=True), tags=["solution"])
+    solved = markdown.ReportExporter().from_notebook_node(book(*cells, exercise, ours))[0]
+    assert "mine" not in solved
+    assert "right" in solved
+    everything = markdown.ReportExporter(code="all").from_notebook_node(book(*cells, exercise, ours))[0]
+    assert "return 42" in everything
+    assert "SOLUTION" not in everything
+
+
 def test_the_export_menu_takes_the_code_that_matters_and_an_option_says_otherwise(cells):
     exporter = get_exporter("coursekit_html")
     text = exporter().from_notebook_node(book(*cells))[0]
@@ -165,7 +179,7 @@ def test_the_abstract_is_read_from_scores_claims_and_headlines():
     assert f"1 ({others[0].name}) comes from a shorter protocol" in found[1]
     assert f"{len(others) - 1} were not run" in found[1]
     assert "outside" not in found[1]
-    assert found[2].startswith("1 statement of the text is asserted in code beside it. 1 more needs")
+    assert found[2].startswith("1 statement of the text is asserted in code beside it. 1 other needs")
     html = report.to_html([("06_x", book(cell))])
     assert "Nets *learn*." in html.split("<main>")[0]
 
