@@ -59,16 +59,19 @@ def job_options(
     gpus: int = 0,
     prologue: Sequence[str] = (),
     directives: Sequence[str] = (),
+    interface: str | None = None,
     logs: str = "build/slurm",
 ) -> dict:
     """The options of dask_jobqueue.SLURMCluster for jobs of one worker with so many cores.
 
     `prologue` are shell lines before the worker starts (modules, COURSEKIT_DATA=$TMPDIR), `directives` more #SBATCH
-    lines. Driver and workers talk TLS where `cryptography` is installed; without it everybody who can reach the
-    driver's port can run programs under this account.
+    lines, `interface` the network by which jobs and this machine reach each other ("ib0"). They talk TLS where
+    `cryptography` is installed; without it whoever can reach the driver's port can run programs under this account.
     """
     safe = importlib.util.find_spec("cryptography") is not None
     keys = Path.home() / ".cache" / "coursekit" / "tls"
+    if safe:
+        keys.mkdir(mode=0o700, parents=True, exist_ok=True)
     return dict(
         queue=queue,
         account=account,
@@ -81,6 +84,8 @@ def job_options(
         job_script_prologue=[f"export OMP_NUM_THREADS={threads}", *prologue],
         log_directory=logs,
         python=sys.executable,
+        interface=interface,
+        scheduler_options={"dashboard_address": ":0"},
         **(dict(security=True, protocol="tls://", shared_temp_directory=str(keys)) if safe else {}),
     )
 

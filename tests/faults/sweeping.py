@@ -8,8 +8,10 @@ import os
 import signal
 import sys
 import time
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 
 import torch
@@ -23,7 +25,9 @@ EPOCHS = 6
 ENGINES = {
     "processes": partial(engines.processes, 2),
     "dask": partial(cluster.local, 2),
+    "slurm": partial(cluster.slurm, 2, interface="lo"),
     "serial": partial(engines.serial, 1),
+    "a pool": lambda: partial(ProcessPoolExecutor, 2, mp_context=get_context("spawn")),
 }
 BASE = Experiment(
     model=partial(models.MLP, (128, 16, 10), dropout=0.1),

@@ -1,0 +1,122 @@
+"""A sweep in a file is the one that a notebook writes, and a mistake in it is one line before anything is trained."""
+
+import json
+from functools import partial
+
+import pytest
+import torch
+
+from coursekit import augment, experiment, models, resnet, schedules, sweepfile
+from coursekit.errors import UsageError
+from coursekit.experiment import Experiment
+
+YAML = """
+model: LeNet5
+optimizer: {SGD: {momentum: 0.9, weight_decay: 1e-4}}
+data: cifar10
+epochs: 10
+batch_size: 128
+validation: 500
+train_size: 20000
+pixels: standard
+seeds: [0, 2]
+exp_dict:
+  halved: {Learning_rate: 0.1, Scheduler: StepDecay, Scheduler_param: {step_size: 10, gamma: 0.5}}
+  constant: {Learning_rate: 0.01}
+  other: {optimizer: {Adam: {lr: 1e-3}}, model: {resnet20: {shortcut: none}}, augment: crop_flip, classes: [1, 2]}
+"""
+
+
+@pytest.fixture
+def file(tmp_path):
+    def write(text: str, name: str = "sweep.yaml"):
+        (tmp_path / name).write_text(text)
+        return tmp_path / name
+
+    return write
+
+
+def test_a_file_in_the_courses_form_has_the_keys_of_a_notebooks_sweep(file):
+    variants, seeds = sweepfile.read(file(YAML))
+    sgd = partial(torch.optim.SGD, momentum=0.9, weight_decay=1e-4)
+    lenet = partial(Experiment, models.LeNet5, data="cifar10", epochs=10, batch_size=128, validation=500)
+    lenet = partial(lenet, train_size=20000, pixels="standard")
+    lr, schedule = schedules.from_course(
+        {"Learning_rate": 0.1, "Scheduler": "StepDecay", "Scheduler_param": {"step_size": 10, "gamma": 0.5}}
+    )
+    expected = {
+        "halved": lenet(partial(sgd, lr=lr), schedule=schedule),
+        "constant": lenet(partial(sgd, lr=0.01)),
+        "other": Experiment(
+            partial(resnet.resnet20, shortcut="none"),
+            partial(torch.optim.Adam, lr=1e-3),
+            "cifar10",
+            10,
+            128,
+            validation=500,
+            train_size=20000,
+            pixels="standard",
+            augment=augment.crop_flip,
+            classes=(1, 2),
+        ),
+    }
+    keys = [{name: experiment.key_of(one, "data") for name, one in sweep.items()} for sweep in (variants, expected)]
+    assert keys[0] == keys[1]
+    assert seeds == [0, 2]
+
+
+def test_json_says_the_same(file):
+    content = {"model": "LeNet5", "optimizer": "SGD", "data": "cifar10", "epochs": 1, "batch_size": 8, "seeds": 3}
+    content["exp_dict"] = {"it": {"Learning_rate": 0.1, "schedule": {"CosineDecay": {"total": 5}}}}
+    del content["exp_dict"]["it"]["schedule"]
+    variants, seeds = sweepfile.read(file(json.dumps(content), "sweep.json"))
+    assert variants["it"].optimizer.keywords == {"lr": 0.1}
+    assert seeds == [0, 1, 2]
+
+
+SHORT = "model: LeNet5\noptimizer: {SGD: {lr: 0.1}}\ndata: cifar10\nepochs: 1\nbatch_size: 8\n"
+
+
+def test_a_schedule_by_its_name(file):
+    text = SHORT + "exp_dict: {it: {schedule: {CosineDecay: {total: 5}}, schedule_by: step}}"
+    one = sweepfile.read(file(text))[0]["it"]
+    assert (one.schedule(0), one.schedule(5), one.schedule_by) == (1.0, 0.0, "step")
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("exp_dict: {it: {model: Nothing}}", "it: no model 'Nothing'; choose MLP, DeepMLP"),
+        ("exp_dict: {it: {model: {MLP: {width: 3}}}}", "it: MLP has no 'width'"),
+        ("exp_dict: {it: {model: {MLP: {sizes: [3]}}}}", "MLP takes at least two sizes"),
+        ("exp_dict: {it: {optimizer: {SGD: {lr: -1}}}}", "it: optimizer: Invalid learning rate"),
+        ("exp_dict: {it: {optimizer: __import__('os').system('true')}}", 'it: no optimizer "__import__'),
+        ("exp_dict: {it: {optimizer: !!python/name:os.system ''}}", "could not determine a constructor"),
+        ("exp_dict: {it: {momentum: 0.9}}", "it: no 'momentum'; choose model"),
+        ("exp_dict: {it: {measure: foo}}", "it: no 'measure'; choose"),
+        ("exp_dict: {it: {epochs: many}}", "it: epochs is 'many'; it takes int"),
+        ("exp_dict: {it: {epochs: true}}", "it: epochs is True; it takes int"),
+        ("exp_dict: {it: {classes: [a]}}", "it: classes is ['a']; it takes tuple[int, ...] | None"),
+        ("exp_dict: {it: {Scheduler: Fast, Learning_rate: 1}}", "it: no 'Fast' in"),
+        ("exp_dict: {it: {schedule: {StepDecay: {size: 1}}}}", "step() got an unexpected keyword argument 'size'"),
+        ("exp_dict: {it: 5}", "it is 5, not a dictionary"),
+        ("exp_dict: {it: {}, it: {}}", "it stands there twice"),
+        ("exp_dict: {}", "no exp_dict with a variant in it"),
+        ("exp_dict: {it: {}}\nseeds: none", "seeds is 'none'; give a list of whole numbers"),
+        ("exp_dict: {it: {}", "expected ',' or '}'"),
+    ],
+)
+def test_what_is_wrong_is_one_line_with_its_place(file, text, line):
+    path = file(SHORT + text)
+    with pytest.raises(UsageError) as error:
+        sweepfile.read(path)
+    assert str(error.value).startswith(f"{path}: ")
+    assert line in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_what_is_missing_and_a_file_that_is_not_there(file, tmp_path):
+    with pytest.raises(UsageError, match="it: epochs is missing"):
+        sweepfile.read(file(SHORT.replace("epochs: 1\n", "") + "exp_dict: {it: {}}"))
+    with pytest.raises(UsageError, match=r"cannot read .*: No such file"):
+        sweepfile.read(tmp_path / "none.yaml")
