@@ -46,13 +46,14 @@ def collect(
     include: Iterable[str] = (),
     predicted: Path | None = None,
     pdf: Path | None = None,
+    collaborators: str | None = None,
 ) -> dict[str, bytes]:
     """Every file of a bundle by its name, without secrets and without paths of this machine.
 
     `root` is the workbook's folder, `include` names more code there. Without `pdf` the report is made from these very
-    notebooks. Predictions are `predicted`, else `PREDICTIONS` when a notebook writes predictions.csv. Raises
-    NotebookError for a notebook that is not executed to its end, DataError for predictions that are not as they must
-    be, StorageError for a link that leaves `root`, UsageError for what is not there.
+    notebooks, with `author` and `collaborators`. Predictions are `predicted`, else `PREDICTIONS` when a notebook writes
+    predictions.csv. Raises NotebookError for a notebook that is not executed to its end, DataError for predictions that
+    are not as they must be, StorageError for a link that leaves `root`, UsageError for what is not there.
     """
     executed = {path: _executed(path, root) for path in notebooks}
     contents = {f"notebooks/{path.name}": executor.to_bytes(notebook) for path, notebook in executed.items()}
@@ -64,7 +65,7 @@ def collect(
         name = path.relative_to(root).as_posix()
         contents.setdefault(name, _clean(name, tree.read(path, root)))
     named = [(path.stem, notebook) for path, notebook in executed.items()]
-    contents["report.pdf"] = _pdf(pdf) if pdf else report.to_pdf(named, author=author)
+    contents["report.pdf"] = _pdf(pdf) if pdf else report.to_pdf(named, author=author, collaborators=collaborators)
     return contents
 
 

@@ -35,6 +35,7 @@ def add_commands(commands, shared: argparse.ArgumentParser) -> None:
     bundle.add_argument("--last", required=True, help="name")
     bundle.add_argument("-o", "--output", type=Path, metavar="FILE", help="default build/ID_FIRST_LAST.zip")
     bundle.add_argument("--report", type=Path, metavar="FILE", help="a PDF (default: made from these notebooks)")
+    bundle.add_argument("--collaborators", help='for the report; "" for nobody (default: a line left open)')
     bundle.add_argument("--predictions", type=Path, metavar="FILE", help="default build/predictions.csv")
     bundle.add_argument("--include", action="append", default=[], metavar="PATH", help="more code in this folder")
     bundle.set_defaults(command=_bundle)
@@ -74,8 +75,15 @@ def _bundle(options: argparse.Namespace) -> None:
 
     name = bundle.stem(options.id, options.first, options.last)
     paths = [Path(os.path.abspath(path)) for path in arguments.find(options.notebooks, arguments.COMMITTED, ".ipynb")]
-    author = f"{options.first} {options.last}"
-    contents = bundle.collect(Path.cwd(), paths, author, options.include, options.predictions, options.report)
+    contents = bundle.collect(
+        Path.cwd(),
+        paths,
+        f"{options.first} {options.last}",
+        options.include,
+        options.predictions,
+        options.report,
+        options.collaborators,
+    )
     content = bundle.pack(contents, name)
     target = options.output or Path("build", f"{name}.zip")
     storage.write_bytes(target, content)

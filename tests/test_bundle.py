@@ -64,7 +64,7 @@ def workbook(tmp_path, monkeypatch):
 @pytest.fixture
 def no_pdf(monkeypatch):
     """The report in no time."""
-    monkeypatch.setattr("coursekit.report.to_pdf", lambda notebooks, *_, author: f"%PDF- by {author}".encode())
+    monkeypatch.setattr("coursekit.report.to_pdf", lambda notebooks, **words: f"%PDF- {words}".encode())
 
 
 def names(path: Path) -> list[str]:
@@ -98,7 +98,9 @@ def test_the_zip_has_what_is_handed_in_and_nothing_else(workbook, capsys):
     )
     with zipfile.ZipFile(path) as archive:
         assert {name.partition("/")[0] for name in archive.namelist()} == {"2025-12345_Ada_Lovelace"}
-        assert archive.read("2025-12345_Ada_Lovelace/report.pdf").startswith(b"%PDF-")
+        pdf = archive.read("2025-12345_Ada_Lovelace/report.pdf")
+        assert pdf.startswith(b"%PDF-")
+        assert b"CreationDate" not in pdf, "another second, another file"
         assert archive.testzip() is None
         assert {entry.date_time for entry in archive.infolist()} == {bundle.NO_CLOCK}
         assert {entry.external_attr >> 16 for entry in archive.infolist()} == {0o644}
@@ -293,6 +295,13 @@ def test_predictions_that_are_wrong_are_not_handed_in(workbook, no_pdf):
 def test_a_report_of_ones_own_is_taken_as_it_is(workbook):
     Path("mine/report.pdf").write_bytes(b"%PDF-1.7 mine")
     assert packed(pdf=Path("mine/report.pdf"))["report.pdf"] == b"%PDF-1.7 mine"
+
+
+def test_the_report_names_who_wrote_it_and_with_whom(workbook, no_pdf):
+    assert cli.main(["bundle", *ME, "--collaborators", "Charles", "-o", "mine.zip"]) == 0
+    with zipfile.ZipFile("mine.zip") as archive:
+        said = archive.read("2025-12345_Ada_Lovelace/report.pdf").decode()
+    assert said == "%PDF- {'author': 'Ada Lovelace', 'collaborators': 'Charles'}"
 
 
 def test_two_notebooks_of_one_name_are_refused(workbook, no_pdf):

@@ -166,7 +166,7 @@ def test_the_table_is_csv_and_no_formula(source):
     ]
 
 
-ANY = st.text(st.characters())  # halves of characters too
+ANY = st.text(st.sampled_from("=+-@\t\r\n ,\"'ab\0é\ud800"))  # half a character, too
 
 
 @given(ANY, ANY)

@@ -1,5 +1,6 @@
 import ast
 import importlib.util
+import os
 from pathlib import Path
 
 import nbformat
@@ -12,6 +13,7 @@ from coursekit.errors import NotebookError
 from tests import exercises
 
 ROOT = Path(__file__).parents[1]
+LONG = os.environ.get("COURSEKIT_FAULTS") == "long"
 SOURCES = sorted((ROOT / "notebooks" / "src").glob("*.py"))
 
 
@@ -77,6 +79,21 @@ def test_the_instructors_edition_is_untouched_and_passes(source, tmp_path):
     assert [output.metadata.coursekit.check.status for output in outputs if output.metadata.get("coursekit")] == [
         "passed"
     ] * 3
+
+
+@pytest.mark.parametrize("path", SOURCES if LONG else SOURCES[:1], ids=lambda path: path.stem)
+def test_our_student_editions_run_to_their_end_and_every_check_says_not_done_yet(path, tmp_path):
+    handed_out = student.write(path, tmp_path)
+    notebook = runner.run(handed_out, tmp_path / "out" / handed_out.name, "sample")
+    said = [
+        output.metadata.get("coursekit", {})
+        for cell in notebook.cells
+        for output in cell.get("outputs", [])
+        if "data" in output
+    ]
+    found = [about["check"]["status"] for about in said if "check" in about]
+    assert found == ["not done"] * len([name for _, names in student.checks(notebook) for name in names])
+    assert found
 
 
 @pytest.mark.parametrize(
