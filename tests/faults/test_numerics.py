@@ -56,13 +56,13 @@ def test_n1_nan_weights_end_the_torch_loop_with_what_was_seen_before():
     with torch.no_grad():
         model[1].weight[0, 0] = torch.nan
     batches = Batches(torch.ones(6, 2, 2, dtype=torch.uint8), torch.arange(6) % 3, 3)
-    with pytest.raises(Diverged, match=r"loss is nan in epoch 1; try a smaller lr than 0\.1") as caught:
+    with pytest.raises(Diverged, match=r"loss is nan at step 1; try a smaller lr than 0\.1") as caught:
         training.fit(model, batches, {}, torch.optim.SGD(model.parameters(), lr=0.1), 2)
     assert caught.value.progress.history == []
 
 
 def test_n1_a_notebook_that_diverged_ends_with_6():
-    error = nbformat.v4.new_output("error", ename="Diverged", evalue="loss is nan in epoch 1", traceback=[])
+    error = nbformat.v4.new_output("error", ename="Diverged", evalue="loss is nan at step 1", traceback=[])
     with pytest.raises(Diverged, match=r"n\.py cell 1: Diverged: loss is nan") as caught:
         runner.check(new_notebook(cells=[new_code_cell("x", outputs=[error], execution_count=1)]), "n.py")
     assert caught.value.exit_code == 6
@@ -72,7 +72,7 @@ def test_n1_predictions_of_a_diverged_network_are_refused():
     model = models.MLP((4, 3))
     with torch.no_grad():
         model[1].weight[0, 3] = torch.nan
-    batches = Batches(torch.ones(5, 2, 2, dtype=torch.uint8), torch.zeros(5), 2)
+    batches = Batches(torch.ones(5, 2, 2, dtype=torch.uint8), torch.zeros(5, dtype=torch.long), 2)
     with pytest.raises(DataError, match="not finite for 5 of 5 images, first for image 0; its training has diverged"):
         predictions.predict(model, batches)
 
@@ -170,7 +170,7 @@ def test_n4_no_examples():
         with pytest.raises(DataError, match="the batch is empty"):
             function(np.zeros((0, 3)), np.zeros(0, int))
     with pytest.raises(DataError, match="0 batches: 5 examples, batch_size 8, drop_last=True"):
-        Batches(torch.zeros(5, 2, 2, dtype=torch.uint8), torch.zeros(5), 8, drop_last=True)
+        Batches(torch.zeros(5, 2, 2, dtype=torch.uint8), torch.zeros(5).long(), 8, drop_last=True)
 
 
 @pytest.mark.parametrize("size", [0, -4])
@@ -186,7 +186,7 @@ def test_n4_no_batch_size(size):
 
 def test_n5_a_batch_of_one_with_batch_norm_says_what_to_do_before_training():
     model = nn.Sequential(nn.Flatten(), nn.Linear(4, 3), nn.BatchNorm1d(3))
-    batches = Batches(torch.zeros(9, 2, 2, dtype=torch.uint8), torch.zeros(9), 4)
+    batches = Batches(torch.zeros(9, 2, 2, dtype=torch.uint8), torch.zeros(9).long(), 4)
     before = model[1].weight.detach().clone()
     with pytest.raises(DataError, match="a batch has 1 example, too few for BatchNorm: use drop_last=True or another"):
         training.fit(model, batches, {}, torch.optim.SGD(model.parameters(), lr=0.1), 1)
@@ -250,4 +250,4 @@ def test_n7_unsigned_integers_do_not_wrap_around():
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.int64])
 def test_n7_torch_takes_images_as_they_are_stored(dtype):
     with pytest.raises(DataError, match="images must be uint8, one for each label; got torch"):
-        Batches(torch.zeros(4, 2, 2, dtype=dtype), torch.zeros(4), 2)
+        Batches(torch.zeros(4, 2, 2, dtype=dtype), torch.zeros(4).long(), 2)
