@@ -460,10 +460,12 @@ show_table(
 )
 
 # %% tags=["claim"]
+times = [row["SGD"] for row in rounds]
+undisturbed = max(times) < 1.3 * min(times)  # a machine with other work says nothing about optimizers
 claim(
     min(ratio.values()) > 0.85,
     "E15: no rule is much cheaper than plain SGD; the published 0.59 of momentum is not seen",
-    REAL,
+    REAL and undisturbed,
 )
 
 # %% tags=["finding"]
