@@ -9,7 +9,7 @@ from pathlib import Path
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_raw_cell
 
-from coursekit import executor, runner, storage, student
+from coursekit import colab, executor, runner, storage, student
 from coursekit.errors import UsageError
 
 CONFIG = """# ASSIGNMENT CONFIG
@@ -52,6 +52,8 @@ def master(source: Path) -> NotebookNode:
     imported = _imports(notebook)
     cells, seen = [new_raw_cell(CONFIG), new_code_cell(PROFILE)], set()
     for cell in notebook.cells:
+        if cell.id == colab.BADGE:  # it opens the notebook that has the solutions
+            continue
         cells.append(_marked(cell))
         for call in calls[cell.id]:
             name = student.exercise(call)

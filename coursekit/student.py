@@ -7,7 +7,7 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 
-from coursekit import executor, runner, storage
+from coursekit import colab, executor, runner, storage
 from coursekit.errors import NotebookError
 
 STUB = "...  # your code here"
@@ -30,7 +30,8 @@ def edition(path: Path) -> NotebookNode:
     Raises NotebookError naming the notebook and the cell whose markers do not pair, or whose code a stub would break.
     """
     notebook = runner.read_source(path)
-    cells = [cell for cell in notebook.cells if not has_tag(cell, SOLUTION)]
+    # The badge opens the notebook that has the solutions.
+    cells = [cell for cell in notebook.cells if not has_tag(cell, SOLUTION) and cell.id != colab.BADGE]
     stubs = 0
     for cell in cells:
         if cell.cell_type == "code":

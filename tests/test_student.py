@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coursekit import cli, runner, student
+from coursekit import cli, colab, otter, runner, student
 from coursekit.errors import NotebookError
 from tests import exercises
 
@@ -43,10 +43,11 @@ def test_the_student_edition_has_stubs_hints_and_checks_and_no_solution(source, 
     assert len(solution_lines(source)) == 5
     assert not [line for line in solution_lines(source) if line in text]
     assert "the_secret" not in text
-    codes = [cell.source for cell in nbformat.read(path, 4).cells if cell.cell_type == "code"]
-    assert codes[1] == f'def my_double(x):\n    """Twice its argument."""\n    {student.STUB}'
-    assert codes[3] == f"def my_triple(x):\n    return None  # three times\n\n\narea = {student.STUB}"
-    assert codes[2] == 'check("double", my_double)'
+    cells = nbformat.read(path, 4).cells
+    codes = [cell.source for cell in cells if cell.cell_type == "code" and not student.has_tag(cell, "setup")]
+    assert codes[0] == f'def my_double(x):\n    """Twice its argument."""\n    {student.STUB}'
+    assert codes[2] == f"def my_triple(x):\n    return None  # three times\n\n\narea = {student.STUB}"
+    assert codes[1] == 'check("double", my_double)'
     assert "<details><summary>Hint</summary>Twice.</details>" in text
     nbformat.validate(nbformat.read(path, 4))
 
@@ -57,6 +58,15 @@ def test_no_student_edition_of_ours_has_a_solution_line(path, tmp_path):
     cells = "\n".join(cell.source for cell in nbformat.reads(text, as_version=4).cells)
     assert not [line for line in solution_lines(path) if line in cells]
     assert "SOLUTION" not in cells
+
+
+@pytest.mark.parametrize("make", [student.edition, otter.master])
+def test_no_badge_leads_to_the_notebook_with_the_solutions(make, source, monkeypatch):
+    monkeypatch.setattr(colab, "address", lambda: "https://github.com/someone/workbook")
+    assert any(cell.source.startswith("[![Open in Colab]") for cell in runner.read_source(source).cells)
+    cells = make(source).cells
+    assert not any("Open in Colab" in cell.source for cell in cells)
+    assert any("git clone" in cell.source for cell in cells)
 
 
 def test_it_runs_to_its_end_and_every_check_says_not_done_yet(source, tmp_path):
