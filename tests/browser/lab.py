@@ -19,7 +19,8 @@ import torch
 from coursekit import models
 from coursekit.experiment import Experiment
 from coursekit.sweeps import sweep
-options = dict(optimizer=partial(torch.optim.SGD, lr=0.1), data="mnist", epochs=8, batch_size=20, validation=1)
+options = dict(optimizer=partial(torch.optim.SGD, lr=0.1), data="mnist", epochs=40, batch_size=10)
+options |= dict(validation=1, train_size=500)
 variants = {f"{n} hidden": Experiment(model=partial(models.MLP, (784, n, 10)), **options) for n in (8, 32)}
 runs = sweep(variants, [0, 1], plot=True)
 """
