@@ -44,7 +44,7 @@ def test_a_line_counts_the_epochs_of_all_runs_and_is_empty_at_the_end(variants, 
     said = [bundle["text/plain"] for bundle in line]
     counts = [int(re.search(r"(\d+)/16 \[[\d:]+<.*epoch/s", text)[1]) for text in said if text]
     assert counts == sorted(counts)
-    assert (counts[0], counts[-1]) == (0, 12)  # the last epoch ends behind the last step
+    assert (counts[0], counts[-1]) == (0, 16)
     assert "4 hidden, seed 0 and 1 more" in said[-2] + said[1]
     assert said[-1] == ""
     assert capsys.readouterr().err == ""
