@@ -152,7 +152,8 @@ def test_report_of_the_notebook_on_the_screen_is_downloaded(on_colab, monkeypatc
     assert said == {"sources": {"mnist": "sample data"}, "author": "A. Learner"}
 
 
-def test_results_go_to_drive_with_those_that_were_there(on_colab, tmp_path):
+def test_results_go_to_drive_with_those_that_were_there(on_colab, tmp_path, monkeypatch):
+    here = results.folder()
     (results.folder() / "scores").mkdir(parents=True)
     (results.folder() / "scores" / "a.json").write_text("{}")
     kept = colab.keep_on_drive()
@@ -160,6 +161,7 @@ def test_results_go_to_drive_with_those_that_were_there(on_colab, tmp_path):
     assert (kept / "scores" / "a.json").read_text() == "{}"
     assert on_colab == [str(tmp_path / "drive")]
     (kept / "scores" / "a.json").write_text("newer")
+    monkeypatch.setenv("COURSEKIT_RESULTS", str(here))  # the next session
     colab.keep_on_drive()
     assert (kept / "scores" / "a.json").read_text() == "newer"
 
