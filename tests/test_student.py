@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coursekit import cli, runner, student
+from coursekit import cli, colab, runner, student
 from coursekit.errors import NotebookError
 from tests import exercises
 
@@ -43,7 +43,8 @@ def test_the_student_edition_has_stubs_hints_and_checks_and_no_solution(source, 
     assert len(solution_lines(source)) == 5
     assert not [line for line in solution_lines(source) if line in text]
     assert "the_secret" not in text
-    codes = [cell.source for cell in nbformat.read(path, 4).cells if cell.cell_type == "code"]
+    first, *codes = [cell.source for cell in nbformat.read(path, 4).cells if cell.cell_type == "code"]
+    assert first == colab.first_cell(colab.address())
     assert codes[1] == f'def my_double(x):\n    """Twice its argument."""\n    {student.STUB}'
     assert codes[3] == f"def my_triple(x):\n    return None  # three times\n\n\narea = {student.STUB}"
     assert codes[2] == 'check("double", my_double)'
