@@ -3,10 +3,11 @@ PYTHON  ?= python3
 PROFILE ?= sample
 export AUTHOR ?=
 VENV    := .venv
+COLAB_PYTHON ?= python3.13
 BIN     := $(VENV)/bin
 READY   := $(VENV)/.ready
 
-.PHONY: report test test-faults notebooks bench lint lab env clean
+.PHONY: report test test-faults test-browser test-colab notebooks bench lint lab env clean
 
 report: $(READY)  ## execute the notebooks and write build/workbook.pdf and .html
 	$(BIN)/coursekit report --run --profile $(PROFILE) --author "$$AUTHOR"
@@ -16,6 +17,17 @@ test: $(READY)  ## every test that needs neither a network nor a GPU
 
 test-faults: $(READY)  ## the fault tests with all their kills and damages, minutes; prints what was injected and lost
 	COURSEKIT_FAULTS=long $(BIN)/python -m pytest tests/faults
+
+test-browser: $(READY)  ## JupyterLab as a learner uses it, in a headless Chromium; pictures in build/browser
+	$(PYTHON) -m pip --python $(BIN)/python install -q -c constraints.txt -e ".[browser]"
+	$(BIN)/python -m pytest tests/browser/lab.py
+
+test-colab:  ## a notebook and its report with Colab's versions of Python and all packages: COLAB_PYTHON=python3.13
+	$(COLAB_PYTHON) -m venv .venv-colab
+	.venv-colab/bin/python -m pip install -q -r tests/colab.txt
+	.venv-colab/bin/python -m pip install -q -c tests/colab.txt .
+	.venv-colab/bin/coursekit run $(or $(ONLY),2) --profile sample -o build/colab
+	.venv-colab/bin/coursekit report build/colab/*.ipynb -o build/colab/report
 
 notebooks: $(READY)  ## execute notebooks/src into notebooks/, on real data: PROFILE=cpu or full
 	$(BIN)/coursekit run $(ONLY) --profile $(PROFILE) --source real -o notebooks --figures figures
@@ -41,4 +53,4 @@ $(READY): pyproject.toml requirements.txt constraints.txt
 	touch $(READY)
 
 clean:
-	rm -rf build $(VENV)
+	rm -rf build $(VENV) .venv-colab

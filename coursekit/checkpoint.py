@@ -39,6 +39,10 @@ class Progress:
     exact: bool = True  # False after a resume on another kind of machine
 
 
+# Told of every training that begins, begin(progress), and of every step, step(): `live.Show` is one. No key sees them.
+watchers: list = []
+
+
 class Stop:
     """While trainings with a folder run, Ctrl-C and SIGTERM only ask; the next step ends them, with a checkpoint.
 
@@ -71,6 +75,8 @@ class Stop:
 
     def leave_if_asked(self, save: Callable[[], None]) -> None:
         """After Ctrl-C `save`, then raise KeyboardInterrupt; after SIGTERM the same with SystemExit (143)."""
+        for watcher in watchers:
+            watcher.step()
         if self.asked:
             save()
             raise KeyboardInterrupt if self.asked == signal.SIGINT else SystemExit(128 + self.asked)
@@ -99,7 +105,7 @@ def restore(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer) ->
     storage.probe(folder)
     state = load(folder, next(model.parameters()).device)
     if state is None:
-        return Progress()
+        return _begun(Progress())
     changed = _changes(_shapes(state["model"]), _shapes(model.state_dict()))
     changed = changed or _changes(state["settings"], _settings(optimizer))
     if changed:
@@ -114,6 +120,12 @@ def restore(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer) ->
     if elsewhere:
         progress.exact = False
         print(f"warning: resume of step {progress.step} is approximate: {elsewhere}", file=sys.stderr)
+    return _begun(progress)
+
+
+def _begun(progress: Progress) -> Progress:
+    for watcher in watchers:
+        watcher.begin(progress)
     return progress
 
 

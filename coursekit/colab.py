@@ -68,7 +68,8 @@ def dress(notebook: NotebookNode, name: str, url: str | None) -> None:
         cells.insert(setup, new_code_cell(id=FIRST, metadata={"tags": ["setup"]}))
     cells[setup].source = first_cell(url)
     if badge(name, url):
-        cells.insert(0, new_markdown_cell(badge(name, url), id=BADGE, metadata={"tags": ["remove-cell"]}))
+        tags = ["remove-cell", "solution"]  # not for students: it opens the edition with solutions
+        cells.insert(0, new_markdown_cell(badge(name, url), id=BADGE, metadata={"tags": tags}))
     notebook.cells = cells
 
 

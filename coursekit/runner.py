@@ -30,11 +30,12 @@ def read_source(path: Path) -> NotebookNode:
     if not path.is_file():
         raise NotebookError(f"no notebook at {path}")
     notebook = jupytext.read(path)
+    colab.dress(notebook, path.stem, colab.address())
     for number, cell in enumerate(notebook.cells, 1):
-        cell.id = f"cell-{number:03d}"
+        if cell.get("id") not in (colab.BADGE, colab.FIRST):
+            cell.id = f"cell-{number:03d}"
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
-    colab.dress(notebook, path.stem, colab.address())
     notebook.nbformat, notebook.nbformat_minor = 4, 5
     notebook.metadata = NotebookNode(kernelspec=KERNEL, coursekit={"src_sha256": source_sha256(path)})
     return notebook

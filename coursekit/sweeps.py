@@ -6,9 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 
-from tqdm import tqdm
-
-from coursekit import dispatch, experiment, fingerprint, profiles, stacked
+from coursekit import dispatch, experiment, fingerprint, live, profiles, stacked
 from coursekit.dispatch import Run, State
 from coursekit.engines import Factory
 from coursekit.experiment import Experiment
@@ -27,6 +25,7 @@ def sweep(
     executor: Factory | None = None,
     together: int = TOGETHER,
     watch: Watch | None = None,
+    plot: bool = False,
 ) -> dict[str, list[Result]]:
     """Every variant with every seed, as {variant: [result of each seed]}; says on stdout what was trained.
 
@@ -36,22 +35,19 @@ def sweep(
     `executor` makes a `concurrent.futures.Executor` (see `engines` and `cluster`): the numbers are those of any other
     with as many threads for a run, bit for bit on one kind of machine. Then a run that raises is "failed", one whose
     worker died three times is "lost", the others go on; stderr says which. Without it what a run raises ends the sweep.
-    `watch(results so far, runs that are being trained, all runs)` is called at every change instead of a bar.
+    `watch(results so far, runs that are being trained, all runs)` is called at every change instead of a bar. With
+    `plot` the losses so far are drawn below the bar; runs of an `executor` are not.
     """
     start, seeds = time.perf_counter(), list(seeds)
     wanted = {(name, seed): replace(variants[name], seed=seed) for name in variants for seed in seeds}
-    done: dict[Run, Result] = {}
-    with tqdm(total=len(wanted), unit="run", leave=False, disable=bool(watch)) as bar:
-        for which, one in wanted.items():
-            found = None if refresh else experiment.find(one)
-            if found:
-                done[which] = found
-        bar.update(len(done))
-        groups = _groups({which: one for which, one in wanted.items() if which not in done}, together)
+    found = {which: None if refresh else experiment.find(one) for which, one in wanted.items()}
+    done = {which: result for which, result in found.items() if result}
+    missing = {which: one for which, one in wanted.items() if which not in done}
+    groups = _groups(missing, together)
+    with live.Show(0 if watch else sum(one.epochs for one in missing.values()), plot and not executor) as show:
         for made, running in dispatch.train(groups, wanted, executor) if executor and groups else _here(groups, wanted):
             done |= made
-            bar.update(len(made))
-            bar.set_description(_in_words(running))
+            show.change(sum(wanted[which].epochs for which in made), [name for name, _ in running], _in_words(running))
             if watch:
                 watch(done, running, wanted)
     _report(list(done.values()), time.perf_counter() - start)

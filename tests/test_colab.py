@@ -9,7 +9,7 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from coursekit import cli, colab, executor, report, results, runner
+from coursekit import cli, colab, executor, report, results, runner, student
 from coursekit.errors import UsageError
 
 ROOT = Path(__file__).parents[1]
@@ -80,6 +80,14 @@ def test_every_source_is_plain_python_and_gets_its_first_cell(path):
     firsts = [i for i, cell in enumerate(cells) if cell.id == "colab-first"]
     assert firsts == [next(i for i, cell in enumerate(cells) if cell.cell_type == "code")]
     assert cells[firsts[0] + 1].source.startswith(("import", "from"))
+    assert all(cell.id == f"cell-{i:03d}" for i, cell in enumerate(cells, 1) if cell.id != "colab-first")
+
+
+def test_the_student_edition_has_the_first_cell_and_no_badge_to_the_solutions(monkeypatch):
+    monkeypatch.setattr(colab, "address", lambda: HERE)
+    ids = [cell.id for cell in student.edition(SOURCES[0]).cells]
+    assert colab.FIRST in ids
+    assert colab.BADGE not in ids
 
 
 def test_neither_badge_nor_first_cell_is_in_a_report():
@@ -152,7 +160,8 @@ def test_report_of_the_notebook_on_the_screen_is_downloaded(on_colab, monkeypatc
     assert said == {"sources": {"mnist": "sample data"}, "author": "A. Learner"}
 
 
-def test_results_go_to_drive_with_those_that_were_there(on_colab, tmp_path):
+def test_results_go_to_drive_with_those_that_were_there(on_colab, tmp_path, monkeypatch):
+    here = results.folder()
     (results.folder() / "scores").mkdir(parents=True)
     (results.folder() / "scores" / "a.json").write_text("{}")
     kept = colab.keep_on_drive()
@@ -160,6 +169,7 @@ def test_results_go_to_drive_with_those_that_were_there(on_colab, tmp_path):
     assert (kept / "scores" / "a.json").read_text() == "{}"
     assert on_colab == [str(tmp_path / "drive")]
     (kept / "scores" / "a.json").write_text("newer")
+    monkeypatch.setenv("COURSEKIT_RESULTS", str(here))  # the next session
     colab.keep_on_drive()
     assert (kept / "scores" / "a.json").read_text() == "newer"
 

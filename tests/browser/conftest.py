@@ -37,6 +37,7 @@ def lab(folder, tmp_path_factory):
         port = free.getsockname()[1]
     environment = os.environ | {f"JUPYTER_{kind}_DIR": str(own / kind) for kind in ("CONFIG", "DATA", "RUNTIME")}
     environment |= {"COURSEKIT_PROFILE": "sample", "COURSEKIT_RESULTS": str(own / "results"), "IPYTHONDIR": str(own)}
+    environment["OMP_NUM_THREADS"] = "1"  # the networks of sample are so small that a second thread costs time
     environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), environment["PATH"]])
     command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", f"--port={port}"]
     command += ["--IdentityProvider.token=", f"--LabApp.user_settings_dir={own / 'settings'}"]

@@ -1,14 +1,29 @@
-"""A notebook as a learner uses it: opened in JupyterLab, run and exported from the menu, sliders moved."""
+"""A notebook as a learner uses it: opened in JupyterLab, run and exported from the menu, sliders moved.
+
+`make test-browser`; its name keeps it out of `make test`.
+"""
 
 from pathlib import Path
 
 import nbformat
 import pytest
+from nbformat.v4 import new_code_cell, new_notebook
 
 from coursekit import executor, runner
 
 from .conftest import PICTURES, wait
 
+SWEEP = """
+from functools import partial
+import torch
+from coursekit import models
+from coursekit.experiment import Experiment
+from coursekit.sweeps import sweep
+options = dict(optimizer=partial(torch.optim.SGD, lr=0.1), data="mnist", epochs=40, batch_size=10)
+options |= dict(validation=1, train_size=500)
+variants = {f"{n} hidden": Experiment(model=partial(models.MLP, (784, n, 10)), **options) for n in (8, 32)}
+runs = sweep(variants, [0, 1], plot=True)
+"""
 SOURCES = Path(__file__).parents[2] / "notebooks" / "src"
 MENUS = ".lm-MenuBar-itemLabel"
 ITEMS = ".lm-Menu .lm-Menu-itemLabel"
@@ -46,14 +61,18 @@ class Page:
 
     def wait_until_idle(self, seconds: float = 120) -> None:
         def idle():
-            found = self.browser.find_elements("css selector", ".jp-Notebook-ExecutionIndicator[data-status=idle]")
-            return found and not self.browser.find_elements("css selector", ".jp-Dialog")
+            bar = self.browser.find_elements("css selector", "#jp-main-statusbar")
+            return bar and "| Idle" in bar[0].text
 
         wait(idle, seconds, lambda: self.photograph("stuck"))
 
     def run_all(self) -> nbformat.NotebookNode:
-        """Run All Cells, Save Notebook; what is then in the file."""
+        """Run All Cells; what is then in the file."""
         self.choose("Run", "Run All Cells")
+        return self.result()
+
+    def result(self) -> nbformat.NotebookNode:
+        """Save Notebook, once all cells are done; what is then in the file."""
 
         def saved():
             self.wait_until_idle()
@@ -68,6 +87,15 @@ class Page:
         PICTURES.mkdir(parents=True, exist_ok=True)
         self.browser.save_screenshot(str(PICTURES / f"{name}.png"))
         return f"see {PICTURES / name}.png"
+
+
+@pytest.fixture
+def live(browser, lab, folder):
+    """A notebook with a sweep that draws its losses."""
+    notebook = new_notebook(cells=[new_code_cell(SWEEP, id="sweep")], metadata={"kernelspec": runner.KERNEL})
+    path = folder / "live.ipynb"
+    path.write_bytes(executor.to_bytes(notebook))
+    return Page(browser, lab, path)
 
 
 @pytest.fixture
@@ -114,3 +142,17 @@ def test_a_slider_redraws_the_figure(opened):
     handle.send_keys(Keys.ARROW_RIGHT * 3)
     wait(lambda: picture() not in ("", before), 30, lambda: page.photograph("slider-stuck"))
     page.photograph("slider-after")
+
+
+def test_a_sweep_leaves_one_plot_and_one_empty_line(live):
+    live.choose("Run", "Run All Cells")
+    live.find(".jp-OutputArea-output pre", "8 hidden")  # the line, with the time left
+    live.find(".jp-OutputArea-output img")
+    live.photograph("sweep-running")
+    [cell] = live.result().cells
+    live.photograph("sweep-done")
+    assert [output.output_type for output in cell.outputs] == ["display_data", "display_data", "stream"]
+    line, plot, text = cell.outputs
+    assert line.data == {"text/plain": ""}
+    assert set(plot.data) == {"image/png", "text/plain"}
+    assert "4 trained" in text.text
