@@ -1,7 +1,7 @@
 """What engines gain and cost: python -m benchmarks.scale --into docs/scale.md, on an idle machine of two cores.
 
-Forty short runs of one experiment by one process, by two of ours, by two of dask where it is installed; then runs of one
-step, of which hardly anything is left but what an engine adds; and what follows from both for other numbers of runs.
+Forty short runs of one experiment by one process, by two of ours, by two of dask where it is installed; then runs of
+one step, of which hardly anything is left but what an engine adds; and what follows for other numbers of runs.
 """
 
 import argparse
@@ -79,7 +79,7 @@ def numbers(results: list[Result]) -> list:
 
 
 class Measured(NamedTuple):
-    """Medians over the rounds, in seconds: of all, of these before the first run; and the gain over the first engine."""
+    """Medians over the rounds: seconds of all, of these before the first run, and the gain over the first engine."""
 
     whole: float
     start: float
@@ -151,11 +151,7 @@ def main() -> None:
     if not options.quick:
         stacked = compare(STACKED, runs, rounds, workers, together=5)
         texts += [gains("The same without dropout, five trained as one", runs, rounds, *stacked)]
-    texts += [
-        gains(
-            "One step on 500 letters, so that hardly anything is left but what an engine adds", runs, rounds, tiny, too
-        )
-    ]
+    texts += [gains("One step on 500 letters, so hardly anything but what an engine adds", runs, rounds, tiny, too)]
     texts += [expected(short, tiny, runs, workers)]
     text = "\n\n".join(texts)
     print(text)
