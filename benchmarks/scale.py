@@ -1,7 +1,7 @@
-"""What engines gain and cost: python -m benchmarks.scale, on an idle machine of two cores; dask where it is installed.
+"""What engines gain and cost: python -m benchmarks.scale --into docs/scale.md, on an idle machine of two cores.
 
-Forty short runs of one experiment by one process, by two of ours, by two of dask; then runs of one step, of which
-hardly anything is left but what an engine adds. Prints tables for docs/scale.md.
+Forty short runs of one experiment by one process, by two of ours, by two of dask where it is installed; then runs of
+one step, of which hardly anything is left but what an engine adds; and what follows for other numbers of runs.
 """
 
 import argparse
@@ -14,15 +14,18 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
+from typing import NamedTuple
 
 import torch
 
-from coursekit import cluster, data, engines, models
+from coursekit import cluster, engines, models
 from coursekit.engines import Factory
 from coursekit.experiment import Experiment
 from coursekit.results import Result
 from coursekit.sweeps import sweep
 
+BEGIN, END = "<!-- measured -->", "<!-- end of what was measured -->"
 SHORT = Experiment(
     model=partial(models.MLP, (784, 128, 64, 10), dropout=0.2),  # with dropout no two runs are trained as one
     optimizer=partial(torch.optim.Adam, lr=1e-3),
@@ -75,8 +78,16 @@ def numbers(results: list[Result]) -> list:
     return [([{k: v for k, v in row.items() if k != "seconds"} for row in r.history], r.metrics) for r in results]
 
 
-def compare(title: str, one: Experiment, runs: int, rounds: int, workers: int, together: int) -> None:
-    """A table of the engines, in turn, so that a slow minute is one for all."""
+class Measured(NamedTuple):
+    """Medians over the rounds: seconds of all, of these before the first run, and the gain over the first engine."""
+
+    whole: float
+    start: float
+    gain: float
+
+
+def compare(one: Experiment, runs: int, rounds: int, workers: int, together: int) -> tuple[dict[str, Measured], bool]:
+    """The engines in turn, so that a slow minute is one for all; and whether their results are equal bit for bit."""
     seconds: dict[str, list] = {name: [] for name in engines_here(workers)}
     for _ in range(rounds):
         found = {}
@@ -85,34 +96,69 @@ def compare(title: str, one: Experiment, runs: int, rounds: int, workers: int, t
             seconds[name].append(both)
     names = [name for name in found if "threads" not in name]
     same = all(numbers(found[name]) == numbers(found[names[0]]) for name in names)
-    print(f"\n{title}: {runs} runs, {rounds} rounds, medians\n")
-    print("| engine | s | of these to start | ms a run | times as fast |\n|---|---|---|---|---|")
-    base = seconds[names[0]]
+    base, measured = seconds[names[0]], {}
     for name, times in seconds.items():
-        all_s, start_s = (statistics.median(column) for column in zip(*times, strict=True))
         gain = statistics.median(first[0] / other[0] for first, other in zip(base, times, strict=True))
-        print(f"| {name} | {all_s:.2f} | {start_s:.2f} | {(all_s - start_s) / runs * 1000:.1f} | {gain:.2f} |")
-    print(f"\nResults with one thread for a run, bit for bit: {'equal' if same else 'NOT EQUAL'}.")
+        measured[name] = Measured(*(statistics.median(column) for column in zip(*times, strict=True)), gain)
+    return measured, same
+
+
+def gains(title: str, runs: int, rounds: int, measured: dict[str, Measured], same: bool) -> str:
+    """A table of what was measured, and a line on the digits."""
+    lines = [f"{title}: {runs} runs, medians of {rounds}.", "", "| engine | s | of these to start | times as fast |"]
+    lines += ["|---|---|---|---|"]
+    lines += [f"| {name} | {one.whole:.1f} | {one.start:.1f} | {one.gain:.2f} |" for name, one in measured.items()]
+    return "\n".join(
+        [*lines, "", f"Results with one thread for a run: {'equal' if same else 'NOT EQUAL'} bit for bit."]
+    )
+
+
+def expected(short: dict[str, Measured], tiny: dict[str, Measured], runs: int, workers: int) -> str:
+    """Reckoned: N runs of T s cost one process N · T, an engine its start and N · (T + what it adds) / workers."""
+    first = next(iter(short))
+    each, nothing = short[first].whole / runs, tiny[first].whole / runs
+    lines = ["| engine | starts in s | adds to a run, ms | 10 runs | 100 | 1,000 |", "|---|---|---|---|---|---|"]
+    lines.append(f"| {first} | 0 | 0 | {' | '.join(minutes(count * each) for count in (10, 100, 1000))} |")
+    for name, one in tiny.items():
+        if "one process" not in name:
+            adds = (one.whole - one.start) * workers / runs - nothing
+            all_of = [minutes(one.start + count * (each + adds) / workers) for count in (10, 100, 1000)]
+            lines.append(f"| {name} | {one.start:.1f} | {adds * 1000:.0f} | {' | '.join(all_of)} |")
+    return "\n".join([f"Reckoned from both, for runs of {each:.2f} s on one thread:", "", *lines])
+
+
+def minutes(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure, print, and write it where it belongs."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.scale", description=__doc__)
     parser.add_argument("--runs", type=int, default=40)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--note", default="Nothing else ran on the machine.", help="under what conditions")
+    parser.add_argument("--into", type=Path, metavar="FILE", help="put the text between the marks of this file")
     parser.add_argument("--quick", action="store_true", help="sample data, a few runs: a test")
     options = parser.parse_args()
     os.environ["COURSEKIT_PROFILE"] = "sample" if options.quick else "cpu"
-    runs, rounds = (2, 1) if options.quick else (options.runs, options.rounds)
-    short = replace(SHORT, train_size=500, validation=5) if options.quick else SHORT
-    start = time.perf_counter()
-    loaded = data.load("mnist", "sample" if options.quick else "real")
-    print(f"data: {loaded}, read and verified in {time.perf_counter() - start:.2f} s")
-    compare("Short runs", short, runs, rounds, options.workers, together=1)
+    runs, rounds, workers = (2, 1, 2) if options.quick else (options.runs, options.rounds, options.workers)
+    one = replace(SHORT, train_size=500, validation=5) if options.quick else SHORT
+    short, same = compare(one, runs, rounds, workers, together=1)
+    tiny, too = compare(TINY, runs, rounds, workers, together=1)
+    texts = [f"`python -m benchmarks.scale` measured this on {workers} cores. {options.note}"]
+    texts += [gains("Two epochs of the MLP on 20,000 digits", runs, rounds, short, same)]
     if not options.quick:
-        compare("The same without dropout, five trained as one", STACKED, runs, rounds, options.workers, together=5)
-    compare("Runs of one step", TINY, runs, rounds, options.workers, together=1)
+        stacked = compare(STACKED, runs, rounds, workers, together=5)
+        texts += [gains("The same without dropout, five trained as one", runs, rounds, *stacked)]
+    texts += [gains("One step on 500 letters, so hardly anything but what an engine adds", runs, rounds, tiny, too)]
+    texts += [expected(short, tiny, runs, workers)]
+    text = "\n\n".join(texts)
+    print(text)
+    if options.into:
+        before, rest = options.into.read_text(encoding="utf-8").split(BEGIN)
+        after = rest.split(END)[1]
+        options.into.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -107,7 +107,9 @@ def restore(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer) ->
     if state is None:
         return _begun(Progress())
     changed = _changes(_shapes(state["model"]), _shapes(model.state_dict()))
-    changed = changed or _changes(state["settings"], _settings(optimizer))
+    # How the steps are computed is the checkpoint's: a run that leaves its stack goes on with a fused optimizer.
+    stored, here = ({n: v for n, v in s.items() if "fused" not in n} for s in (state["settings"], _settings(optimizer)))
+    changed = changed or _changes(stored, here)
     if changed:
         raise StorageError(f"{folder} belongs to another run: {changed}; use another folder or delete it")
     model.load_state_dict(state["model"])

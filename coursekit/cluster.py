@@ -4,7 +4,9 @@ Each function returns a factory of `concurrent.futures.Executor`, as those of `e
 the extra `cluster` is not installed.
 """
 
+import concurrent.futures
 import importlib.util
+import itertools
 import shutil
 import sys
 from collections.abc import Callable, Sequence
@@ -102,26 +104,42 @@ class Dask(Executor):
             self.cluster = make()
             self.client = Client(self.cluster)
         print(f"dask's dashboard: {self.client.dashboard_link}", file=sys.stderr)
-        self._executor = self.client.get_executor(pure=False)
-        self._futures: dict[str, Future] = {}
+        self._numbers = itertools.count()
+        self._busy: dict[str, tuple] = {}  # ours and dask's future of every run that has not ended
 
     def submit(self, function: Callable, /, *arguments, **keywords) -> Future:
         """A run whose worker dies goes to another one, four times; then its future raises dask's KilledWorker."""
-        key = f"run-{len(self._futures)}"
-        future = self._executor.submit(function, *arguments, key=key, **keywords)
-        self._futures[key] = future
-        return future
+        ours: Future = Future()
+        theirs = self.client.submit(function, *arguments, **keywords, key=f"run-{next(self._numbers)}", pure=False)
+        self._busy[theirs.key] = ours, theirs
+        theirs.add_done_callback(self._hand_over)
+        return ours
 
     def running(self) -> list[Future]:
         """The futures that a worker is busy with."""
         keys = {key for busy in self.client.processing().values() for key in busy}
-        return [future for key, future in self._futures.items() if key in keys]
+        return [ours for key, (ours, _) in list(self._busy.items()) if key in keys]
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Ends the workers too."""
-        self._executor.shutdown(wait and not cancel_futures)
+        busy = [theirs for _, theirs in self._busy.values()]
+        if cancel_futures:
+            self.client.cancel(busy)
+        elif wait:
+            concurrent.futures.wait([ours for ours, _ in self._busy.values()])
         self.client.close(CLOSING_S)
         self.cluster.close(CLOSING_S)
+
+    def _hand_over(self, theirs) -> None:
+        # dask's is given up, or its run would be trained again whenever the worker that holds the result dies.
+        ours, _ = self._busy.pop(theirs.key)
+        if theirs.status == "finished":
+            ours.set_result(theirs.result())
+        elif theirs.status == "error":
+            ours.set_exception(theirs.exception())
+        else:
+            ours.cancel()
+            ours.set_running_or_notify_cancel()
 
 
 def _local(workers: int, threads: int):
@@ -132,7 +150,7 @@ def _local(workers: int, threads: int):
         return LocalCUDACluster(**options)
     from distributed import LocalCluster
 
-    return LocalCluster(workers, **options)
+    return LocalCluster(workers, preload=["coursekit.worker"], **options)
 
 
 def _slurm(jobs: int, options: dict):

@@ -5,6 +5,7 @@ Each function returns a factory of `concurrent.futures.Executor`, which is what 
 """
 
 import contextlib
+import importlib
 import multiprocessing
 import os
 import queue
@@ -133,6 +134,7 @@ def _begin(gpu: str | None) -> None:
     if gpu is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpu
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    importlib.import_module("coursekit.worker")  # now, while all start, and not in the first run
 
 
 def _end_with_parent() -> None:

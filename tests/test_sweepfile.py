@@ -6,9 +6,10 @@ from functools import partial
 import pytest
 import torch
 
-from coursekit import augment, experiment, models, resnet, schedules, sweepfile
+from coursekit import augment, cli, engines, experiment, models, resnet, schedules, sweepfile
 from coursekit.errors import UsageError
 from coursekit.experiment import Experiment
+from coursekit.results import Result
 
 YAML = """
 model: LeNet5
@@ -120,3 +121,63 @@ def test_what_is_missing_and_a_file_that_is_not_there(file, tmp_path):
         sweepfile.read(file(SHORT.replace("epochs: 1\n", "") + "exp_dict: {it: {}}"))
     with pytest.raises(UsageError, match=r"cannot read .*: No such file"):
         sweepfile.read(tmp_path / "none.yaml")
+
+
+# --- coursekit sweep --------------------------------------------------------------------------------------------------
+
+LETTERS = """
+model: {MLP: {sizes: [128, 8, 10]}}
+data: letters
+epochs: 1
+batch_size: 50
+validation: 3
+seeds: 2
+optimizer: SGD
+exp_dict: {slow: {Learning_rate: 1e-2}, fast: {Learning_rate: 0.1}}
+"""
+
+
+@pytest.fixture
+def command(monkeypatch, capsys):
+    monkeypatch.setenv("COURSEKIT_PROFILE", "cpu")  # is set by the command, and put back after the test
+
+    def run(*arguments) -> tuple[int, str, str]:
+        code = cli.main(["sweep", *map(str, arguments), "--profile", "sample"])
+        return code, *capsys.readouterr()
+
+    return run
+
+
+def test_the_command_trains_tells_and_replays(file, command):
+    path = file(LETTERS)
+    code, out, err = command(path)
+    assert code == 0
+    assert "4 runs made on CPU" in out
+    assert "; 4 trained in" in out
+    assert [line.split()[:2] for line in out.splitlines() if line.startswith(("slow", "fast"))] == [
+        ["slow", "2/2"],
+        ["fast", "2/2"],
+    ]
+    assert "all" in err
+    assert "4 replayed from the results store\n" in command(path)[1]
+
+
+def test_runs_without_a_result_are_exit_code_6(file, command, monkeypatch):
+    lost = Result("key", "it", "lost", {}, [], [], {}, {"error": "no reason"})
+    monkeypatch.setattr("coursekit.sweeps.sweep", lambda *_: {"it": [lost, lost]})
+    code, out, err = command(file(LETTERS))
+    assert (code, "it  0/2" in out) == (6, True)
+    assert err == "error: 2 of 2 runs have no result; the same command tries them again\n"
+
+
+def test_engines_of_the_command(file, command, monkeypatch):
+    asked = []
+    monkeypatch.setattr("coursekit.sweeps.sweep", lambda *arguments: asked.append(arguments) or {})
+    for options in ([], ["--workers", 3, "--threads", 2], ["--refresh", "--together", 1]):
+        assert command(file(LETTERS), *options)[0] == 0
+    assert [arguments[3].func for arguments in asked] == [engines.Serial, engines.Processes, engines.Serial]
+    assert asked[1][3].args == (3, 2)
+    assert [arguments[2] for arguments in asked] == [False, False, True]
+    assert asked[2][4] == 1
+    code, _, err = command(file(LETTERS), "--queue", "short")
+    assert (code, err) == (2, "error: --queue goes with --slurm\n")
