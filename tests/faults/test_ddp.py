@@ -32,7 +32,7 @@ def start(folder: Path, processes: int = 1) -> subprocess.Popen:
 
 def final(folder: Path, running: subprocess.Popen) -> dict:
     _, stderr = running.communicate(timeout=300)
-    assert running.returncode == 0, stderr[-2000:]
+    assert running.returncode == 0, stderr[-8000:]
     return torch.load(folder / "final.pt", weights_only=True)
 
 
