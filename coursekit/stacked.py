@@ -179,7 +179,11 @@ def fit(
         for epoch in range(len(journals[0].progress.history), epochs):
             if all(errors):
                 break
-            batches = _batches([(journal.train, journal.begin(epoch)) for journal in journals])
+            # A run that diverged is computed on with the others, but its journal stands still.
+            begun = (
+                j.train.of_epoch(epoch) if error else j.begin(epoch) for j, error in zip(journals, errors, strict=True)
+            )
+            batches = _batches([(journal.train, batches) for journal, batches in zip(journals, begun, strict=True)])
             sums = [journal.progress.totals for journal in journals]
             totals = torch.stack(sums) if all(part is not None for part in sums) else None
             optimizers = [journal.optimizer for journal in journals]

@@ -101,6 +101,19 @@ def test_a_run_that_diverges_stays_alone_with_it(capsys):
     assert {result.status for row in both.values() for result in row} == {"diverged"}
 
 
+@pytest.mark.parametrize("seeds", [[0], [0, 1]], ids=["one seed", "two seeds"])
+def test_the_others_go_on_with_their_own_batches_after_one_diverged(seeds):
+    longer = {name: replace(VARIANTS[name], epochs=4) for name in ("plain", "Adam", "by step")}
+    found = sweep(longer | {"wild": replace(BASE, optimizer=partial(SGD, lr=1e25), epochs=4)}, seeds)
+    for number, seed in enumerate(seeds):
+        assert len(found["wild"][number].history) < 3
+        for name, one in longer.items():
+            alone = experiment.run(replace(one, seed=seed), name, refresh=True)
+            assert_alike(
+                found[name][number], alone, 4 if len(seeds) == 1 else found[name][number].provenance["stacked"]
+            )
+
+
 def test_what_is_stored_is_not_trained_again(monkeypatch):
     trained = []
     train = experiment.train_and_keep
