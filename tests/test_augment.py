@@ -101,5 +101,5 @@ def test_leaves_its_input_and_the_global_random_state_alone():
 
 def test_two_batches_of_an_epoch_are_augmented_differently():
     images = torch.arange(1, 65, dtype=torch.uint8).view(1, 8, 8).repeat(32, 1, 1)
-    first, second = Batches(images, torch.zeros(32), 16, augment=crop_flip).of_epoch(0)
+    first, second = Batches(images, torch.zeros(32).long(), 16, augment=crop_flip).of_epoch(0)
     assert not torch.equal(first[0], second[0])

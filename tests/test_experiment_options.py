@@ -81,7 +81,7 @@ class Listening(nn.Module):
 )
 def test_bfloat16_where_asked_for_and_where_it_pays(precision, gains, dtype, monkeypatch):
     monkeypatch.setattr(profiles, "gains_by_bfloat16", functools.cache(lambda: gains))
-    monkeypatch.setattr(experiment, "_key", lambda *_: f"{precision}{gains}".encode().hex() * 4)
+    monkeypatch.setattr(experiment, "key_of", lambda *_: f"{precision}{gains}".encode().hex() * 4)
     Listening.heard.clear()
     result = run(replace(COLOUR, model=Listening, precision=precision))
     assert Listening.heard == {(dtype, False)}
@@ -91,7 +91,7 @@ def test_bfloat16_where_asked_for_and_where_it_pays(precision, gains, dtype, mon
 
 def test_bfloat16_trains_as_float32_does_up_to_its_digits(monkeypatch):
     monkeypatch.setattr(profiles, "gains_by_bfloat16", lambda: True)
-    monkeypatch.setattr(experiment, "_key", lambda wanted, _: wanted.precision.encode().hex() * 4)
+    monkeypatch.setattr(experiment, "key_of", lambda wanted, _: wanted.precision.encode().hex() * 4)
     one, two = (run(replace(COLOUR, precision=name)).history[-1] for name in experiment.PRECISIONS)
     assert one["train_loss"] != two["train_loss"]
     assert one["train_loss"] == pytest.approx(two["train_loss"], rel=0.05)
@@ -206,7 +206,7 @@ def listed(parameters, lr, fused=None):
 def test_fast_is_channels_last_and_a_fused_optimizer(fast, monkeypatch):
     Noticed.made.clear()
     Listening.heard.clear()
-    monkeypatch.setattr(experiment, "_key", lambda wanted, _: str(wanted.fast).encode().hex() * 9)
+    monkeypatch.setattr(experiment, "key_of", lambda wanted, _: str(wanted.fast).encode().hex() * 9)
     run(replace(COLOUR, model=Listening, fast=fast))
     assert Listening.heard == {(torch.float32, fast)}
     run(replace(COLOUR, optimizer=partial(listed, lr=1e-3), fast=fast), refresh=True)

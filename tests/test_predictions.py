@@ -21,7 +21,7 @@ class BrightestRow(nn.Module):
 def images_of(labels: list[int]) -> Batches:
     images = torch.zeros(len(labels), 10, 10, dtype=torch.uint8)
     images[torch.arange(len(labels)), labels] = 255
-    return Batches(images, torch.zeros(len(labels)), batch_size=7)
+    return Batches(images, torch.zeros(len(labels)).long(), batch_size=7)
 
 
 @pytest.fixture

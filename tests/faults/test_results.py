@@ -14,7 +14,7 @@ from functools import partial
 import pytest
 import torch
 
-from coursekit import checkpoint, data, experiment, models, results, samples, storage
+from coursekit import checkpoint, data, experiment, models, results, samples, storage, sweeps
 from coursekit.errors import StorageError
 from coursekit.recall import recall
 from coursekit.results import Result
@@ -125,7 +125,7 @@ def digits(monkeypatch):
 def test_c5_a_diverged_run_is_shown_as_such_and_repeated_on_demand(digits, capsys):
     wild = replace(digits, model=partial(models.MLP, (784, 8, 10)), optimizer=partial(torch.optim.SGD, lr=1e30))
     for refresh in (False, False, True):
-        [found] = experiment.sweep({"wild": wild}, [0], refresh)["wild"]
+        [found] = sweeps.sweep({"wild": wild}, [0], refresh)["wild"]
         assert found.status == "diverged"
         assert not any(math.isfinite(value) for value in found.metrics.values())
     first, second, third = capsys.readouterr().out.splitlines()
