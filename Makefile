@@ -13,10 +13,10 @@ report: $(READY)  ## execute the notebooks and write build/workbook.pdf and .htm
 	$(BIN)/coursekit report --run --profile $(PROFILE) --author "$$AUTHOR"
 
 test: $(READY)  ## every test that needs neither a network nor a GPU
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist worksteal
 
 test-faults: $(READY)  ## the fault tests with all their kills and damages, minutes; prints what was injected and lost
-	COURSEKIT_FAULTS=long $(BIN)/python -m pytest tests/faults
+	COURSEKIT_FAULTS=long $(BIN)/python -m pytest tests/faults tests/test_student.py
 
 test-browser: $(READY)  ## JupyterLab as a learner uses it, in a headless Chromium; pictures in build/browser
 	$(PYTHON) -m pip --python $(BIN)/python install -q -c constraints.txt -e ".[browser]"

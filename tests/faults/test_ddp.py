@@ -55,6 +55,7 @@ def script():
     return module
 
 
+@pytest.mark.skipif(not LONG, reason="a minute: make test-faults")
 def test_w1_two_processes_one_of_them_killed_end_as_one(tmp_path, record_property):
     one, two = start(tmp_path / "one"), start(tmp_path / "two", 2)
     step = kill_one_in_the_middle(tmp_path / "two", two)
@@ -67,9 +68,8 @@ def test_w1_two_processes_one_of_them_killed_end_as_one(tmp_path, record_propert
         torch.testing.assert_close(killed["model"][name], weights, rtol=1e-8, atol=1e-10)
     record_property("injected", f"one of two processes that train one network killed after step {step} of 10")
     record_property("lost", "at most a step; the weights are those of one process up to rounding")
-    if LONG:
-        whole = final(tmp_path / "whole", start(tmp_path / "whole", 2))
-        assert all(torch.equal(killed["model"][name], weights) for name, weights in whole["model"].items())
+    whole = final(tmp_path / "whole", start(tmp_path / "whole", 2))
+    assert all(torch.equal(killed["model"][name], weights) for name, weights in whole["model"].items())
 
 
 def test_the_norm_of_one_process_is_that_of_torch(script, monkeypatch):

@@ -80,6 +80,7 @@ def test_w1_w2_a_worker_killed_and_a_run_that_always_kills_its_own(tmp_path, mon
     record_property("lost", "that run; 0 of the others, bit for bit")
 
 
+@pytest.mark.skipif(not LONG, reason="half a minute: make test-faults")
 @pytest.mark.parametrize("engine", BOTH)
 def test_w1_the_driver_killed(tmp_path, capfd, record_property, engine):
     driver = start(tmp_path, engine)
