@@ -79,6 +79,8 @@ statistics = channel_statistics(cifar.train_images[train_index[:IMAGES]])  # of 
 view = partial(Batches, batch_size=1000, device=profiles.device(), normalize=statistics)
 validation = view(cifar.train_images[val_index], cifar.train_labels[val_index])
 show_data(cifar)
+# Runs of the real data are replayed under the schedules that they had, also where the data set itself cannot be had.
+train_count = len(train_index) if profiles.source() == "sample" else 45_000
 print(f"{len(train_index):,} images to train, {len(val_index):,} to validate, {len(cifar.test_labels):,} to test")
 
 # %% [markdown]
@@ -364,7 +366,7 @@ show_source(schedules.one_cycle)
 # %% tags=["key"]
 def steps(epochs: int, count: int | None, batch: int = 128) -> int:
     """Optimizer steps in so many epochs of `count` images (None: of the whole training split)."""
-    return epochs * -(-(count or len(train_index)) // batch)
+    return epochs * -(-(count or train_count) // batch)
 
 
 def fast(model, epochs: int, count: int | None, lr: float = 0.2, batch: int = 128, **options) -> Experiment:
@@ -810,7 +812,7 @@ if imagenet:
 
 # %% tags=["key"]
 OLD, NEW = tuple(range(6)), tuple(range(6, 10))
-old_count = IMAGES or len(OLD) * (len(train_index) // 10)
+old_count = IMAGES or len(OLD) * (train_count // 10)
 base_run = fast(partial(resnet.ResNet, classes=len(OLD)), OLD_EPOCHS, old_count, classes=OLD, keep_weights=True)
 base = sweep({f"{len(OLD)} classes": base_run}, range(1))[f"{len(OLD)} classes"][0]
 
