@@ -75,12 +75,7 @@ def run(experiment: Experiment, name: str = "", refresh: bool = False) -> Result
 
 def find(experiment: Experiment) -> Result | None:
     """What an equal experiment on the data that `profiles.source` names left in the store; raises as `run` does."""
-    if experiment.pixels not in PIXELS:
-        raise UsageError(f"no pixels {experiment.pixels!r}; choose {', '.join(PIXELS)}")
-    if experiment.precision not in PRECISIONS:
-        raise UsageError(f"no precision {experiment.precision!r}; choose {', '.join(PRECISIONS)}")
-    if experiment.schedule_by not in ("epoch", "step"):
-        raise UsageError(f"schedule_by must be 'epoch' or 'step', got {experiment.schedule_by!r}")
+    _check_words(experiment)
     source = profiles.source()
     checksum = data.expected_sha256(experiment.data, source)
     stored = _stored(experiment, checksum)
@@ -98,6 +93,8 @@ def train_and_keep(
 
     `keys` are those of `key_of`, from a process that has the source of a notebook's functions.
     """
+    for experiment in experiments:
+        _check_words(experiment)
     start, device = time.perf_counter(), profiles.device()
     dataset = data.load(experiments[0].data, profiles.source())
     recall.refuse_hours(names[0] or "run")
@@ -119,6 +116,15 @@ def train_and_keep(
     for folder in folders:
         shutil.rmtree(folder, ignore_errors=True)
     return made
+
+
+def _check_words(experiment: Experiment) -> None:
+    if experiment.pixels not in PIXELS:
+        raise UsageError(f"no pixels {experiment.pixels!r}; choose {', '.join(PIXELS)}")
+    if experiment.precision not in PRECISIONS:
+        raise UsageError(f"no precision {experiment.precision!r}; choose {', '.join(PRECISIONS)}")
+    if experiment.schedule_by not in ("epoch", "step"):
+        raise UsageError(f"schedule_by must be 'epoch' or 'step', got {experiment.schedule_by!r}")
 
 
 def _stored(experiment: Experiment, checksum: str) -> Result | None:

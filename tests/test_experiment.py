@@ -183,6 +183,14 @@ def test_provenance():
     assert result.experiment["model"] == {"call": "coursekit.models.MLP", "args": [[784, 8, 10]], "dropout": 0.2}
 
 
+@pytest.mark.parametrize("change", [{"pixels": "gray"}, {"precision": "half"}, {"schedule_by": "week"}])
+def test_unknown_words_are_refused_before_a_training_that_is_asked_for_again(change, trainings):
+    for train in (partial(run, refresh=True), lambda one: sweep({"it": one}, [0], refresh=True)):
+        with pytest.raises(UsageError, match=f"{next(iter(change.values()))!r}"):
+            train(replace(BASE, **change))
+    assert not list(results.folder().glob("running/*"))
+
+
 def test_unknown_pixels_are_refused():
     with pytest.raises(UsageError, match="no pixels 'gray'; choose unit, standard, raw"):
         run(replace(BASE, pixels="gray"))
