@@ -10,7 +10,6 @@ import time
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple, dataclass, fields
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -100,15 +99,7 @@ def grade_all(
     raises nothing and has a row in every case, if there is a check in its notebook.
     """
     editions = {path.stem: student.edition(path) for path in sources}
-    stop = threading.Event()
-    with ThreadPoolExecutor(jobs) as pool:
-        futures = [pool.submit(grade, one, editions, limits, stop) for one in handed_in]
-        try:
-            for future in futures:
-                yield future.result()
-        finally:
-            stop.set()
-            pool.shutdown(cancel_futures=True)
+    return runner.in_order(lambda one, stop: grade(one, editions, limits, stop), handed_in, jobs)
 
 
 def grade(

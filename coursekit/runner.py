@@ -7,9 +7,10 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 import jupytext
 import nbformat
@@ -19,6 +20,8 @@ from nbformat import NotebookNode
 from coursekit import colab, errors, executor, kernel, storage
 from coursekit.errors import DataError, NotebookError, NotStored, StorageError
 
+Item = TypeVar("Item")
+Value = TypeVar("Value")
 KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
 
 
@@ -51,13 +54,19 @@ def run_all(sources: list[Path], folder: Path, profile: str, jobs: int = 1, **op
 
     The first error stops the others. `options` are those of `run`.
     """
-    stop = threading.Event()
     threads = max(1, (os.cpu_count() or 1) // jobs) if jobs > 1 else None
+
+    def call(source: Path, stop: threading.Event) -> NotebookNode:
+        return run(source, folder / f"{source.stem}.ipynb", profile, threads=threads, stop=stop, **options)
+
+    return in_order(call, sources, jobs)
+
+
+def in_order(call: Callable[[Item, threading.Event], Value], items: Iterable[Item], jobs: int) -> Iterator[Value]:
+    """What `call(item, stop)` returns, `jobs` at a time, in the order of the items; `stop` is set at the end."""
+    stop = threading.Event()
     with ThreadPoolExecutor(jobs) as pool:
-        futures = [
-            pool.submit(run, source, folder / f"{source.stem}.ipynb", profile, threads=threads, stop=stop, **options)
-            for source in sources
-        ]
+        futures = [pool.submit(call, item, stop) for item in items]
         try:
             for future in futures:
                 yield future.result()
