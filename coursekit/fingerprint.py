@@ -184,7 +184,7 @@ def _constants(thing) -> set[tuple[str, str]]:
     for function in _functions(thing) if not thing.__module__.startswith("coursekit") else ():
         read = {name: function.__globals__.get(name) for name in _globals(function.__code__)} | _bound(function)
         for name, value in read.items():
-            if isinstance(value, bool | int | float | str | list | tuple | Mapping | np.generic):
+            if isinstance(value, bool | int | float | str | range | list | tuple | Mapping | np.generic):
                 with contextlib.suppress(UsageError):  # tensors and the like: the data's checksum stands for them
                     found.add((f"{_name(function)}: {name}", json.dumps(describe(value), sort_keys=True)))
     return found

@@ -38,7 +38,8 @@ def budget(*, sample: Value, cpu: Value, full: Value) -> Value:
 def device_name() -> str:
     """The device in words, as it stands beside every result."""
     cuda = torch.cuda.is_available()
-    return torch.cuda.get_device_name() if cuda else f"CPU ({torch.get_num_threads()} threads)"
+    threads = torch.get_num_threads()
+    return torch.cuda.get_device_name() if cuda else f"CPU ({threads} thread{'s' * (threads > 1)})"
 
 
 def device() -> torch.device:

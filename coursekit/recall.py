@@ -14,23 +14,23 @@ from coursekit.errors import NotStored
 from coursekit.results import Result
 
 
-def recall(dataset: Dataset, function: Callable, *arguments, **keywords):
+def recall(dataset: Dataset | None, function: Callable, *arguments, **keywords):
     """What `function(*arguments, **keywords)` returned, from the store if an equal call on these data left it there.
 
-    Equal: same arguments, same data set, same code as far as the function reaches. Where a data set cannot be had and
-    sample data stand in for it, what was stored of the real one is returned. The function returns what JSON can hold,
-    and gets the digits that a file keeps, called or replayed. Raises NotStored where `refuse_hours` does.
+    Equal: same arguments, same data set (None: the function draws its own), same code as far as the function reaches.
+    Where a data set cannot be had and sample data stand in for it, what was stored of the real one is returned. The
+    function returns what JSON can hold, and gets the digits that a file keeps, called or replayed. Raises NotStored
+    where `refuse_hours` does.
     """
     return recalled(dataset, function, *arguments, **keywords).metrics["returned"]
 
 
-def recalled(dataset: Dataset, function: Callable, *arguments, **keywords) -> Result:
+def recalled(dataset: Dataset | None, function: Callable, *arguments, **keywords) -> Result:
     """The same with its provenance: the stored result, whose metrics["returned"] is what the function returned."""
     called = {"function": fingerprint.describe(function), "arguments": fingerprint.describe(arguments)}
     called |= {"keywords": fingerprint.describe(keywords)}
     callables = [value for value in (*arguments, *keywords.values()) if callable(value)]
-    wanted = data.expected_sha256(dataset.name, profiles.source()) if dataset.is_sample else dataset.sha256
-    for checksum in dict.fromkeys((wanted, dataset.sha256)):
+    for checksum in _checksums(dataset):
         described = called | {"data_sha256": checksum}
         key = fingerprint.key(described, function, *callables)
         stored = results.load(key)
@@ -46,7 +46,15 @@ def recalled(dataset: Dataset, function: Callable, *arguments, **keywords) -> Re
     return stored
 
 
-def provenance(dataset: Dataset) -> dict:
+def _checksums(dataset: Dataset | None) -> list[str]:
+    """Of the data whose results are looked for, the best first; what is computed now is on the last."""
+    if dataset is None:
+        return [""]
+    wanted = data.expected_sha256(dataset.name, profiles.source()) if dataset.is_sample else dataset.sha256
+    return list(dict.fromkeys((wanted, dataset.sha256)))
+
+
+def provenance(dataset: Dataset | None) -> dict:
     """Where, when, with what and on which pixels something is computed now."""
     return {
         "device": profiles.device_name(),
@@ -54,8 +62,8 @@ def provenance(dataset: Dataset) -> dict:
         "python": platform.python_version(),
         "coursekit": __version__,
         "profile": profiles.profile(),
-        "source": dataset.source,
-        "data_sha256": dataset.sha256,
+        "source": dataset.source if dataset else "drawn by code",
+        "data_sha256": dataset.sha256 if dataset else "",
         "date": datetime.date.today().isoformat(),
     }
 

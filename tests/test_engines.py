@@ -61,7 +61,7 @@ def assert_as_here(tmp_path, monkeypatch, executor, stacked: list[int]) -> None:
     there = sweep(VARIANTS, [0, 1], executor=executor)
     assert numbers(there) == numbers(here)
     assert [one.provenance["stacked"] for row in there.values() for one in row] == stacked
-    assert {one.provenance["device"] for row in there.values() for one in row} == {"CPU (1 threads)"}
+    assert {one.provenance["device"] for row in there.values() for one in row} == {"CPU (1 thread)"}
     others = results.load_weights(there["dropout"][0])
     assert all(torch.equal(others[name], value) for name, value in own.items())
     again = sweep(VARIANTS, [0, 1])
@@ -92,7 +92,7 @@ def test_together_decides_how_many_are_trained_as_one(tmp_path):
 @pytest.mark.parametrize("threads", [1, 2])
 def test_a_run_has_the_threads_that_it_was_given(threads):
     [one] = sweep({"it": BASE}, [0], executor=engines.serial(threads))["it"]
-    assert one.provenance["device"] == f"CPU ({threads} threads)"
+    assert one.provenance["device"] == {1: "CPU (1 thread)", 2: "CPU (2 threads)"}[threads]
 
 
 # --- what goes wrong --------------------------------------------------------------------------------------------------

@@ -436,6 +436,8 @@ def test_code_is_reached_in_every_way_that_one_calls_it(written, what):
 @pytest.mark.parametrize("what", ["constant", "through_default"])
 def test_constants_that_are_read_change_the_key(written, what):
     assert written(what) != written(what, ("SIZES = [1, 2]", "SIZES = [1, 3]"))
+    few, more = (written(what, ("SIZES = [1, 2]", f"SIZES = range({count})")) for count in (1, 2))
+    assert few != more
 
 
 def test_code_in_containers_and_partials_is_reached(written):

@@ -66,6 +66,14 @@ def test_without_the_data_set_what_was_stored_of_the_real_one_comes_back(monkeyp
     assert next(CALLS) == 4, "another copy of the data is computed for itself"
 
 
+def test_what_draws_its_own_data_is_kept_without_a_data_set():
+    first, second = (recall.recall(None, work, 1) for _ in range(2))
+    recall.recall(DIGITS, work, 1)
+    assert first == second
+    assert next(CALLS) == 2
+    assert recall.recalled(None, work, 1).provenance["source"] == "drawn by code"
+
+
 def test_provenance_is_kept():
     recall.recall(DIGITS, work, 1)
     [path] = results.folder().glob("*.json")

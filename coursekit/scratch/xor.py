@@ -8,12 +8,33 @@ import numpy as np
 from coursekit.errors import DataError, Diverged, UsageError
 from coursekit.scratch.layers import Array, check_finite, relu, sigmoid
 
-# Each activation beside its slope, written in terms of the activation a (not of the pre-activation z).
+
+def _linear(z: Array) -> Array:
+    return z
+
+
+# Slopes in terms of the activation a, not of the pre-activation z.
+def _sigmoid_slope(a: Array) -> Array:
+    return a * (1 - a)
+
+
+def _tanh_slope(a: Array) -> Array:
+    return 1 - a**2
+
+
+def _relu_slope(a: Array) -> Array:
+    return a > 0
+
+
+def _linear_slope(a: Array) -> int:
+    return 1
+
+
 ACTIVATIONS = {
-    "sigmoid": (sigmoid, lambda a: a * (1 - a)),
-    "tanh": (np.tanh, lambda a: 1 - a**2),
-    "relu": (relu, lambda a: a > 0),
-    "linear": (lambda z: z, lambda a: 1),
+    "sigmoid": (sigmoid, _sigmoid_slope),
+    "tanh": (np.tanh, _tanh_slope),
+    "relu": (relu, _relu_slope),
+    "linear": (_linear, _linear_slope),
 }
 
 

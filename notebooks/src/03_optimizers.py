@@ -37,7 +37,7 @@ setup()
 EPOCHS = profiles.budget(sample=3, cpu=20, full=20)
 SEEDS = range(profiles.budget(sample=2, cpu=8, full=8))
 CONTROL_SEEDS = SEEDS[: profiles.budget(sample=1, cpu=5, full=5)]
-TIMING_ROUNDS, TIMING_STEPS = profiles.budget(sample=(3, 10), cpu=(15, 100), full=(15, 200))
+TIMING_ROUNDS, TIMING_STEPS = profiles.budget(sample=(3, 10), cpu=(11, 50), full=(15, 200))
 
 # %%
 digits = data.load("mnist", profiles.source())

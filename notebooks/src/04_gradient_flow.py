@@ -25,6 +25,7 @@ from coursekit.checks import check
 from coursekit.experiment import Experiment
 from coursekit.history import Spread
 from coursekit.notebook import claim, finding, setup, show_data, show_figure, show_source, show_table
+from coursekit.recall import recall
 from coursekit.sweeps import sweep
 
 setup()
@@ -438,20 +439,27 @@ for net in NETS.values():
         twins_differ += sum(not torch.equal(relu[name], sigmoid[name]) for name in relu)
 claim(twins_differ == 0, "all weights and biases of every ReLU network equal those of its sigmoid twin")
 
+
 # %%
-first = {
-    (net, name): after
-    for net, build in NETS.items()
-    for name, activation in ACTIVATION.items()
-    for after in [[after_backward(partial(build, activation), *cifar_batch, seed) for seed in INIT_SEEDS]]
-}
-norm = {key: np.array([float(diagnostics.gradient_norms(n)[0]) for n in networks]) for key, networks in first.items()}
-mean = {
-    key: np.array([float(diagnostics.mean_absolute_gradients(n)[0]) for n in networks])
-    for key, networks in first.items()
-}
+def gradients_at_start(build, scheme, images):
+    """L2 norm and mean absolute value of every layer's gradient before the first step, a row for each seed."""
+    batch = first_batch(cifar, images, statistics)
+    networks = [after_backward(build, *batch, seed, scheme) for seed in INIT_SEEDS]
+    measures = {"norm": diagnostics.gradient_norms, "mean": diagnostics.mean_absolute_gradients}
+    return {name: [list(map(float, of(network))) for network in networks] for name, of in measures.items()}
+
+
+def at_first_step(net, name="ReLU", scheme="default"):
+    """These gradients, from the results store where they are there."""
+    return recall(cifar, gradients_at_start, partial(NETS[net], ACTIVATION[name]), scheme, IMAGES)
+
+
+first = {(net, name): at_first_step(net, name) for net in NETS for name in ACTIVATION}
+norm, mean = (
+    {key: np.array(found[kind])[:, 0] for key, found in first.items()} for kind in ("norm", "mean")
+)  # of the first layer
 ratio = {net: float(np.median(norm[net, "ReLU"] / norm[net, "sigmoid"])) for net in NETS}
-first_weights = {net: next(iter(diagnostics.layers(first[net, "ReLU"][0]).values())).weight.numel() for net in NETS}
+first_weights = {net: next(iter(diagnostics.layers(build()).values())).weight.numel() for net, build in NETS.items()}
 
 # %% tags=["figure"]
 table = pd.DataFrame(
@@ -513,13 +521,7 @@ claim(shared > alone.max().item(), "sharing a weight enlarges its gradient: the 
 # %%
 CNNS = ("cnn3", "cnn4", "cnn5")
 by_layer = {
-    scheme: {
-        net: np.array(
-            [diagnostics.gradient_norms(after_backward(NETS[net], *cifar_batch, seed, scheme)) for seed in INIT_SEEDS]
-        )
-        for net in CNNS
-    }
-    for scheme in ("default", "he")
+    scheme: {net: np.array(at_first_step(net, scheme=scheme)["norm"]) for net in CNNS} for scheme in ("default", "he")
 }
 
 # %% tags=["figure"]
