@@ -22,8 +22,9 @@ They mean something only when nothing else runs on the machine. {date}.
 
 Two ways to train take turns in one process, {rounds} rounds after a warm-up; a ratio is the median of the rounds'
 ratios, with its quartiles. *The courses' way*: torchvision Dataset → PIL → transforms → DataLoader → `loss.item()`
-every step, the optimizer as its constructor makes it. *Ours*: `Batches` and `training.train_one_epoch`, channels-last
-and with a fused optimizer as `experiment` chooses; *at best* also in bfloat16, where the machine gains by it{gains}.
+every step, the optimizer as its constructor makes it. *Ours*: `Batches` and `training.train_one_epoch` as `experiment`
+calls it: channels-last, pooling before the activation, a fused optimizer, freed memory kept; *at best* also in
+bfloat16, where the machine gains by it{gains}.
 
 ## Against the courses' loop
 

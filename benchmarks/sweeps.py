@@ -7,12 +7,12 @@ from collections.abc import Callable
 import torch
 
 from benchmarks.workloads import Workload, autocast, forever, load, our_batches, seeded
-from coursekit import stacked
+from coursekit import models, stacked
 
 
 def stacked_way(workload: Workload, runs: int, bfloat16: bool = False, quick: bool = False) -> Callable[[], None]:
     """Some steps of all runs as one."""
-    stack = stacked.stack([seeded(workload) for _ in range(runs)])
+    stack = stacked.stack([models.pooling_first(seeded(workload)) for _ in range(runs)])
     lr = workload.optimizer.keywords["lr"]
     each = [workload.optimizer(m.parameters(), lr=lr * 2.0**-i, fused=True) for i, m in enumerate(stack.models)]
     optimizers = each

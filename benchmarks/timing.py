@@ -8,12 +8,15 @@ from collections.abc import Callable, Mapping
 
 import torch
 
+SETTLE_S = 0.2  # the workers of a DataLoader go on until their queues are full
+
 
 def rounds(ways: Mapping[str, Callable[[], None]], count: int) -> dict[str, list[float]]:
-    """Seconds of each way in each round, after one round that does not count."""
+    """Seconds of each way in each round, after one round that does not count; a rest before each."""
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     for number in range(count + 1):
         for name, way in ways.items():
+            time.sleep(SETTLE_S)
             start = time.perf_counter()
             way()
             if number:

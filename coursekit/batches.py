@@ -47,10 +47,9 @@ class Batches:
 
     images uint8 (N, H, W) or (N, H, W, C) and labels move to the device once, here; scaling to [0, 1], `normalize`
     (mean, std per channel) and `augment` happen there, batch by batch. Pixels stay channels-last in memory, as in files
-    and as convolutions like it; `channels_last=False` copies those that are not augmented. The order of an epoch (with
-    `shuffle`) and its augmentation are pure functions of (seed, epoch): iterating counts the epochs up, `of_epoch`
-    takes one by number. Raises DataError for images that are not uint8, labels that are not integers, and when there
-    is nothing to iterate over.
+    and as convolutions like it. The order of an epoch (with `shuffle`) and its augmentation are pure functions of
+    (seed, epoch): iterating counts the epochs up, `of_epoch` takes one by number. Raises DataError for images that are
+    not uint8, labels that are not integers, and when there is nothing to iterate over.
     """
 
     def __init__(
@@ -64,7 +63,6 @@ class Batches:
         normalize: tuple[Tensor, Tensor] | None = None,
         augment: Callable[[Tensor, torch.Generator], Tensor] | None = None,
         drop_last: bool = False,
-        channels_last: bool = True,
     ):
         if images.dtype != torch.uint8 or len(images) != len(labels):
             got = f"{images.dtype} of {len(images)} and {len(labels)} labels"
@@ -76,7 +74,7 @@ class Batches:
         self.images = _with_channels(images).contiguous().to(device)
         self.labels = labels.long().to(device)
         self.batch_size, self.shuffle, self.seed, self.drop_last = batch_size, shuffle, seed, drop_last
-        self.augment, self.channels_last = augment, channels_last
+        self.augment = augment
         height, width, channels = self.images.shape[1:]
         mean, std = normalize or (torch.zeros(channels), torch.ones(channels))
         # One multiply-add per number of an image, (x / 255 - mean) / std; rows of three alone would be slow.
@@ -110,6 +108,4 @@ class Batches:
             images = images.float().mul_(self.scale).add_(self.shift).permute(0, 3, 1, 2)
             if self.augment:
                 images = self.augment(images, torch.Generator().manual_seed(1_000_003 * seed + batch))
-            elif not self.channels_last:
-                images = images.contiguous()
             yield images, labels

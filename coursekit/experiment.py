@@ -6,7 +6,7 @@ import math
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -32,8 +32,7 @@ class Experiment:
     `validation` examples per class are held out, stratified, the same for every run (0: train on all). `train_size`
     cuts the training split to its first examples; `classes` keeps these alone, numbered from 0. `pixels`: "unit"
     [0, 1], "standard" mean 0, std 1 per channel (of the training split), "raw" [0, 255]. `precision` "bfloat16" is
-    autocast where the device gains by it and float32 elsewhere; never for studies of gradients. `fast` lays kernels
-    channels-last in memory and updates all parameters in one kernel: other rounding, nothing else. `watch_test`
+    autocast where the device gains by it and float32 elsewhere; never for studies of gradients. `watch_test`
     evaluates the test set after every epoch, to compare with published series and for nothing else. `measure(model)`
     returns plain numbers to keep of the trained model; `keep_weights` keeps its best by validation, else the last.
     """
@@ -55,7 +54,6 @@ class Experiment:
     penalty: Callable | None = None
     label_smoothing: float = 0.0
     precision: str = "float32"
-    fast: bool = False
     probe: Callable | None = None
     probe_every: int = 10
     watch_test: bool = False
@@ -168,7 +166,9 @@ def _compute(experiment: Experiment, dataset: Dataset, device: torch.device, fol
     watched = _watched(experiment, parts)
     try:
         with _autocast(experiment, device):
-            progress = training.fit(model, parts.train, watched, optimizer, experiment.epochs, **options)
+            progress = training.fit(
+                models.pooling_first(model), parts.train, watched, optimizer, experiment.epochs, **options
+            )
     except Diverged as error:
         return _Outcome("diverged", error.progress, {})
     return _finish(experiment, model, parts, progress, device)
@@ -178,28 +178,28 @@ def _compute_together(
     experiments: Sequence[Experiment], dataset: Dataset, device: torch.device, folders: Sequence[Path]
 ) -> list[_Outcome]:
     """Train several as one. Checkpoints of different steps, as a kill may leave them, are taken up one by one."""
-    experiments = [replace(experiment, fast=True) for experiment in experiments]  # a stack rounds otherwise as it is
     first = experiments[0]
     parts = _split(first, dataset, device)
     trains = {experiment.seed: copy.copy(parts.train) for experiment in experiments}
     for seed, batches in trains.items():
         batches.seed = seed
-    models, optimizers = zip(*(_begin(experiment, device) for experiment in experiments), strict=True)
-    stack = stacked.stack(models, shared_images=len(trains) == 1)
+    networks, optimizers = zip(*(_begin(experiment, device) for experiment in experiments), strict=True)
+    stack = stacked.stack([models.pooling_first(model) for model in networks], shared_images=len(trains) == 1)
     with _autocast(first, device):
         journals = [
             Journal(
                 model, trains[experiment.seed], _watched(experiment, parts), optimizer, **_options(experiment, folder)
             )
-            for experiment, model, optimizer, folder in zip(experiments, models, optimizers, folders, strict=True)
+            for experiment, model, optimizer, folder in zip(experiments, stack.models, optimizers, folders, strict=True)
         ]
         if len({journal.progress.step for journal in journals}) > 1:
             pairs = zip(experiments, folders, strict=True)
             return [_compute(experiment, dataset, device, folder) for experiment, folder in pairs]
         penalties = [experiment.penalty for experiment in experiments]
         diverged = stacked.fit(stack, journals, first.epochs, penalties, first.label_smoothing)
+    stack.unstack()
     outcomes = []
-    for experiment, model, journal, error in zip(experiments, stack.unstack(), journals, diverged, strict=True):
+    for experiment, model, journal, error in zip(experiments, networks, journals, diverged, strict=True):
         if error:
             outcomes.append(_Outcome("diverged", error.progress, {}))
         else:
@@ -208,7 +208,7 @@ def _compute_together(
 
 
 def _split(experiment: Experiment, dataset: Dataset, device: torch.device) -> Splits:
-    names = ("batch_size", "seed", "validation", "train_size", "classes", "pixels", "augment", "fast")
+    names = ("batch_size", "seed", "validation", "train_size", "classes", "pixels", "augment")
     return splits.split(dataset, device, **{name: getattr(experiment, name) for name in names})
 
 
@@ -219,10 +219,10 @@ def _watched(experiment: Experiment, parts: Splits) -> dict:
 
 def _begin(experiment: Experiment, device: torch.device) -> tuple[nn.Module, torch.optim.Optimizer]:
     torch.manual_seed(experiment.seed)
-    model = models.initialize(experiment.model(), experiment.initialization).to(device)
-    if experiment.fast:
-        model = model.to(memory_format=torch.channels_last)
-    fused = experiment.fast and "fused" in inspect.signature(experiment.optimizer).parameters
+    profiles.keep_freed_memory()
+    model = models.initialize(experiment.model(), experiment.initialization)
+    model = model.to(device, memory_format=torch.channels_last)  # as convolutions like it, and as the batches are
+    fused = "fused" in inspect.signature(experiment.optimizer).parameters
     return model, experiment.optimizer(model.parameters(), **({"fused": True} if fused else {}))
 
 

@@ -17,8 +17,8 @@ def l1(model: nn.Module, strength: float) -> Tensor:
 class ProximalSGD(torch.optim.SGD):
     """SGD on the loss alone, then soft-thresholding by lr · strength: the L1 step that gives exact zeros.
 
-    Applies to parameters of two or more dimensions (Parikh & Boyd 2014, section 4.3). The threshold knows no momentum:
-    to pull as hard as an L1 penalty under momentum μ, take its strength times 1 / (1 - μ).
+    Applies to parameters of two or more dimensions (Parikh & Boyd 2014, sections 4.2 and 6.5.2). The threshold knows no
+    momentum: to pull as hard as an L1 penalty under momentum μ, take its strength times 1 / (1 - μ).
     """
 
     def __init__(self, parameters, lr: float, strength: float, **options):

@@ -34,7 +34,6 @@ def split(
     classes: tuple[int, ...] | None = None,
     pixels: str = "unit",
     augment: Callable | None = None,
-    fast: bool = True,
 ) -> Splits:
     """The splits as `experiment.Experiment` describes them with fields of these names."""
     images, labels = _only(classes, dataset.train_images, dataset.train_labels)
@@ -49,7 +48,7 @@ def split(
         "raw": (torch.zeros(1), torch.full((1,), 1 / 255)),
         "standard": channel_statistics(images[train_index]) if pixels == "standard" else None,
     }[pixels]
-    common = dict(device=device, normalize=normalize, channels_last=fast)
+    common = dict(device=device, normalize=normalize)
 
     def whole(images: Tensor, labels: Tensor) -> Batches:
         return Batches(images, labels, EVALUATION_BATCH, **common)
@@ -69,17 +68,15 @@ def _only(classes: tuple[int, ...] | None, images: Tensor, labels: Tensor) -> tu
     return images[chosen], matches[chosen].int().argmax(1)
 
 
-def validation_slice(
-    model: nn.Module, name: str, per_class: int = 500, count: int = 1000, fast: bool = False
-) -> dict[str, float]:
+def validation_slice(model: nn.Module, name: str, per_class: int = 500, count: int = 1000) -> dict[str, float]:
     """Accuracy on the first `count` validation images, standard pixels: a probe cheap enough for every tenth step."""
-    return {"val_accuracy": training.evaluate(model, _slice(name, profiles.source(), per_class, count, fast))[1]}
+    return {"val_accuracy": training.evaluate(model, _slice(name, profiles.source(), per_class, count))[1]}
 
 
 @functools.cache
-def _slice(name: str, source: str, per_class: int, count: int, fast: bool) -> Batches:
+def _slice(name: str, source: str, per_class: int, count: int) -> Batches:
     dataset = data.load(name, source)
-    batches = split(dataset, profiles.device(), validation=per_class, pixels="standard", fast=fast).validation
+    batches = split(dataset, profiles.device(), validation=per_class, pixels="standard").validation
     batches.images, batches.labels = batches.images[:count], batches.labels[:count]
     return batches
 
@@ -87,4 +84,4 @@ def _slice(name: str, source: str, per_class: int, count: int, fast: bool) -> Ba
 def batches_of_test_set(name: str, validation: int = 0, pixels: str = "unit") -> Batches:
     """The test set as runs with these settings see it, for what `measure` wants to look at."""
     dataset = data.load(name, profiles.source())
-    return split(dataset, profiles.device(), validation=validation, pixels=pixels, fast=False).test
+    return split(dataset, profiles.device(), validation=validation, pixels=pixels).test

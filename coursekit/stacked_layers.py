@@ -1,14 +1,9 @@
 """The layers of several networks computed as one, in the forms that were quickest on a CPU."""
 
-import ctypes
-import functools
-import sys
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 NORM_BUFFERS = ("running_mean", "running_var", "num_batches_tracked")
 
 
@@ -18,17 +13,6 @@ def buffer(layers: tuple[nn.Module, ...], name: str) -> Tensor:
     for layer, part in zip(layers, stacked, strict=True):
         setattr(layer, name, part)
     return stacked
-
-
-@functools.cache
-def keep_freed_memory() -> None:
-    """Stacked activations are large: Linux gives them back at every step and gets them again, page by page.
-
-    That takes 15 % of the time of eight stacked SimpleNNs on one thread. glibc only; elsewhere nothing happens.
-    """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
-    for name in (M_MMAP_THRESHOLD, M_TRIM_THRESHOLD) if mallopt else ():
-        mallopt(name, 2**31 - 1)
 
 
 def convolution(layer: nn.Conv2d, groups: int, weight: Tensor, bias: Tensor | None, x: Tensor) -> Tensor:

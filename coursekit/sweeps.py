@@ -14,7 +14,7 @@ from coursekit.results import Result
 
 TOGETHER = 8  # more gain little on two cores, and memory grows
 OWN = ("model", "optimizer", "seed", "initialization", "schedule", "schedule_by", "penalty", "measure")
-OWN += ("probe", "probe_every", "watch_test", "keep_weights", "fast")  # what runs of one stack may differ in
+OWN += ("probe", "probe_every", "watch_test", "keep_weights")  # what runs of one stack may differ in
 Watch = Callable[[Mapping[Run, Result], Iterable[Run], Iterable[Run]], None]
 
 

@@ -84,7 +84,7 @@ def test_bfloat16_where_asked_for_and_where_it_pays(precision, gains, dtype, mon
     monkeypatch.setattr(experiment, "key_of", lambda *_: f"{precision}{gains}".encode().hex() * 4)
     Listening.heard.clear()
     result = run(replace(COLOUR, model=Listening, precision=precision))
-    assert Listening.heard == {(dtype, False)}
+    assert Listening.heard == {(dtype, True)}
     assert result.provenance["precision"] == str(dtype).removeprefix("torch.")
     assert not torch.is_autocast_enabled("cpu")
 
@@ -202,23 +202,23 @@ def listed(parameters, lr, fused=None):
     return Noticed(list(parameters), lr, fused)
 
 
-@pytest.mark.parametrize("fast", [False, True])
-def test_fast_is_channels_last_and_a_fused_optimizer(fast, monkeypatch):
+def test_a_run_is_channels_last_and_has_a_fused_optimizer():
     Noticed.made.clear()
     Listening.heard.clear()
-    monkeypatch.setattr(experiment, "key_of", lambda wanted, _: str(wanted.fast).encode().hex() * 9)
-    run(replace(COLOUR, model=Listening, fast=fast))
-    assert Listening.heard == {(torch.float32, fast)}
-    run(replace(COLOUR, optimizer=partial(listed, lr=1e-3), fast=fast), refresh=True)
-    [(fused, channels_last)] = Noticed.made
-    assert bool(fused) == fast
-    assert channels_last == {fast}
-    assert run(replace(COLOUR, optimizer=partial(torch.optim.RMSprop, lr=1e-3), fast=fast)).status == "ok"
+    run(replace(COLOUR, model=Listening), refresh=True)
+    assert Listening.heard == {(torch.float32, True)}
+    run(replace(COLOUR, optimizer=partial(listed, lr=1e-3)), refresh=True)
+    assert Noticed.made == [(True, {True})]
+    assert run(replace(COLOUR, optimizer=partial(torch.optim.RMSprop, lr=1e-3))).status == "ok"
 
 
-def test_fast_changes_the_last_digits_alone():
-    plain, fast = (run(replace(COLOUR, optimizer=partial(torch.optim.SGD, lr=0.01), fast=f)) for f in (False, True))
-    for row, other in zip(plain.history, fast.history, strict=True):
+def test_its_form_changes_the_last_digits_alone():
+    ours = run(replace(COLOUR, optimizer=partial(torch.optim.SGD, lr=0.01)))
+    torch.manual_seed(COLOUR.seed)
+    model = COLOUR.model()
+    train, *_ = split(COLOUR)
+    plain = training.fit(model, train, {}, torch.optim.SGD(model.parameters(), lr=0.01), COLOUR.epochs)
+    for row, other in zip(ours.history, plain.history, strict=True):
         assert row["train_loss"] == pytest.approx(other["train_loss"], rel=1e-4)
 
 
@@ -236,7 +236,7 @@ def test_fused_and_plain_optimizers_agree(optimizer):
 
 
 def test_a_fused_run_that_is_cut_off_goes_on_bit_for_bit(monkeypatch):
-    wanted = replace(COLOUR, epochs=3, fast=True)
+    wanted = replace(COLOUR, epochs=3)
     whole = run(wanted)
     monkeypatch.setattr(experiment, "CHECKPOINT_SECONDS", 0)
     write = checkpoint.write

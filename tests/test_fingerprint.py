@@ -176,7 +176,6 @@ CHANGES = {
     "pixels": {"pixels": "standard"},
     "label_smoothing": {"label_smoothing": 0.1},
     "precision": {"precision": "bfloat16"},
-    "fast": {"fast": True},
     "keep_weights": {"keep_weights": True},
     "augment": {"augment": augment.crop_flip},
     "augment's padding": {"augment": partial(augment.crop_flip, padding=2)},

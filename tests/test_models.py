@@ -1,11 +1,12 @@
 from functools import partial
+from itertools import pairwise
 from math import log, sqrt
 
 import pytest
 import torch
 from torch import nn
 
-from coursekit import models
+from coursekit import models, resnet
 from coursekit.errors import UsageError
 
 DIGIT, COLOUR = (1, 28, 28), (3, 32, 32)
@@ -256,3 +257,28 @@ def test_initialize_takes_layers_without_bias_and_leaves_default_alone():
 def test_initialize_refuses_an_unknown_scheme():
     with pytest.raises(UsageError, match="no initialisation 'kaiming'; choose default, he, xavier"):
         models.initialize(models.mlp1(), "kaiming")
+
+
+@pytest.mark.parametrize("build", [models.LeNet5, models.cnn4, partial(models.SimpleNN, True), models.SimpleCNN])
+@pytest.mark.parametrize("activation", ["relu", "sigmoid", "tanh"])
+def test_pooling_first_is_the_same_function_with_the_same_gradients(build, activation):
+    torch.manual_seed(0)
+    model = build() if build is models.SimpleCNN else build(activation=activation)
+    turned = models.pooling_first(model)
+    kinds = [type(layer) for layer in turned]
+    assert not any(a in models.RISING and b is nn.MaxPool2d for a, b in pairwise(kinds))
+    assert list(turned.state_dict()) == list(model.state_dict())
+    images, gradients = torch.randn(4, 3, 32, 32), []
+    for net in (model, turned):
+        net.zero_grad()
+        logits = net(images)
+        logits.pow(2).sum().backward()
+        gradients.append([logits, *(parameter.grad for parameter in model.parameters())])
+    for ours, theirs in zip(*gradients, strict=True):
+        torch.testing.assert_close(ours, theirs)
+
+
+def test_pooling_first_leaves_other_networks_alone():
+    swish, residual = models.LeNet5("swish"), resnet.resnet20()
+    assert [str(layer) for layer in models.pooling_first(swish)] == [str(layer) for layer in swish]
+    assert models.pooling_first(residual) is residual

@@ -417,7 +417,7 @@ EXP_DICT = {
 }
 
 # %% tags=["key"]
-on_cifar = partial(Experiment, data="cifar10", validation=500, pixels="standard", fast=True)
+on_cifar = partial(Experiment, data="cifar10", validation=500, pixels="standard")
 sgd = partial(torch.optim.SGD, momentum=0.9, weight_decay=1e-4)
 lenet = partial(on_cifar, models.LeNet5, train_size=LENET_IMAGES, epochs=LENET_EPOCHS, batch_size=128)
 
@@ -553,7 +553,7 @@ print(
 )
 
 # %% tags=["key"]
-probe = partial(splits.validation_slice, name="cifar10", count=PROBE_IMAGES, fast=True)
+probe = partial(splits.validation_slice, name="cifar10", count=PROBE_IMAGES)
 cnn4 = partial(on_cifar, models.cnn4, train_size=CNN4_IMAGES, batch_size=50, probe=probe)
 plain_sgd, adam = partial(torch.optim.SGD, lr=0.1), partial(torch.optim.Adam, lr=1e-3)
 drops = {

@@ -241,7 +241,6 @@ on_cifar = partial(
     pixels="standard",
     augment=augment.crop_flip,
     precision="bfloat16",
-    fast=True,
 )
 sgd = partial(torch.optim.SGD, momentum=0.9, weight_decay=1e-4)
 thirds = partial(schedules.step, step_size=STEP_EPOCHS // 3, gamma=0.1)
