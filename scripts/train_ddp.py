@@ -5,7 +5,8 @@
 
 Every process makes the whole batch, augmentation included, and takes its share of the images; BatchNorm counts the
 whole batch. So nothing but rounding depends on the number of processes. The first of them writes checkpoints, and
-FOLDER/final.pt at the end. When one dies torchrun starts them all again, and they go on from the last checkpoint.
+FOLDER/final.pt at the end. When one dies torchrun starts them all again, and they go on from the last checkpoint (on
+one machine: several do not agree on the number of the attempt).
 """
 
 import argparse
