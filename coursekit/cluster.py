@@ -5,11 +5,12 @@ the extra `cluster` is not installed.
 """
 
 import concurrent.futures
+import contextlib
 import importlib.util
 import itertools
 import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, Future
 from functools import partial
 from pathlib import Path
@@ -24,12 +25,15 @@ SETTINGS = {
     "distributed.worker.daemon": False,  # a run may start processes
     "distributed.scheduler.worker-saturation": 1.0,  # a worker that dies takes no run with it that was waiting
 }
+# On one machine a nanny replaces a worker that died, and dask closes the nanny, for good, when it has none so long
+# afterwards, be it of another death. Of jobs it must: their nannies die with them.
+LOCAL = {"distributed.deploy.lost-worker-timeout": "1000 days"}
 
 
 def local(workers: int | None = None, threads: int = 1) -> Factory:
     """Workers on this machine, one run each; where dask-cuda is installed and there are GPUs, one for each of them."""
     _check("distributed")
-    return partial(Dask, partial(_local, workers or default_workers(threads), threads), threads)
+    return partial(Dask, partial(_local, workers or default_workers(threads), threads), threads, LOCAL)
 
 
 def slurm(jobs: int, threads: int = 1, **options) -> Factory:
@@ -95,14 +99,16 @@ def job_options(
 class Dask(Executor):
     """A dask cluster of its own, which ends with it."""
 
-    def __init__(self, make: Callable, threads: int):
+    def __init__(self, make: Callable, threads: int, settings: Mapping[str, str] | None = None):
         import dask
         from distributed import Client
 
         self.threads = threads
-        with dask.config.set(SETTINGS):
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(dask.config.set(SETTINGS | (settings or {})))
             self.cluster = make()
             self.client = Client(self.cluster)
+            self._settings = stack.pop_all()  # they are also read when a worker is lost
         print(f"dask's dashboard: {self.client.dashboard_link}", file=sys.stderr)
         self._numbers = itertools.count()
         self._busy: dict[str, tuple] = {}  # ours and dask's future of every run that has not ended
@@ -129,6 +135,7 @@ class Dask(Executor):
             concurrent.futures.wait([ours for ours, _ in self._busy.values()])
         self.client.close(CLOSING_S)
         self.cluster.close(CLOSING_S)
+        self._settings.close()
 
     def _hand_over(self, theirs) -> None:
         # dask's is given up, or its run would be trained again whenever the worker that holds the result dies.

@@ -1,5 +1,6 @@
 """The runs of a sweep given to an executor: what dies is tried again, alone; what fails does not stop the others."""
 
+import math
 import sys
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -45,7 +46,7 @@ class _Rounds:
 
     def __iter__(self) -> Iterator[State]:
         while self.todo or self.suspects or self.futures:
-            while self.todo and not self._submit(self.todo.popleft()).done():
+            while self.todo and self._has_room() and not self._submit(self.todo.popleft()).done():
                 pass
             if self.suspects and not self.futures:
                 self._submit(self.suspects.popleft())
@@ -54,6 +55,10 @@ class _Rounds:
             for future in ended:
                 made |= self._take(future, self.futures.pop(future))
             yield made, self._running()
+
+    def _has_room(self) -> bool:
+        """A pool of concurrent.futures breaks with all that it was given, so it is given what it can run at once."""
+        return len(self.futures) < getattr(self.pool, "_max_workers", math.inf)
 
     def _submit(self, group: list[Run]) -> Future:
         experiments, names = [self.wanted[run] for run in group], [name for name, _ in group]
@@ -64,7 +69,7 @@ class _Rounds:
         try:
             future = self.pool.submit(call)
         except BrokenExecutor:  # a foreign pool, which is of no use when one of its workers has died
-            self.pool.shutdown(wait=False)
+            self.pool.shutdown()  # when its other processes, asked to end, have written their checkpoints
             self.pool = self.executor()
             future = self.pool.submit(call)
         self.futures[future] = group

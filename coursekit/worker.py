@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import multiprocessing
 import os
 import pickle
 import sys
@@ -101,8 +102,13 @@ def pack(call: Callable, name: str) -> bytes:
 
 
 def unpack(call: bytes) -> list[Result]:
-    """Make the call that `pack` has packed."""
-    return pickle.loads(call)()
+    """Make the call that `pack` has packed; a process of a pool that a signal has asked to end ends with its run."""
+    try:
+        return pickle.loads(call)()
+    except (SystemExit, KeyboardInterrupt):
+        if multiprocessing.parent_process() is not None:
+            os._exit(1)  # the pool would send this home, and the process would train the next run or wait for ever
+        raise
 
 
 def _pickled(call: Callable) -> bytes:

@@ -5,7 +5,8 @@
 
 Every process makes the whole batch, augmentation included, and takes its share of the images; BatchNorm counts the
 whole batch. So nothing but rounding depends on the number of processes. The first of them writes checkpoints, and
-FOLDER/final.pt at the end. When one dies torchrun starts them all again, and they go on from the last checkpoint.
+FOLDER/final.pt at the end. When one dies torchrun starts them all again, and they go on from the last checkpoint (on
+one machine: several do not agree on the number of the attempt).
 """
 
 import argparse
@@ -75,7 +76,7 @@ def main(options: argparse.Namespace) -> None:
     if on_gpu:
         torch.cuda.set_device(device)
     if world > 1:
-        distributed.init_process_group("nccl" if on_gpu else "gloo")
+        join("nccl" if on_gpu else "gloo", rank, world)
     parts = load(options, device, wait=world > 1 and local > 0, others=world > 1)
     rest = len(parts.train.labels) % options.batch_size
     if options.batch_size < world or 0 < rest < world:
@@ -107,6 +108,15 @@ def main(options: argparse.Namespace) -> None:
 
 
 PLACE = {"RANK": 0, "WORLD_SIZE": 1, "LOCAL_RANK": 0}  # of this process, as torchrun says
+
+
+def join(backend: str, rank: int, world: int) -> None:
+    """Find the other processes of this attempt."""
+    # torchrun keeps one store for all attempts (pytorch issue 135712): without a name of its own an attempt finds there
+    # where the processes of the one before, now dead, could be reached.
+    store, *_ = next(distributed.rendezvous("env://"))
+    attempt = distributed.PrefixStore(f"attempt {os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}", store)
+    distributed.init_process_group(backend, store=attempt, rank=rank, world_size=world)
 
 
 def load(options: argparse.Namespace, device: torch.device, wait: bool, others: bool) -> splits.Splits:

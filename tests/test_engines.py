@@ -2,16 +2,19 @@
 
 import importlib.util
 import json
+import multiprocessing
 import os
+import signal
 import subprocess
 import sys
 import threading
 import time
-from concurrent.futures import Executor, Future
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import ClassVar
 
 import psutil
 import pytest
@@ -153,6 +156,24 @@ def test_when_a_whole_pool_breaks_the_rest_goes_on_one_by_one(times, status, cap
     assert (lost in capsys.readouterr().err) == (status == "lost")
 
 
+class Counting(ThreadPoolExecutor):
+    """A pool of two that counts what was given to it and has not ended."""
+
+    given: ClassVar[list[Future]] = []
+    most = 0
+
+    def submit(self, call):
+        self.given.append(super().submit(call))
+        type(self).most = max(self.most, sum(not future.done() for future in self.given))
+        return self.given[-1]
+
+
+def test_a_pool_that_may_break_is_given_no_more_than_it_runs():
+    found = sweep(VARIANTS, [0, 1], executor=partial(Counting, 2), together=1)
+    assert {one.status for row in found.values() for one in row} == {"ok"}
+    assert (len(Counting.given), Counting.most) == (6, 2)
+
+
 def test_a_stack_whose_worker_dies_is_taken_apart():
     Breaking.made = 0
     found = sweep({"a": BASE, "b": VARIANTS["faster"]}, [0], executor=partial(Breaking, "a", 1))
@@ -172,6 +193,17 @@ def test_what_cannot_be_sent_is_named_with_its_variant(monkeypatch):
     monkeypatch.setitem(sys.modules, "cloudpickle", None)
     with pytest.raises(UsageError, match=r"^mine: cannot be sent to another process: .*; put it into a \.py file, "):
         worker.pack(lambda: None, "mine")
+
+
+@pytest.mark.parametrize("signalled", [partial(sys.exit, 143), partial(signal.raise_signal, signal.SIGINT)])
+def test_only_the_process_of_a_pool_ends_with_a_run_that_is_asked_to(monkeypatch, signalled):
+    ended = []
+    monkeypatch.setattr(os, "_exit", ended.append)
+    for parent in (None, "the driver"):
+        monkeypatch.setattr(multiprocessing, "parent_process", lambda parent=parent: parent)
+        with pytest.raises((SystemExit, KeyboardInterrupt)):
+            worker.unpack(worker.pack(signalled, "it"))
+        assert ended == [1] * (parent is not None)
 
 
 def test_no_two_runs_at_once_in_one_process(monkeypatch):

@@ -55,7 +55,6 @@ def script():
     return module
 
 
-@pytest.mark.xfail(reason="torchrun does not always restart the ranks", strict=False)
 @pytest.mark.skipif(not LONG, reason="a minute: make test-faults")
 def test_w1_two_processes_one_of_them_killed_end_as_one(tmp_path, record_property):
     one, two = start(tmp_path / "one"), start(tmp_path / "two", 2)
