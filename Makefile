@@ -1,6 +1,7 @@
 # Everything that a fresh machine with Python 3.11, pip, git and make needs:  make report   make test
 PYTHON  ?= python3
 PROFILE ?= sample
+JOBS    ?=
 export AUTHOR ?=
 VENV    := .venv
 COLAB_PYTHON ?= python3.13
@@ -10,7 +11,7 @@ READY   := $(VENV)/.ready
 .PHONY: report test test-faults test-browser test-colab notebooks bench lint lab env clean
 
 report: $(READY)  ## execute the notebooks and write build/workbook.pdf and .html
-	$(BIN)/coursekit report --run --profile $(PROFILE) --author "$$AUTHOR"
+	$(BIN)/coursekit report --run --profile $(PROFILE) $(if $(JOBS),--jobs $(JOBS)) --author "$$AUTHOR"
 
 test: $(READY)  ## every test that needs neither a network nor a GPU
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist worksteal

@@ -36,7 +36,7 @@ setup()
 
 # %% tags=["parameters"]
 XOR_SEEDS = range(10)
-XOR_SAMPLES, XOR_STD, XOR_LR = 1000, 0.4, 1e-3
+XOR_SAMPLES, XOR_STD, XOR_LR, XOR_HIDDEN = 1000, 0.4, 1e-3, 4
 FULL_BATCH_EPOCHS = profiles.budget(sample=500, cpu=10_000, full=10_000)
 PER_SAMPLE_EPOCHS = profiles.budget(sample=2, cpu=100, full=100)
 CORNER_EPOCHS = 2000
@@ -379,7 +379,7 @@ except DataError as error:
 # %% tags=["key"]
 def train_nets(activation: str, output: str, epochs: int, batch: int | None) -> dict:
     """Nets of all seeds, trained on their own drawings: their weights, and their mean squared errors at ten epochs."""
-    net = scratch.XorNet(4, activation, output, XOR_SEEDS, np.float32)
+    net = scratch.XorNet(XOR_HIDDEN, activation, output, XOR_SEEDS, np.float32)
     log = scratch.train_xor(net, *draw(XOR_SAMPLES, 0), epochs, XOR_LR, batch, log_every=max(1, epochs // 10))
     weights = {name: array.tolist() for name, array in net.weights.items()}
     return {"weights": weights, "log": {epoch: errors.tolist() for epoch, errors in log.items()}}
@@ -389,7 +389,7 @@ def solve(activation: str, output: str, per_sample: bool = False) -> tuple[scrat
     """The trained nets and their errors, from the results store where they are there."""
     epochs, batch = (PER_SAMPLE_EPOCHS, 1) if per_sample else (FULL_BATCH_EPOCHS, None)
     trained = recall(None, train_nets, activation, output, epochs, batch)
-    net = scratch.XorNet(4, activation, output, XOR_SEEDS, np.float32)
+    net = scratch.XorNet(XOR_HIDDEN, activation, output, XOR_SEEDS, np.float32)
     net.weights = {name: np.array(array, np.float32) for name, array in trained["weights"].items()}
     return net, {int(epoch): np.array(errors) for epoch, errors in trained["log"].items()}
 
@@ -537,7 +537,11 @@ tied = not (new_score["sigmoid"].beats(tanh_new) or tanh_new.beats(new_score["si
 claim(
     dead["ReLU"] >= len(XOR_SEEDS) / 2, "E7: most failed full-batch ReLU nets are dead: output 0 everywhere", XOR_ENOUGH
 )
-claim(stuck.any() and active[stuck].min() == 4, "the fair ReLU nets that fail have no dead hidden unit", XOR_ENOUGH)
+claim(
+    stuck.any() and active[stuck].min() == XOR_HIDDEN,
+    "the fair ReLU nets that fail have no dead hidden unit",
+    XOR_ENOUGH,
+)
 claim(tied, "E7: sigmoid and tanh, as published, are a tie even on 20,000 points", XOR_ENOUGH)
 
 # %% tags=["finding"]
@@ -719,8 +723,8 @@ finding(
 #
 # ## Exercises
 #
-# 1. **Change** `XOR_SEEDS` to `range(20)` and the fair nets' `hidden` from 4 to 2 and to 16 (in `solve`). **Predict** for which
-#    of them more ReLU nets fail.
+# 1. **Change** `XOR_SEEDS` to `range(20)` and `XOR_HIDDEN` from 4 to 2 and to 16. **Predict** for which
+#    of them more of the fair ReLU nets fail.
 #
 #    <details><summary>Answer</summary>With 2 every unit has to find its own place and there is none to spare: nearly
 #    all ReLU nets fail, and about half of the sigmoid and tanh nets too. With 16 none fails. Spare units are insurance.</details>
