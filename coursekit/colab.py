@@ -9,7 +9,7 @@ import nbformat
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell
 
-from coursekit import executor, report, results, storage
+from coursekit import executor, storage
 from coursekit.errors import UsageError
 
 DRIVE = Path("/content/drive")
@@ -107,6 +107,8 @@ def download_report(**options) -> Path:
     except ImportError:
         menu = "File > Save and Export Notebook As > PDF report"
         raise UsageError(f"this is not Colab: JupyterLab has {menu}, a terminal `coursekit report`") from None
+    from coursekit import report
+
     found = _message.blocking_request("get_ipynb", request="", timeout_sec=60)["ipynb"]
     name = Path(found["metadata"].get("colab", {}).get("name", "notebook")).stem
     path = Path(f"{name}.pdf")
@@ -125,6 +127,8 @@ def keep_on_drive(folder: str = "coursekit-results") -> Path:
         from google.colab import drive
     except ImportError:
         raise UsageError("this is not Colab: set COURSEKIT_RESULTS to the folder of your choice") from None
+    from coursekit import results  # with torch, which a command line that only starts notebooks does not need
+
     drive.mount(str(DRIVE))
     here, there = results.folder(), DRIVE / "MyDrive" / folder
     for file in sorted(path for path in here.rglob("*") if path.is_file()):

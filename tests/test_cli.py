@@ -88,3 +88,9 @@ def test_doctor_says_what_is_damaged(capsys):
     (folder / "mnist.npz").write_bytes(b"half a file")
     assert doctor.main() == 1
     assert "FAIL mnist" in capsys.readouterr().out
+
+
+def test_what_starts_notebooks_does_not_import_torch():
+    code = "import sys; from coursekit import runner, report; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"

@@ -10,6 +10,7 @@ import signal
 import time
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
@@ -24,11 +25,22 @@ KEY = "ab" * 32
 SECONDS = 2.0
 
 
+@pytest.fixture(scope="module")
+def processes():
+    """Torch is imported once, by the process from which the writers are forked."""
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["pytest", "coursekit.sweeps"])
+    return context
+
+
 def result(writer: int, size: int = 4000) -> Result:
     return Result(KEY, f"writer {writer}", "ok", {}, [], [], {"all": [writer] * size}, {})
 
 
-def write_until(stop, writer: int, failures) -> None:
+def write_until(stop, writer: int, failures, folder: Path) -> None:
+    os.environ["COURSEKIT_RESULTS"] = str(folder)  # a forked process has the environment of an earlier test
     while not stop.is_set():
         try:
             results.save(result(writer))
@@ -36,11 +48,12 @@ def write_until(stop, writer: int, failures) -> None:
             failures.put(repr(error))
 
 
-def test_c1_two_writers_and_a_reader_of_one_key(record_property, capfd):
-    processes = multiprocessing.get_context("spawn")
+def test_c1_two_writers_and_a_reader_of_one_key(processes, record_property, capfd):
     failures, stop = processes.Queue(), processes.Event()
     results.save(result(0))
-    writers = [processes.Process(target=write_until, args=(stop, number, failures)) for number in (1, 2)]
+    writers = [
+        processes.Process(target=write_until, args=(stop, number, failures, results.folder())) for number in (1, 2)
+    ]
     for writer in writers:
         writer.start()
     reads, seen, start, end = 0, set(), time.monotonic(), None
@@ -63,12 +76,11 @@ def test_c1_two_writers_and_a_reader_of_one_key(record_property, capfd):
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
-def test_c1_a_writer_killed_in_the_middle_leaves_a_whole_entry(capfd, record_property):
-    processes = multiprocessing.get_context("spawn")
+def test_c1_a_writer_killed_in_the_middle_leaves_a_whole_entry(processes, capfd, record_property):
     failures, never = processes.Queue(), processes.Event()
     results.save(result(0))
     for _ in range(3):
-        writer = processes.Process(target=write_until, args=(never, 1, failures))
+        writer = processes.Process(target=write_until, args=(never, 1, failures, results.folder()))
         writer.start()
         end = time.time() + 60
         while results.load(KEY).name != "writer 1":

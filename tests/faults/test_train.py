@@ -22,7 +22,7 @@ from coursekit.batches import Batches
 from tests.faults import kills
 
 LONG = os.environ.get("COURSEKIT_FAULTS") == "long"
-RUNS, KILLS, DAMAGES = (40, 210, 300) if LONG else (2, 8, 30)
+RUNS, KILLS, DAMAGES = (40, 210, 300) if LONG else (2, 6, 30)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
