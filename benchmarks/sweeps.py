@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 
 from benchmarks.workloads import Workload, autocast, forever, load, our_batches, seeded
-from coursekit import models, stacked
+from coursekit import models, profiles, stacked
 
 
 def stacked_way(workload: Workload, runs: int, bfloat16: bool = False, quick: bool = False) -> Callable[[], None]:
@@ -19,6 +19,7 @@ def stacked_way(workload: Workload, runs: int, bfloat16: bool = False, quick: bo
     batches = forever(our_batches(load(workload.data, quick), workload.batch_size, workload.augment))
 
     def train() -> None:
+        profiles.keep_freed_memory()
         with autocast(bfloat16):
             steps = itertools.islice(batches, workload.steps)
             stacked.train_one_epoch(stack, steps, optimizers).tolist()
