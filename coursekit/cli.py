@@ -1,7 +1,6 @@
 """The command line: run notebooks and sweeps, make the report, say whether this machine can; Colab, a course."""
 
 import argparse
-import os
 import sys
 import time
 from pathlib import Path
@@ -36,10 +35,10 @@ def _parser() -> argparse.ArgumentParser:
         "--jobs",
         type=arguments.at_least_one,
         metavar="N",
-        help="notebooks at a time (default: 1; sample: one per core)",
+        help="notebooks at a time (default: one per core, where the memory allows it; full: 1)",
     )
     running.add_argument(
-        "--limit", type=arguments.seconds, default=3600, metavar="SECONDS", help="for one notebook (default 3600)"
+        "--limit", type=arguments.seconds, default=7200, metavar="SECONDS", help="for one notebook (default 7200)"
     )
 
     parser = argparse.ArgumentParser(prog="coursekit", description="Run the deep-learning workbook and report it.")
@@ -97,6 +96,8 @@ def _run(options: argparse.Namespace) -> None:
 
 
 def _execute(options: argparse.Namespace, folder: Path, figures: Path | None = None) -> list[Path]:
+    from tqdm import tqdm
+
     from coursekit import runner
 
     sources = arguments.find(options.notebooks, arguments.SOURCES, ".py")
@@ -104,11 +105,10 @@ def _execute(options: argparse.Namespace, folder: Path, figures: Path | None = N
     for source, target in zip(sources, targets, strict=True):
         if target.resolve() == source.resolve():
             raise UsageError(f"{source} would be overwritten; choose another folder with -o")
-    # Sample data are small: a notebook for each core. Real ones use all cores, one notebook after the other.
-    jobs = min(len(sources), options.jobs or ((os.cpu_count() or 1) if options.profile == "sample" else 1))
+    jobs = min(len(sources), options.jobs or runner.side_by_side(options.profile))
     done = runner.run_all(sources, folder, options.profile, jobs, data_source=options.source, limit_s=options.limit)
     for target, notebook in zip(targets, done, strict=True):
-        print(f"{target}  {notebook.metadata.coursekit.seconds:.1f} s", flush=True)
+        tqdm.write(f"{target}  {notebook.metadata.coursekit.seconds:.1f} s")
         if figures:
             runner.save_figures(notebook, figures)
     return targets

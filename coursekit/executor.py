@@ -16,6 +16,7 @@ from nbformat import NotebookNode
 from coursekit import kernel, redact, storage
 from coursekit.errors import StorageError
 
+DONE = b"a cell is done\n"
 MUCH = 0.7  # of the memory: a kernel that is killed with more has run out of it, most likely
 
 
@@ -54,6 +55,8 @@ def execute(path: Path, show_progress: bool = True) -> None:
 
     def after_cell(cell: NotebookNode, cell_index: int, **_) -> None:
         bar.update()
+        if not show_progress:
+            os.write(1, DONE)  # to the process that shows one bar for several notebooks
         redact.warn(f"{path.stem} cell {cell_index + 1}", redact.outputs(cell))
         on_purpose = "raises-exception" in cell.metadata.get("tags", [])
         raised = errors_in(cell)

@@ -16,6 +16,7 @@ import jupytext
 import nbformat
 import psutil
 from nbformat import NotebookNode
+from tqdm import tqdm
 
 from coursekit import colab, errors, executor, kernel, storage
 from coursekit.errors import DataError, NotebookError, NotStored, StorageError
@@ -23,6 +24,7 @@ from coursekit.errors import DataError, NotebookError, NotStored, StorageError
 Item = TypeVar("Item")
 Value = TypeVar("Value")
 KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
+MEMORY_OF_ONE = 3e9  # bytes, twice what the largest notebook has had in profile cpu
 
 
 def read_source(path: Path) -> NotebookNode:
@@ -49,17 +51,31 @@ def source_sha256(path: Path) -> str:
     return storage.sha256(path.read_text(encoding="utf-8").encode())
 
 
+def side_by_side(profile: str) -> int:
+    """How many notebooks at a time: on a CPU one for each core that it has the memory for, in profile full one.
+
+    The networks of the course are small: two trainings with a thread each do more than one after the other with two.
+    """
+    room = psutil.virtual_memory().available / MEMORY_OF_ONE
+    return 1 if profile == "full" else max(1, min(os.cpu_count() or 1, int(room)))
+
+
 def run_all(sources: list[Path], folder: Path, profile: str, jobs: int = 1, **options) -> Iterator[NotebookNode]:
     """Execute notebooks into `folder`, `jobs` at a time with the cores shared out; yields them in order, when done.
 
-    The first error stops the others. `options` are those of `run`.
+    The first error stops the others. `options` are those of `run`. Several have one progress bar together.
     """
-    threads = max(1, (os.cpu_count() or 1) // jobs) if jobs > 1 else None
+    notebooks = [read_source(source) for source in sources] if jobs > 1 else []
+    threads = max(1, (os.cpu_count() or 1) // jobs) if notebooks else None
+    cells = sum(cell.cell_type == "code" for notebook in notebooks for cell in notebook.cells)
 
-    def call(source: Path, stop: threading.Event) -> NotebookNode:
-        return run(source, folder / f"{source.stem}.ipynb", profile, threads=threads, stop=stop, **options)
+    with tqdm(total=cells, desc=f"{len(sources)} notebooks", unit="cell", disable=not notebooks) as bar:
 
-    return in_order(call, sources, jobs)
+        def call(source: Path, stop: threading.Event) -> NotebookNode:
+            target = folder / f"{source.stem}.ipynb"
+            return run(source, target, profile, threads=threads, stop=stop, on_cell=bar.update, **options)
+
+        yield from in_order(call, sources, jobs)
 
 
 def in_order(call: Callable[[Item, threading.Event], Value], items: Iterable[Item], jobs: int) -> Iterator[Value]:
@@ -80,18 +96,19 @@ def run(
     target: Path,
     profile: str,
     data_source: str | None = None,
-    limit_s: float = 3600,
+    limit_s: float = 7200,
     threads: int | None = None,
     stop: threading.Event | None = None,
+    on_cell: Callable[[], object] | None = None,
 ) -> NotebookNode:
     """Execute `source` (py:percent or .ipynb) into `target` and return the executed notebook.
 
-    With `threads` it computes with so many and shows no progress bar; setting `stop` from another thread ends it. A
-    notebook whose full results are not stored, on a machine without a GPU, is run in profile cpu, with a line that says
-    so. Raises NotebookError naming the cell that failed, or DataError, StorageError, Diverged when its error was one.
-    The cells that finished are in `target` in every case.
+    With `threads` it computes with so many and shows no progress bar; `on_cell` is called after each cell; setting
+    `stop` from another thread ends it. A notebook whose full results are not stored, on a machine without a GPU, is run
+    in profile cpu, with a line that says so. Raises NotebookError naming the cell that failed, or DataError,
+    StorageError, Diverged when its error was one. The cells that finished are in `target` in every case.
     """
-    options = (data_source, limit_s, threads, stop)
+    options = (data_source, limit_s, threads, stop, on_cell)
     try:
         return _run(source, target, profile, *options)
     except NotStored as error:
@@ -107,6 +124,7 @@ def _run(
     limit_s: float,
     threads: int | None,
     stop: threading.Event | None,
+    on_cell: Callable[[], object] | None,
 ) -> NotebookNode:
     environment = os.environ | {"COURSEKIT_PROFILE": profile}
     environment["TQDM_DISABLE"] = "1"  # inside the cells: a bar of the past helps no reader
@@ -125,7 +143,10 @@ def _run(
     if threads:
         environment |= {"OMP_NUM_THREADS": str(threads), "OPENBLAS_NUM_THREADS": str(threads)}
         command.append("quiet")
-    process = subprocess.Popen(command, env=environment, start_new_session=True)
+    pipe = subprocess.PIPE if on_cell else None
+    process = subprocess.Popen(command, env=environment, start_new_session=True, stdout=pipe)
+    if on_cell:
+        threading.Thread(target=_tell, args=(process, on_cell), daemon=True).start()
     deadline = time.monotonic() + limit_s
     try:
         while process.poll() is None and time.monotonic() < deadline and not (stop and stop.is_set()):
@@ -147,6 +168,15 @@ def _run(
     notebook = nbformat.read(target, as_version=4)
     check(notebook, source.name)
     return notebook
+
+
+def _tell(process: subprocess.Popen, on_cell: Callable[[], object]) -> None:
+    """Call for every line that the executor says after a cell; what its kernel printed by itself is passed on."""
+    for line in process.stdout:
+        if line == executor.DONE:
+            on_cell()
+        else:
+            print(line.decode(errors="replace"), end="")
 
 
 def _running(target: Path) -> str:
