@@ -34,8 +34,8 @@ notebooks: $(READY)  ## execute notebooks/src into notebooks/, on real data: PRO
 	$(BIN)/coursekit run $(ONLY) --profile $(PROFILE) --source real -o notebooks --figures figures
 	$(BIN)/coursekit scorecard --into README.md
 
-bench: $(READY)  ## time the courses' way and ours on an idle machine; writes docs/benchmarks.md
-	$(BIN)/python -m benchmarks
+bench: $(READY)  ## time the courses' way and ours on an idle machine; writes docs/benchmarks.md and into README.md
+	$(BIN)/python -m benchmarks --into README.md
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -10,45 +10,10 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import timing
+from benchmarks import page, timing
 from benchmarks.sweeps import InProcesses, stacked_way
 from benchmarks.workloads import WORKLOADS, CoursesWay, OurWay, Workload, forever, load, our_batches, seeded
 from coursekit import data, models, profiles
-
-TEXT = """# Benchmarks
-
-`make bench` takes these numbers and writes this page: on {machine}, torch {torch}, {threads} threads. Data: {data}.
-They mean something only when nothing else runs on the machine. {date}.
-
-Two ways to train take turns in one process, {rounds} rounds after a warm-up; a ratio is the median of the rounds'
-ratios, with its quartiles. *The courses' way*: torchvision Dataset → PIL → transforms → DataLoader → `loss.item()`
-every step, the optimizer as its constructor makes it. *Ours*: `Batches` and `training.train_one_epoch` as `experiment`
-calls it: channels-last, pooling before the activation, a fused optimizer, freed memory kept; *at best* also in
-bfloat16, where the machine gains by it{gains}.
-
-## Against the courses' loop
-
-{loops}
-
-Peak of this machine, square matrices: {fp32:.0f} GFLOP/s in float32, {bf16:.0f} in bfloat16. A step counts six
-operations for each multiply-add of the network and image. cnn4 validated: every tenth step, the courses on 5,000
-images, we on the first 1,000.
-
-## Eight learning rates at once
-
-Eight runs one after another in float32 with all threads, against the same eight stacked (`coursekit.stacked`): all
-in one process, or four in each of two processes with one thread.
-
-{sweeps}
-
-## Costs
-
-{costs}
-
-## As the work grows
-
-{scaling}
-"""
 
 
 def main() -> None:
@@ -56,6 +21,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="sample data, one round of a few steps: a test")
     parser.add_argument("-o", "--output", type=Path, default=Path("docs/benchmarks.md"), metavar="FILE")
+    parser.add_argument("--into", type=Path, metavar="FILE", help="an extract between the marks of this file")
     parser.add_argument("--rounds", type=int, default=7, metavar="N", help="default 7")
     options = parser.parse_args()
     number = 1 if options.quick else options.rounds
@@ -72,10 +38,12 @@ def main() -> None:
         "costs": cost_rows(datasets, options.quick),
         "scaling": [] if options.quick else scaling_rows(datasets),
     }
-    text = page(found)
+    text = page.whole(found)
     print(text)
     options.output.write_text(text)
     options.output.with_suffix(".json").write_text(json.dumps(found, indent=1, default=lambda x: round(x, 4)) + "\n")
+    if options.into:
+        page.write_into(options.into, found)
 
 
 def sources(datasets: dict[str, data.Dataset]) -> str:
@@ -206,59 +174,6 @@ def scaling_rows(datasets: dict[str, data.Dataset]) -> list[dict]:
         {"what": f"{what} {size}", "images_per_second": runs * w.steps * w.batch_size / min(seconds[what, size])}
         for (what, size), (w, _, runs) in ways.items()
     ]
-
-
-def page(found: dict) -> str:
-    """The whole page as Markdown."""
-    m = found["machine"]
-    loops = [
-        [
-            f"{r['network']}, {r['batch']}",
-            "at best" if r["precision"] == "bfloat16" else "float32",
-            *(f"{r[key]:.2f}" for key in ("courses_ms", "courses_2_ms", "ours_ms")),
-            *(cell(r[f"ratio_{w}"], bar) for w, bar in zip("02", r["bars"], strict=True)),
-            f"{r['gflops']:.0f} ({r['of_peak']:.0%})",
-        ]
-        for r in found["loops"]
-    ]
-    sweep = [
-        [f"{r['network']}, {r['batch']}", r["how"], *(f"{r[key]:.1f}" for key in ("alone_ms", "stacked_ms"))]
-        for r in found["sweeps"]
-    ]
-    for line, r in zip(sweep, found["sweeps"], strict=True):
-        line.append(cell(r["ratio"], r["bar"]))
-    costs = [[r["what"], f"{r['value']:.3g}", f"≤ {r['bar']:g} {mark(r['value'] <= r['bar'])}"] for r in found["costs"]]
-    scaling = [[r["what"], f"{r['images_per_second']:,.0f}"] for r in found["scaling"]]
-    loop_head = ["network, batch", "ours in", "courses, 0 workers: ms/step", "2 workers", "ours"]
-    loop_head += ["ratio to 0 workers", "to 2 workers", "GFLOP/s (of peak)"]
-    return TEXT.format(
-        machine=m["cpu"],
-        gains="" if m["bfloat16"] else " (this one does not)",
-        fp32=m["peaks"]["float32"],
-        bf16=m["peaks"]["bfloat16"],
-        loops=table(loop_head, loops),
-        sweeps=table(["network, batch", "stacked in", "ms/step of all, in turn", "stacked", "ratio"], sweep),
-        costs=table(["what", "measured", "bar"], costs),
-        scaling=table(["", "images/s"], scaling),
-        **{name: m[name] for name in ("torch", "threads", "data", "date", "rounds")},
-    )
-
-
-def cell(ratio: dict[str, float], bar: float | None) -> str:
-    """A ratio with its quartiles, its bar and whether it is met."""
-    text = f"{ratio['median']:.1f} ({ratio['low']:.1f}-{ratio['high']:.1f})"
-    return text if bar is None else f"{text}, bar {bar:g} {mark(ratio['median'] >= bar)}"
-
-
-def mark(met: bool) -> str:
-    """Pass or fail."""
-    return "✓" if met else "✗ missed"
-
-
-def table(head: list[str], rows: list[list[str]]) -> str:
-    """A Markdown table."""
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 if __name__ == "__main__":

@@ -34,8 +34,12 @@ def stratified(labels: Tensor, per_class: int, seed: int = 0) -> tuple[Tensor, T
 
 def channel_statistics(images: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and standard deviation per channel of uint8 images, on the scale [0, 1], over all pixels of all images."""
-    pixels = _with_channels(images).flatten(0, 2).double() / 255
-    return pixels.mean(0).float(), pixels.std(0, correction=0).float()
+    channels = _with_channels(images).flatten(0, 2).unbind(1)
+    counts = torch.stack([torch.bincount(channel, minlength=256) for channel in channels])  # of the 256 grey values
+    shares, values = counts.double() / len(channels[0]), torch.arange(256, dtype=torch.float64) / 255
+    mean = shares @ values
+    std = (shares * (values - mean[:, None]) ** 2).sum(1).sqrt()
+    return mean.float(), std.float()
 
 
 def _with_channels(images: Tensor) -> Tensor:

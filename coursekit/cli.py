@@ -3,6 +3,7 @@
 import argparse
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from coursekit import __version__, arguments, classroom, sweeping
@@ -129,14 +130,20 @@ def _report(options: argparse.Namespace) -> None:
     if options.each:
         parts = {base.with_name(f"{base.name}-{name}"): [(name, notebook)] for name, notebook in notebooks}
     more = dict(author=options.author, collaborators=options.collaborators, code=options.code)
-    for path, some in parts.items():
+
+    def write(path: Path, suffix: str) -> str:
+        some = parts[path]
         title = options.title or (cover.heading(some[0][1]) if len(some) == 1 else "") or report.TITLE
-        for suffix, make in ((".html", report.to_html), (".pdf", report.to_pdf)):
-            if options.format in ("both", suffix[1:]):
-                content = make(some, title, **more)
-                content = content.encode() if isinstance(content, str) else content
-                storage.write_bytes(path.with_name(path.name + suffix), content)
-                print(f"{path}{suffix}  {len(content) / 1e6:.1f} MB  {time.perf_counter() - start:.1f} s")
+        content = makers[suffix](some, title, **more)
+        content = content.encode() if isinstance(content, str) else content
+        storage.write_bytes(path.with_name(path.name + suffix), content)
+        return f"{path}{suffix}  {len(content) / 1e6:.1f} MB  {time.perf_counter() - start:.1f} s"
+
+    makers = {".html": report.to_html, ".pdf": report.to_pdf}
+    files = [(path, suffix) for path in parts for suffix in makers if options.format in ("both", suffix[1:])]
+    with ThreadPoolExecutor(len(makers)) as pool:  # pandoc and Typst do the work, outside Python
+        for line in pool.map(write, *zip(*files, strict=True)):
+            print(line, flush=True)
 
 
 def _colab(options: argparse.Namespace) -> None:

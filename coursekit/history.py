@@ -37,6 +37,16 @@ class Spread:
         return self.mean - other.mean > np.nan_to_num(self.std) + np.nan_to_num(other.std)
 
 
+def seeds(count: int) -> str:
+    """How many, in words for a caption."""
+    return "one seed" if count == 1 else f"{count} seeds"
+
+
+def spread_over(count: int) -> str:
+    """What the numbers of a figure or table are, in words for its caption: "one seed", or "mean ± std of 3 seeds"."""
+    return seeds(count) if count == 1 else f"mean ± std of {seeds(count)}"
+
+
 def last(frame: pd.DataFrame, metric: str) -> dict[str, Spread]:
     """The metric at each run's last epoch, per variant."""
     final = frame.sort_values("epoch").groupby(["variant", "seed"], sort=False).last()[metric]

@@ -172,11 +172,11 @@ def _run(
 
 def _tell(process: subprocess.Popen, on_cell: Callable[[], object]) -> None:
     """Call for every line that the executor says after a cell; what its kernel printed by itself is passed on."""
-    for line in process.stdout:
-        if line == executor.DONE:
-            on_cell()
-        else:
-            print(line.decode(errors="replace"), end="")
+    with process.stdout as said:
+        for line in said:
+            if line.endswith(executor.DONE):
+                on_cell()
+            print(line.removesuffix(executor.DONE).decode(errors="replace"), end="", flush=True)
 
 
 def _running(target: Path) -> str:

@@ -28,6 +28,11 @@ def test_beats_only_beyond_both_spreads():
     assert Spread([1.0]).beats(Spread([0.5]))
 
 
+def test_seeds_in_words():
+    assert [history.seeds(count) for count in (1, 3)] == ["one seed", "3 seeds"]
+    assert [history.spread_over(count) for count in (1, 3)] == ["one seed", "mean ± std of 3 seeds"]
+
+
 def test_last_takes_each_runs_final_epoch():
     assert history.last(history.to_frame(RUNS), "loss")["a"].values.tolist() == [1, 3]
 

@@ -1,5 +1,6 @@
 import os
 import time
+from types import SimpleNamespace
 
 import nbformat
 import pytest
@@ -82,6 +83,25 @@ def test_all_notebooks_run_side_by_side_in_order(tmp_path):
     threads = max(1, os.cpu_count() // 2)
     assert [notebook.cells[0].outputs[0].text for notebook in notebooks] == [f"{threads}\n"] * 2
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.ipynb", "b.ipynb"]
+
+
+def test_several_notebooks_show_one_bar_that_counts_their_cells(tmp_path, capfd):
+    sources = [write(tmp_path / "a.py", "1", "2", "3"), write(tmp_path / "b.py", "import os; os.write(1, b'a word')")]
+    list(runner.run_all(sources, tmp_path / "out", "sample", jobs=2))
+    said = capfd.readouterr()
+    assert "2 notebooks: 100%" in said.err
+    assert "4/4" in said.err
+    assert said.out == "a word"
+
+
+@pytest.mark.parametrize(
+    ("profile", "cores", "gigabytes", "jobs"),
+    [("cpu", 4, 100, 4), ("sample", 4, 7, 2), ("cpu", 4, 1, 1), ("full", 4, 100, 1), ("cpu", None, 100, 1)],
+)
+def test_as_many_notebooks_at_a_time_as_there_are_cores_and_memory_for(monkeypatch, profile, cores, gigabytes, jobs):
+    monkeypatch.setattr(runner.os, "cpu_count", lambda: cores)
+    monkeypatch.setattr(runner.psutil, "virtual_memory", lambda: SimpleNamespace(available=gigabytes * 1e9))
+    assert runner.side_by_side(profile) == jobs
 
 
 def test_the_first_error_stops_the_others(tmp_path):

@@ -610,7 +610,7 @@ legend_above(fig, axes, columns=5)
 show_figure(
     fig,
     "04-five-nets",
-    f"Five networks, ReLU above, sigmoid below: batch loss and gradient norm of the first layer, every 10 steps, running median of 20 readings; {len(CIFAR_SEEDS)} seed(s).",
+    f"Five networks, ReLU above, sigmoid below: batch loss and gradient norm of the first layer, every 10 steps, running median of 20 readings; {history.spread_over(len(CIFAR_SEEDS))}.",
 )
 
 # %% tags=["figure"]
@@ -630,7 +630,9 @@ rows = {
 }
 table = pd.DataFrame(rows).T
 table.index.name = "network"
-show_table(table, f"After {CIFAR_EPOCHS} epochs of SGD {LR}, batch {CIFAR_BATCH}; {len(CIFAR_SEEDS)} seed(s).")
+show_table(
+    table, f"After {CIFAR_EPOCHS} epochs of SGD {LR}, batch {CIFAR_BATCH}; {history.spread_over(len(CIFAR_SEEDS))}."
+)
 
 # %% tags=["claim"]
 stuck = [name for name, loss in five_loss.items() if loss.mean >= 2.25]

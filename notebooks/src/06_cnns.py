@@ -295,8 +295,7 @@ def show_curves(runs: dict, name: str, caption: str, metrics: tuple = ("train_lo
         fig.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
         for ax in axes:
             ax.get_legend().remove()
-    seeds = "one seed" if len(SEEDS) == 1 else f"mean ± std of {len(SEEDS)} seeds"
-    show_figure(fig, name, f"{caption}; {seeds}.")
+    show_figure(fig, name, f"{caption}; {history.spread_over(len(SEEDS))}.")
 
 
 def best(results: list, metric: str = "val_accuracy") -> Spread:
@@ -398,7 +397,7 @@ for name, results in five.items():
     }
 show_table(
     pd.DataFrame(rows).T,
-    f"Five nets after {FIVE_EPOCHS} epochs (Adam 1e-3, batch 50), all accuracies in evaluation mode, {len(SEEDS)} seed(s).",
+    f"Five nets after {FIVE_EPOCHS} epochs (Adam 1e-3, batch 50), all accuracies in evaluation mode, {history.spread_over(len(SEEDS))}.",
 )
 
 # %% tags=["claim"]
@@ -492,7 +491,11 @@ for ax, kind in zip(axes, ("loss", "accuracy"), strict=True):
         ]
     )
     plots.learning_curves(both, kind, ax).set_ylabel("loss (nats)" if kind == "loss" else "accuracy")
-show_figure(fig, "06-simplecnn", f"SimpleCNN (CNN_A): training goes on, validation loss turns; {len(SEEDS)} seed(s).")
+show_figure(
+    fig,
+    "06-simplecnn",
+    f"SimpleCNN (CNN_A): training goes on, validation loss turns; {history.spread_over(len(SEEDS))}.",
+)
 
 # %% tags=["claim"]
 for id, metric in (("S2.3A.loss", "train_loss"), ("S2.3A.accuracy", "test_accuracy")):
@@ -511,7 +514,7 @@ finding(
 )
 
 # %% tags=["figure"]
-fig, [ax] = plots.figure(height=5)
+fig, [ax] = plots.figure(height=4.4)
 plots.confusion(np.array(cnn[0].metrics["confusion"]), cifar.classes, ax)
 show_figure(
     fig,
@@ -529,7 +532,8 @@ worst = [
 print("most confused, both ways together:", "; ".join(f"{a} and {b} ({n})" for a, b, n in worst))
 
 # %% tags=["figure"]
-fig, [top, bottom] = plots.figure(2, 1, height=2.2)
+fig, [top, bottom] = plots.figure(2, 1, height=1.8)
+top.get_gridspec().set_height_ratios([1, 4])
 plots.image_grid(np.array(cnn[0].metrics["filters"]), columns=16, ax=top)
 top.set_title("16 first-layer filters (3 × 3 × 3), each on its own scale", fontsize=10)
 maps = np.array(cnn[0].metrics["maps"])
@@ -573,7 +577,7 @@ for name, results in three.items():
 images = "45,000" if THREE_IMAGES is None else f"{THREE_IMAGES:,}"
 show_table(
     pd.DataFrame(rows).T,
-    f"Three architectures and a control after {THREE_EPOCHS} epochs on {images} images, {len(SEEDS)} seed(s).",
+    f"Three architectures and a control after {THREE_EPOCHS} epochs on {images} images, {history.spread_over(len(SEEDS))}.",
 )
 
 # %% tags=["figure"]
@@ -688,7 +692,7 @@ table = pd.DataFrame(
 ).T
 show_table(
     table,
-    f"BatchNorm, learning rate and Swish after {NORM_EPOCHS} epochs, {len(SEEDS)} seed(s); published values are for 30 epochs.",
+    f"BatchNorm, learning rate and Swish after {NORM_EPOCHS} epochs, {history.spread_over(len(SEEDS))}; published values are for 30 epochs.",
 )
 
 # %% tags=["claim"]

@@ -47,7 +47,7 @@ RATES_IMAGES, RATES_EPOCHS = profiles.budget(sample=(100, 2), cpu=(10_000, 12), 
 # %%
 cifar = data.load("cifar10", profiles.source())
 REAL = not cifar.is_sample
-SEEDED = "one seed" if len(SEEDS) == 1 else f"mean ± std of {len(SEEDS)} seeds"
+SEEDED = history.spread_over(len(SEEDS))
 FULL = REAL and PROFILE == "full"
 show_data(cifar)
 
@@ -449,7 +449,7 @@ PROTOCOL = f"{LENET_EPOCHS} epochs of {size} images, {SEEDED}"
 show_figure(
     fig,
     "07-lenet",
-    f"Eleven settings on LeNet5, {LENET_EPOCHS} epochs of {size} images: means over {len(SEEDS)} seed(s), one colour a family.",
+    f"Eleven settings on LeNet5, {LENET_EPOCHS} epochs of {size} images: means over {history.seeds(len(SEEDS))}, one colour a family.",
 )
 
 

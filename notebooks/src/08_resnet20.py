@@ -272,7 +272,7 @@ def show_curves(runs: dict, name: str, caption: str, drops: tuple = ()) -> None:
         axes[0].get_legend().remove()
         fig.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=len(runs))
     count = len(next(iter(runs.values())))
-    show_figure(fig, name, f"{caption}; {'one seed' if count == 1 else f'mean ± std of {count} seeds'}.")
+    show_figure(fig, name, f"{caption}; {history.spread_over(count)}.")
 
 
 drops = (STEP_EPOCHS // 3, 2 * (STEP_EPOCHS // 3))
@@ -292,7 +292,8 @@ for name, runs in three.items():
         "published, 30 epochs": published[name],
     }
 show_table(
-    pd.DataFrame(rows).T, f"Three networks after {STEP_EPOCHS} epochs of the same protocol, {len(SEEDS)} seed(s)."
+    pd.DataFrame(rows).T,
+    f"Three networks after {STEP_EPOCHS} epochs of the same protocol, {history.spread_over(len(SEEDS))}.",
 )
 
 # %% tags=["claim"]
@@ -460,7 +461,7 @@ axes[1].set_ylabel(None)
 show_figure(
     fig,
     "08-gradients",
-    f"Gradient of each layer before training, residual and plain: median and range of {len(START_SEEDS)} seed(s).",
+    f"Gradient of each layer before training, residual and plain: median and range of {history.seeds(len(START_SEEDS))}.",
 )
 
 
@@ -484,7 +485,7 @@ axes[0].legend()
 show_figure(
     fig,
     "08-first-step",
-    f"How much of the fall that the gradient promises one step keeps, on its own batch; {len(START_SEEDS)} seed(s). Dotted: half, where the step is one over the curvature.",
+    f"How much of the fall that the gradient promises one step keeps, on its own batch; {history.seeds(len(START_SEEDS))}. Dotted: half, where the step is one over the curvature.",
 )
 
 
@@ -615,7 +616,7 @@ table = {
 }
 show_table(
     pd.DataFrame(table).T,
-    f"Twins after {DEPTH_EPOCHS} epochs, {len(SEEDS)} seed(s); at a = 0.5 mean ± std over {DIRECTIONS} directions.",
+    f"Twins after {DEPTH_EPOCHS} epochs, {history.spread_over(len(SEEDS))}; at a = 0.5 mean ± std over {DIRECTIONS} directions.",
 )
 
 # %% tags=["claim"]
@@ -849,7 +850,7 @@ plots.compare(
 show_figure(
     fig,
     "08-transfer",
-    f"Four classes from {FEW} images together: our ResNet-20 fine-tuned or from scratch, {len(FEW_SEEDS)} seed(s); test accuracy of the weights chosen by validation.",
+    f"Four classes from {FEW} images together: our ResNet-20 fine-tuned or from scratch, {history.spread_over(len(FEW_SEEDS))}; test accuracy of the weights chosen by validation.",
 )
 
 # %% tags=["figure"]
@@ -861,7 +862,10 @@ rows = {
     for found in tried.values()
     for name, runs in found.items()
 }
-show_table(pd.DataFrame(rows).T, f"{FEW} images of four new classes, {FEW_EPOCHS} epochs, {len(FEW_SEEDS)} seed(s).")
+show_table(
+    pd.DataFrame(rows).T,
+    f"{FEW} images of four new classes, {FEW_EPOCHS} epochs, {history.spread_over(len(FEW_SEEDS))}.",
+)
 
 # %% tags=["claim"]
 on_test = {name: Spread(r.metrics["best_test_accuracy"] for r in runs) for name, runs in transfer.items()}
