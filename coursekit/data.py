@@ -7,18 +7,21 @@ import os
 import sys
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
+from filelock import FileLock, Timeout
 
 from coursekit import download, samples, storage
 from coursekit.errors import DataError, StorageError, UsageError
 
 IMAGE_SHAPES = {"mnist": (28, 28), "cifar10": (32, 32, 3), "letters": (16, 8)}
 SOURCES = ("auto", "real", "sample")
+WAIT_S = 600  # for another process that downloads the same, at most
 LARGEST_BYTES = 1_000_000_000  # five times what the largest data set takes
 ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")
 
@@ -87,8 +90,13 @@ def load(name: str, source: str = "auto", folder: Path | None = None) -> Dataset
     if source == "sample":
         return _dataset(name, _drawn(samples.ARRAYS[name]), samples.CLASSES[name], samples.SOURCE)
     path = (folder or cache_folder()) / f"{name}.npz"
-    if path.exists():
-        return _from_file(name, path, strict=source == "real")
+    with _one_at_a_time(path):
+        if path.exists():
+            return _from_file(name, path, strict=source == "real")
+        return _from_network(name, source, path)
+
+
+def _from_network(name: str, source: str, path: Path) -> Dataset:
     try:
         arrays, classes, text = download.ARRAYS[name]()
         digests = _digests(arrays)
@@ -117,6 +125,34 @@ def expected_sha256(name: str, source: str = "auto") -> str:
 def cache_folder() -> Path:
     """COURSEKIT_DATA, or ~/.cache/coursekit."""
     return Path(os.environ.get("COURSEKIT_DATA") or Path.home() / ".cache" / "coursekit").expanduser()
+
+
+@contextmanager
+def _one_at_a_time(path: Path) -> Iterator[None]:
+    """For a file that is not there yet: notebooks that start together do not all download it.
+
+    The first comes in at once, the others when it has left: to find the file, or to try for themselves.
+    """
+    if path.exists():
+        yield
+        return
+    file = path.with_name(f".{path.name}.lock")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(file)
+        first = lock.acquire(timeout=0)
+    except Timeout:
+        with suppress(Timeout), lock.acquire(timeout=WAIT_S):
+            pass
+        first = nullcontext()
+    except OSError:  # a folder that cannot be written, which `_save` will say
+        first = nullcontext()
+    try:
+        with first:
+            yield
+    finally:  # should somebody still wait for this very file, two will download: no harm
+        with suppress(OSError):
+            file.unlink(missing_ok=True)
 
 
 def _check_names(name: str, source: str) -> None:

@@ -1,4 +1,6 @@
+import time
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -94,6 +96,41 @@ def test_a_download_is_cached_and_verified_by_its_own_checksum(monkeypatch, tmp_
     assert second.source == "another choice of glyphs"
     torch.testing.assert_close(second.train_images, torch.from_numpy(arrays["train_images"]))
     assert list(tmp_path.iterdir()) == [tmp_path / "letters.npz"]
+
+
+def loads_together(folder, count: int = 4) -> list:
+    with ThreadPoolExecutor(count) as pool:
+        return list(pool.map(lambda _: data.load("letters", folder=folder), range(count)))
+
+
+def test_who_starts_together_downloads_once(monkeypatch, tmp_path):
+    started = []
+
+    def slow():
+        started.append(1)
+        time.sleep(0.5)
+        return samples.letters(), samples.CLASSES["letters"], "slow"
+
+    monkeypatch.setitem(data.download.ARRAYS, "letters", slow)
+    loaded = loads_together(tmp_path / "new" / "cache")
+    assert len(started) == 1
+    assert {d.sha256 for d in loaded} == {loaded[0].sha256}
+    assert {d.source for d in loaded} == {"slow"}
+
+
+def test_who_has_waited_for_a_download_in_vain_tries_himself(monkeypatch, tmp_path):
+    started = []
+
+    def fails_once():
+        started.append(1)
+        time.sleep(0.5)
+        if len(started) == 1:
+            raise data.download.DownloadError("no network")
+        return samples.letters(), samples.CLASSES["letters"], "second"
+
+    monkeypatch.setitem(data.download.ARRAYS, "letters", fails_once)
+    loaded = loads_together(tmp_path, 2)
+    assert sorted(d.is_sample for d in loaded) == [False, True]
 
 
 def test_an_odd_copy_is_used_but_never_as_the_real_thing(tmp_path, capsys):

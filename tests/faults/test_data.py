@@ -220,7 +220,8 @@ def test_d4_an_archive_that_would_leave_its_folder_is_refused_unopened(server, m
     assert hashlib.md5(server.content, usedforsecurity=False).hexdigest() != datasets.CIFAR10.tgz_md5
     with pytest.raises(DataError, match=r"cannot download cifar10 \(what came is not the published file"):
         data.load("cifar10", "real", tmp_path / "cache")
-    assert inside(tmp_path) == []
+    assert inside(tmp_path) == ["cache"]
+    assert inside(tmp_path / "cache") == []
 
 
 def test_d4_members_of_an_npz_are_read_by_name_and_written_nowhere(tmp_path):
