@@ -7,6 +7,7 @@ import sys
 import matplotlib.pyplot as plt
 import nbformat
 import pandas as pd
+import pypdfium2
 import pytest
 from nbconvert.exporters import get_export_names, get_exporter
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
@@ -139,6 +140,28 @@ def test_code_with_a_fence_inside_survives():
     assert text.startswith("````python\n")
     assert text.endswith("\n````")
     assert fenced("  ", "text") == ""
+
+
+def boxes(pdf: pypdfium2.PdfDocument, word: str) -> tuple[list[float], list[float]]:
+    """Left and lower edge of the word, and the left edges of all characters of its line."""
+    for page in pdf:
+        text = page.get_textpage()
+        found = text.search(word).get_next()
+        if found:
+            left, bottom, *_ = text.get_charbox(found[0])
+            every = [text.get_charbox(i) for i in range(text.count_chars())]
+            return [left, bottom], [box[0] for box in every if abs(box[1] - bottom) < 3]
+    raise AssertionError(f"{word} is on no page")
+
+
+def test_a_long_line_of_code_or_output_goes_on_further_right_than_it_began():
+    source = "class Long:\n    total = " + " + ".join(f"number_{i:02d}" for i in range(12))
+    printed = new_output("stream", name="stdout", text="    " + " ".join(f"printed_{i:02d}" for i in range(16)) + "\n")
+    pdf = pypdfium2.PdfDocument(report.to_pdf([("01_a", new_notebook(cells=[code(source, printed)]))], code="all"))
+    for first, last in (("total", "number_11"), ("printed_00", "printed_15")):
+        (began, upper), (edge, lower) = boxes(pdf, first)[0], (boxes(pdf, last)[1], boxes(pdf, last)[0][1])
+        assert lower < upper  # on a line below
+        assert min(edge) > began + 10
 
 
 @pytest.mark.parametrize("name", ["coursekit_pdf", "coursekit_html"])
