@@ -7,11 +7,12 @@ VENV    := .venv
 COLAB_PYTHON ?= python3.13
 BIN     := $(VENV)/bin
 READY   := $(VENV)/.ready
+SIDE    := $(if $(JOBS),--jobs $(JOBS))
 
 .PHONY: report test test-faults test-browser test-colab notebooks bench lint lab env clean
 
 report: $(READY)  ## execute the notebooks and write build/workbook.pdf and .html
-	$(BIN)/coursekit report --run --profile $(PROFILE) $(if $(JOBS),--jobs $(JOBS)) --author "$$AUTHOR"
+	$(BIN)/coursekit report --run --profile $(PROFILE) $(SIDE) --author "$$AUTHOR"
 
 test: $(READY)  ## every test that needs neither a network nor a GPU
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist worksteal
@@ -31,7 +32,7 @@ test-colab:  ## a notebook and its report with Colab's versions of Python and al
 	.venv-colab/bin/coursekit report build/colab/*.ipynb -o build/colab/report
 
 notebooks: $(READY)  ## execute notebooks/src into notebooks/, on real data: PROFILE=cpu or full
-	$(BIN)/coursekit run $(ONLY) --profile $(PROFILE) --source real -o notebooks --figures figures
+	$(BIN)/coursekit run $(ONLY) --profile $(PROFILE) $(SIDE) --source real -o notebooks --figures figures
 	$(BIN)/coursekit scorecard --into README.md
 
 bench: $(READY)  ## time the courses' way and ours on an idle machine; writes docs/benchmarks.md and into README.md

@@ -162,6 +162,7 @@ def test_a_long_line_of_code_or_output_goes_on_further_right_than_it_began():
         (began, upper), (edge, lower) = boxes(pdf, first)[0], (boxes(pdf, last)[1], boxes(pdf, last)[0][1])
         assert lower < upper  # on a line below
         assert min(edge) > began + 10
+    pdf.close()
 
 
 @pytest.mark.parametrize("name", ["coursekit_pdf", "coursekit_html"])
