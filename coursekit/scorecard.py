@@ -55,7 +55,8 @@ def record(
     they were read from; device, epochs and sample data are taken from those. What is no Experiment needs `epochs` (of a
     cut protocol as well as a whole one); where there are no runs, give `when=REAL`, and `device` where it is not the
     machine's. `seeds` where it is not the number of values; `complete=False` where the protocol was cut in another way
-    than by epochs or `train_size`. In profile sample, and for sample data, nothing is written.
+    than by epochs or `train_size`. In profile sample, and for sample data, nothing is written. Where the whole protocol
+    was run in the other profile, the line says what that gave, and this is what the report counts.
     Raises UsageError for an id that is not in PUBLISHED, or when nothing says how many epochs were run.
     """
     if id not in PUBLISHED:
@@ -78,7 +79,11 @@ def record(
     scores.save(score)
     row = judge(published, score)
     text = f"scorecard: {published.name}: {_ours(row)}, published {_published(published)}: {_verdict(row)}"
-    notebook.show_score(text, asdict(score))
+    best = _best(id, score.profile) or score
+    if best.complete and not score.complete:
+        whole = judge(published, best)
+        text += f"; in profile {best.profile} {_ours(whole)}: {_verdict(whole)}"
+    notebook.show_score(text, asdict(best))
 
 
 def judge(published: Published, score: Score | None) -> Row:
@@ -101,10 +106,13 @@ def judge(published: Published, score: Score | None) -> Row:
 
 def rows(profile: str) -> list[Row]:
     """All published numbers in order. Where several profiles have a score: a whole protocol first, then `profile`."""
+    return [judge(published, _best(id, profile)) for id, published in PUBLISHED.items()]
+
+
+def _best(id: str, profile: str) -> Score | None:
     order = sorted(RECORDED, key=lambda name: name != profile)
-    found = {id: [score for name in order if (score := scores.load(name, id))] for id in PUBLISHED}
-    best = {id: max(some, key=lambda score: score.complete, default=None) for id, some in found.items()}
-    return [judge(published, best[id]) for id, published in PUBLISHED.items()]
+    found = [score for name in order if (score := scores.load(name, id))]
+    return max(found, key=lambda score: score.complete, default=None)
 
 
 def table(profile: str) -> pd.DataFrame:

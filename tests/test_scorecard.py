@@ -222,6 +222,21 @@ def test_record_and_read_again(capsys):
     assert "0.7004 ± 0.0094, published 0.6978 ± 0.02: reproduced, +0.1" in capsys.readouterr().out
 
 
+def test_the_whole_protocol_of_the_other_profile_is_told_and_travels(monkeypatch):
+    told = []
+    monkeypatch.setattr(notebook, "show_score", lambda text, said: told.append((text, said)))
+    whole = score(0.69, profile="full")
+    scores.save(whole)
+    scorecard.record("S4.L1.h", [0.55], [result(epochs=5)])
+    scorecard.record("S4.L1.h", [0.70], [result(epochs=30)])
+    (short, counted), (own, last) = told
+    assert "shorter protocol, 5/30; in profile full 0.6900: reproduced, -0.4" in short
+    assert counted["values"] == whole.values
+    assert "full" not in own
+    assert last["values"] == [[0.70]]
+    assert scores.load("full", "S4.L1.h") == whole
+
+
 def test_record_a_series(capsys):
     series = np.array(PUBLISHED["S2.1A.loss"].values)
     series[4] *= 1.2
