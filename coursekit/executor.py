@@ -37,8 +37,11 @@ def to_bytes(notebook: NotebookNode) -> bytes:
     return (nbformat.writes(notebook) + "\n").encode()
 
 
-def execute(path: Path, show_progress: bool = True) -> None:
-    """Run every cell of an unexecuted notebook, in place; the file is complete JSON after each of them."""
+def execute(path: Path, show_progress: bool = True, tell: bool = False) -> None:
+    """Run every cell of an unexecuted notebook, in place; the file is complete JSON after each of them.
+
+    With `tell` the line DONE goes to stdout after each, for a process that shows one bar for several notebooks.
+    """
     from nbclient import NotebookClient
     from nbclient.exceptions import CellExecutionError, DeadKernelError
     from tqdm import tqdm
@@ -55,8 +58,8 @@ def execute(path: Path, show_progress: bool = True) -> None:
 
     def after_cell(cell: NotebookNode, cell_index: int, **_) -> None:
         bar.update()
-        if not show_progress:
-            os.write(1, DONE)  # to the process that shows one bar for several notebooks
+        if tell:
+            os.write(1, DONE)
         redact.warn(f"{path.stem} cell {cell_index + 1}", redact.outputs(cell))
         on_purpose = "raises-exception" in cell.metadata.get("tags", [])
         raised = errors_in(cell)
@@ -154,7 +157,7 @@ def captioned(notebook: NotebookNode) -> Iterator[tuple[NotebookNode, dict]]:
 if __name__ == "__main__":
     kernel.watch_parent()
     try:
-        execute(Path(sys.argv[1]), show_progress="quiet" not in sys.argv[2:])
+        execute(Path(sys.argv[1]), show_progress="quiet" not in sys.argv[2:], tell="tell" in sys.argv[2:])
     except StorageError as error:
         print(error, file=sys.stderr)
         sys.exit(error.exit_code)

@@ -144,6 +144,7 @@ def _run(
         environment |= {"OMP_NUM_THREADS": str(threads), "OPENBLAS_NUM_THREADS": str(threads)}
         command.append("quiet")
     pipe = subprocess.PIPE if on_cell else None
+    command += ["tell"] if on_cell else []
     process = subprocess.Popen(command, env=environment, start_new_session=True, stdout=pipe)
     if on_cell:
         threading.Thread(target=_tell, args=(process, on_cell), daemon=True).start()

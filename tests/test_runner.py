@@ -85,6 +85,11 @@ def test_all_notebooks_run_side_by_side_in_order(tmp_path):
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.ipynb", "b.ipynb"]
 
 
+def test_a_notebook_with_few_threads_says_nothing(tmp_path, capfd):
+    run(tmp_path, "1", threads=1)
+    assert capfd.readouterr() == ("", "")
+
+
 def test_several_notebooks_show_one_bar_that_counts_their_cells(tmp_path, capfd):
     sources = [write(tmp_path / "a.py", "1", "2", "3"), write(tmp_path / "b.py", "import os; os.write(1, b'a word')")]
     list(runner.run_all(sources, tmp_path / "out", "sample", jobs=2))
