@@ -182,7 +182,7 @@ def show(name: str = "08-scorecard") -> None:
 def _picture(found: list[Row]) -> Figure:
     """The deviations in two columns; a number that was not run keeps its row, with a word in it."""
     half = -(-len(found) // 2)
-    fig, axes = plots.figure(1, 2, height=1.2 + 0.21 * half)
+    fig, axes = plots.figure(1, 2, height=1.2 + 0.175 * half)
     shared = dict(linestyle="", markersize=5)
     shades = plots.colors(["reproduced", "outside"])
     style = {
