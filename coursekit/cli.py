@@ -3,7 +3,6 @@
 import argparse
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from coursekit import __version__, arguments, classroom, sweeping
@@ -102,20 +101,20 @@ def _execute(options: argparse.Namespace, folder: Path, figures: Path | None = N
     from coursekit import runner
 
     sources = arguments.find(options.notebooks, arguments.SOURCES, ".py")
-    targets = [folder / f"{source.stem}.ipynb" for source in sources]
-    for source, target in zip(sources, targets, strict=True):
+    pairs = [(source, folder / f"{source.stem}.ipynb") for source in sources]
+    for source, target in pairs:
         if target.resolve() == source.resolve():
             raise UsageError(f"{source} would be overwritten; choose another folder with -o")
     jobs = min(len(sources), options.jobs or runner.side_by_side(options.profile))
     # The last one takes longest. Begun before its neighbour it ends with it, and no core stands idle meanwhile.
-    turns = [*sources[:-2], *sources[:-3:-1]] if jobs > 1 else sources
-    done = runner.run_all(turns, folder, options.profile, jobs, data_source=options.source, limit_s=options.limit)
-    for source, notebook in zip(turns, done, strict=True):
-        target = folder / f"{source.stem}.ipynb"
+    turns = [*pairs[:-2], *pairs[:-3:-1]] if jobs > 1 else pairs
+    order = [source for source, _ in turns]
+    done = runner.run_all(order, folder, options.profile, jobs, data_source=options.source, limit_s=options.limit)
+    for (_, target), notebook in zip(turns, done, strict=True):
         tqdm.write(f"{target}  {notebook.metadata.coursekit.seconds:.1f} s")
         if figures:
             runner.save_figures(notebook, figures)
-    return targets
+    return [target for _, target in pairs]
 
 
 def _report(options: argparse.Namespace) -> None:
@@ -133,20 +132,15 @@ def _report(options: argparse.Namespace) -> None:
     if options.each:
         parts = {base.with_name(f"{base.name}-{name}"): [(name, notebook)] for name, notebook in notebooks}
     more = dict(author=options.author, collaborators=options.collaborators, code=options.code)
-
-    def write(path: Path, suffix: str) -> str:
-        some = parts[path]
+    for path, some in parts.items():
         title = options.title or (cover.heading(some[0][1]) if len(some) == 1 else "") or report.TITLE
-        content = makers[suffix](some, title, **more)
-        content = content.encode() if isinstance(content, str) else content
-        storage.write_bytes(path.with_name(path.name + suffix), content)
-        return f"{path}{suffix}  {len(content) / 1e6:.1f} MB  {time.perf_counter() - start:.1f} s"
-
-    makers = {".html": report.to_html, ".pdf": report.to_pdf}
-    files = [(path, suffix) for path in parts for suffix in makers if options.format in ("both", suffix[1:])]
-    with ThreadPoolExecutor(len(makers)) as pool:  # pandoc and Typst do the work, outside Python
-        for line in pool.map(write, *zip(*files, strict=True)):
-            print(line, flush=True)
+        # One after the other: pypandoc changes the folder of the whole process while it works.
+        for suffix, make in ((".html", report.to_html), (".pdf", report.to_pdf)):
+            if options.format in ("both", suffix[1:]):
+                content = make(some, title, **more)
+                content = content.encode() if isinstance(content, str) else content
+                storage.write_bytes(path.with_name(path.name + suffix), content)
+                print(f"{path}{suffix}  {len(content) / 1e6:.1f} MB  {time.perf_counter() - start:.1f} s")
 
 
 def _colab(options: argparse.Namespace) -> None:
