@@ -13,7 +13,7 @@ import torch
 from benchmarks import page, timing
 from benchmarks.sweeps import InProcesses, stacked_way
 from benchmarks.workloads import WORKLOADS, CoursesWay, OurWay, Workload, forever, load, our_batches, seeded
-from coursekit import data, models, profiles
+from coursekit import data, models, profiles, storage
 
 
 def main() -> None:
@@ -43,7 +43,7 @@ def main() -> None:
     options.output.write_text(text)
     options.output.with_suffix(".json").write_text(json.dumps(found, indent=1, default=lambda x: round(x, 4)) + "\n")
     if options.into:
-        page.write_into(options.into, found)
+        storage.write_between(options.into, page.MARK, page.extract(found), "the extract")
 
 
 def sources(datasets: dict[str, data.Dataset]) -> str:

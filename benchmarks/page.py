@@ -1,7 +1,5 @@
 """What was measured, as Markdown: the page of all tables, and an extract for the README."""
 
-from pathlib import Path
-
 MARK = "<!-- benchmarks: written by `make bench` -->"
 SHOWN = ("MLP", "SimpleNN, BN, crop + flip", "SimpleCNN", "cnn4, validated", "ResNet-20, crop + flip")
 
@@ -111,9 +109,3 @@ def extract(found: dict) -> str:
     sweeps = " and ".join(f"{name} {ratio:.1f} times" for name, ratio in stacked.items())
     where = f"On {m['cpu']}, {m['threads']} threads, {m['date']}"
     return f"{where}:\n\n{body}\n\nTrained as one, in float32: {sweeps} as fast.\n"
-
-
-def write_into(path: Path, found: dict) -> None:
-    """Put the extract between the two marks of a file."""
-    before, _, after = path.read_text(encoding="utf-8").split(MARK)
-    path.write_text(f"{before}{MARK}\n{extract(found)}{MARK}{after}", encoding="utf-8")

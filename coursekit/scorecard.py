@@ -155,10 +155,7 @@ def markdown(profile: str = "full") -> str:
 
 def write_into(path: Path, profile: str = "full") -> None:
     """Put `markdown` between the two marks of a file; raises UsageError where they are not."""
-    parts = path.read_text(encoding="utf-8").split(MARK)
-    if len(parts) != 3:
-        raise UsageError(f"{path} must hold the line {MARK} twice, with the scorecard between; found {len(parts) - 1}")
-    storage.write_bytes(path, f"{parts[0]}{MARK}\n{markdown(profile)}{MARK}{parts[2]}".encode())
+    storage.write_between(path, MARK, markdown(profile), "the scorecard")
 
 
 def show(name: str = "08-scorecard") -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 
-from coursekit.errors import StorageError
+from coursekit.errors import StorageError, UsageError
 
 TEMPORARY = re.compile(r"\..+\.(\d+)\.[0-9a-f]{8}\.tmp")
 
@@ -73,6 +73,14 @@ def probe(folder: Path) -> None:
     path = folder / f".probe.{os.getpid()}.{uuid.uuid4().hex[:8]}.tmp"
     write_bytes(path, b"")
     path.unlink(missing_ok=True)
+
+
+def write_between(path: Path, mark: str, text: str, what: str) -> None:
+    """Put text between the two lines `mark` of a file; raises UsageError, saying `what` belongs there, without them."""
+    parts = path.read_text(encoding="utf-8").split(mark)
+    if len(parts) != 3:
+        raise UsageError(f"{path} must hold the line {mark} twice, with {what} between; found {len(parts) - 1}")
+    write_bytes(path, f"{parts[0]}{mark}\n{text}{mark}{parts[2]}".encode())
 
 
 def remove_temporaries(folder: Path) -> None:
