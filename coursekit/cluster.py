@@ -17,7 +17,7 @@ from pathlib import Path
 
 import torch
 
-from coursekit.engines import Factory, default_workers
+from coursekit.engines import Factory, context, default_workers
 from coursekit.errors import UsageError
 
 CLOSING_S = 10.0
@@ -33,7 +33,8 @@ LOCAL = {"distributed.deploy.lost-worker-timeout": "1000 days"}
 def local(workers: int | None = None, threads: int = 1) -> Factory:
     """Workers on this machine, one run each; where dask-cuda is installed and there are GPUs, one for each of them."""
     _check("distributed")
-    return partial(Dask, partial(_local, workers or default_workers(threads), threads), threads, LOCAL)
+    settings = LOCAL | {"distributed.worker.multiprocessing-method": context().get_start_method()}
+    return partial(Dask, partial(_local, workers or default_workers(threads), threads), threads, settings)
 
 
 def slurm(jobs: int, threads: int = 1, **options) -> Factory:
@@ -156,7 +157,10 @@ def _local(workers: int, threads: int):
 
         return LocalCUDACluster(**options)
     from distributed import LocalCluster
+    from distributed.utils import get_mp_context
 
+    get_mp_context()  # here dask says, once, what a forkserver is to import
+    context("distributed")  # and we say more
     return LocalCluster(workers, preload=["coursekit.worker"], **options)
 
 

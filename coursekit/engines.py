@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from functools import partial
+from multiprocessing.context import BaseContext
 
 import torch
 
@@ -30,7 +31,7 @@ def serial(threads: int | None = None) -> Factory:
 
 
 def processes(workers: int | None = None, threads: int = 1) -> Factory:
-    """Spawned processes of this machine, by default as many as there are GPUs, else cores; GPUs are dealt out in turn.
+    """Processes of this machine, by default as many as there are GPUs, else cores; GPUs are dealt out in turn.
 
     A function that was defined in a notebook or script reaches them only where cloudpickle is installed.
     """
@@ -41,6 +42,19 @@ def default_workers(threads: int = 1) -> int:
     """A worker for each GPU, or for each `threads` cores that this process may use."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return torch.cuda.device_count() or max(1, cores // threads)
+
+
+def context(*also: str) -> BaseContext:
+    """How new processes are made: forked from one that has imported what runs need, and `also`, and nothing else.
+
+    That one is started by the first of them and lives as long as this process; torch takes seconds to import. A fork of
+    this process itself would inherit locks, threads and the GPU's state. Where there is no forkserver they are spawned.
+    """
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    made = multiprocessing.get_context("forkserver")
+    made.set_forkserver_preload(["coursekit.worker", "torch._dynamo", *also])  # the second by the first optimizer
+    return made
 
 
 class Serial(Executor):
@@ -113,8 +127,7 @@ class _Worker:
         self.start()
 
     def start(self) -> None:
-        context = multiprocessing.get_context("spawn")  # a fork would inherit locks, threads and the GPU's state
-        self.pool = ProcessPoolExecutor(1, mp_context=context, initializer=_begin, initargs=(self.gpu,))
+        self.pool = ProcessPoolExecutor(1, mp_context=context(), initializer=_begin, initargs=(self.gpu,))
         self.pid = self.pool.submit(os.getpid)
 
     def wait(self) -> None:
@@ -134,7 +147,7 @@ def _begin(gpu: str | None) -> None:
     if gpu is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpu
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    importlib.import_module("coursekit.worker")  # now, while all start, and not in the first run
+    importlib.import_module("coursekit.worker")  # where it was spawned: now, while all start, not in the first run
 
 
 def _end_with_parent() -> None:

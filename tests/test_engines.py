@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from functools import partial
@@ -184,6 +184,16 @@ def test_processes_that_do_not_start_are_told_in_one_line(monkeypatch):
     monkeypatch.setattr(engines, "_begin", os.abort)
     with pytest.raises(UsageError, match="ended before it had begun; in a script, call sweep below"):
         engines.processes(1)()
+
+
+def test_processes_begin_with_torch_imported():
+    with ProcessPoolExecutor(1, mp_context=engines.context()) as pool:
+        assert pool.submit(eval, "'torch' in __import__('sys').modules").result()
+
+
+def test_processes_are_spawned_where_there_is_no_forkserver(monkeypatch):
+    monkeypatch.setattr(multiprocessing, "get_all_start_methods", lambda: ["spawn"])
+    assert engines.context().get_start_method() == "spawn"
 
 
 # --- what goes to a worker and what it does with it -------------------------------------------------------------------
