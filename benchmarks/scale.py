@@ -1,7 +1,8 @@
 """What engines gain and cost: python -m benchmarks.scale --into docs/scale.md, on an idle machine of two cores.
 
-Forty short runs of one experiment by one process, by two of ours, by two of dask where it is installed; then runs of
-one step, of which hardly anything is left but what an engine adds; and what follows for other numbers of runs.
+Forty short runs of one experiment by one process, by two of ours, by two of dask where it is installed, each started
+for the first time and again; then runs of one step, of which hardly anything is left but what an engine adds; and what
+follows for other numbers of runs.
 """
 
 import argparse
@@ -26,17 +27,18 @@ from coursekit.experiment import Experiment
 from coursekit.results import Result
 from coursekit.sweeps import sweep
 
+AGAIN = ", again"  # an engine that this process has started before
 BEGIN, END = "<!-- measured -->", "<!-- end of what was measured -->"
 SHORT = Experiment(
     model=partial(models.MLP, (784, 128, 64, 10), dropout=0.2),  # with dropout no two runs are trained as one
     optimizer=partial(torch.optim.Adam, lr=1e-3),
     data="mnist",
-    epochs=6,  # a run of two or three seconds
+    epochs=2,
     batch_size=128,
     train_size=20_000,
     validation=500,
 )
-STACKED = replace(SHORT, model=partial(models.MLP, (784, 128, 64, 10)))
+LENGTHS = (2, 6)  # epochs, of a run of about one second and of two or three
 TINY = replace(SHORT, data="letters", epochs=1, batch_size=500, train_size=500, validation=0)
 TINY = replace(TINY, model=partial(models.MLP, (128, 8, 10), dropout=0.2))
 
@@ -60,19 +62,19 @@ def engines_here(workers: int) -> dict[str, Callable[[], Factory]]:
         "one process, 1 thread": partial(engines.serial, 1),
         f"one process, {workers} threads": partial(engines.serial, workers),
         f"{workers} processes": partial(engines.processes, workers),
+        f"{workers} processes{AGAIN}": partial(engines.processes, workers),
     }
     if importlib.util.find_spec("distributed"):
-        made[f"dask, {workers} workers"] = partial(cluster.local, workers)
+        made |= {f"dask, {workers} workers{which}": partial(cluster.local, workers) for which in ("", AGAIN)}
     return made
 
 
-def timed(one: Experiment, runs: int, executor: Factory, together: int) -> tuple[float, float, list[Result]]:
+def timed(one: Experiment, runs: int, executor: Factory) -> tuple[float, float, list[Result]]:
     """Seconds of a sweep over so many seeds in an empty store, seconds of these before the first run, results."""
-    forkserver._forkserver._stop()  # else engines after the first would find torch imported
     with tempfile.TemporaryDirectory() as folder:
         os.environ["COURSEKIT_RESULTS"] = folder
         started, start = Started(executor), time.perf_counter()
-        [results] = sweep({"it": one}, range(runs), executor=started, together=together).values()
+        [results] = sweep({"it": one}, range(runs), executor=started).values()
         return time.perf_counter() - start, started.seconds, results
 
 
@@ -88,13 +90,15 @@ class Measured(NamedTuple):
     gain: float
 
 
-def compare(one: Experiment, runs: int, rounds: int, workers: int, together: int) -> tuple[dict[str, Measured], bool]:
+def compare(one: Experiment, runs: int, rounds: int, workers: int) -> tuple[dict[str, Measured], bool]:
     """The engines in turn, so that a slow minute is one for all; and whether their results are equal bit for bit."""
     seconds: dict[str, list] = {name: [] for name in engines_here(workers)}
     for _ in range(rounds):
         found = {}
         for name, make in engines_here(workers).items():
-            *both, found[name] = timed(one, runs, make(), together)
+            if not name.endswith(AGAIN):
+                forkserver._forkserver._stop()  # which has imported torch for the engine before
+            *both, found[name] = timed(one, runs, make())
             seconds[name].append(both)
     names = [name for name in found if "threads" not in name]
     same = all(numbers(found[name]) == numbers(found[names[0]]) for name in names)
@@ -119,13 +123,15 @@ def expected(short: dict[str, Measured], tiny: dict[str, Measured], runs: int, w
     """Reckoned: N runs of T s cost one process N · T, an engine its start and N · (T + what it adds) / workers."""
     first = next(iter(short))
     each, nothing = short[first].whole / runs, tiny[first].whole / runs
-    lines = ["| engine | starts in s | adds to a run, ms | 10 runs | 100 | 1,000 |", "|---|---|---|---|---|---|"]
-    lines.append(f"| {first} | 0 | 0 | {' | '.join(minutes(count * each) for count in (10, 100, 1000))} |")
+    lines = ["| engine | first start, s | again | adds to a run, ms | 10 runs | 100 | 1,000 |"]
+    lines += ["|---|---|---|---|---|---|---|"]
+    lines.append(f"| {first} | 0 | 0 | 0 | {' | '.join(minutes(count * each) for count in (10, 100, 1000))} |")
     for name, one in tiny.items():
-        if "one process" not in name:
-            adds = (one.whole - one.start) * workers / runs - nothing
-            all_of = [minutes(one.start + count * (each + adds) / workers) for count in (10, 100, 1000)]
-            lines.append(f"| {name} | {one.start:.1f} | {adds * 1000:.0f} | {' | '.join(all_of)} |")
+        if name.endswith(AGAIN):
+            engine = name.removesuffix(AGAIN)
+            start, adds = tiny[engine].start, (one.whole - one.start) * workers / runs - nothing
+            all_of = [minutes(start + count * (each + adds) / workers) for count in (10, 100, 1000)]
+            lines.append(f"| {engine} | {start:.1f} | {one.start:.1f} | {adds * 1000:.0f} | {' | '.join(all_of)} |")
     return "\n".join([f"Reckoned from both, for runs of {each:.2f} s on one thread:", "", *lines])
 
 
@@ -146,13 +152,11 @@ def main() -> None:
     os.environ["COURSEKIT_PROFILE"] = "sample" if options.quick else "cpu"
     runs, rounds, workers = (2, 1, 2) if options.quick else (options.runs, options.rounds, options.workers)
     one = replace(SHORT, train_size=500, validation=5) if options.quick else SHORT
-    short, same = compare(one, runs, rounds, workers, together=1)
-    tiny, too = compare(TINY, runs, rounds, workers, together=1)
     texts = [f"`python -m benchmarks.scale` measured this on {workers} cores. {options.note}"]
-    texts += [gains(f"{one.epochs} epochs of the MLP on {one.train_size:,} digits", runs, rounds, short, same)]
-    if not options.quick:
-        stacked = compare(STACKED, runs, rounds, workers, together=5)
-        texts += [gains("The same without dropout, five trained as one", runs, rounds, *stacked)]
+    for epochs in LENGTHS:
+        short, same = compare(replace(one, epochs=epochs), runs, rounds, workers)
+        texts += [gains(f"{epochs} epochs of the MLP on {one.train_size:,} digits", runs, rounds, short, same)]
+    tiny, too = compare(TINY, runs, rounds, workers)
     texts += [gains("One step on 500 letters, so hardly anything but what an engine adds", runs, rounds, tiny, too)]
     texts += [expected(short, tiny, runs, workers)]
     text = "\n\n".join(texts)

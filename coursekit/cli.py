@@ -106,8 +106,8 @@ def _execute(options: argparse.Namespace, folder: Path, figures: Path | None = N
         if target.resolve() == source.resolve():
             raise UsageError(f"{source} would be overwritten; choose another folder with -o")
     jobs = min(len(sources), options.jobs or runner.side_by_side(options.profile))
-    # The last one takes longest. Begun before its neighbour it ends with it, and no core stands idle meanwhile.
-    turns = [*pairs[:-2], *pairs[:-3:-1]] if jobs > 1 else pairs
+    # The last one takes as long as two others. Begun before those it ends with them, and no core stands idle meanwhile.
+    turns = [*pairs[:-3], pairs[-1], *pairs[-3:-1]] if jobs > 1 else pairs
     order = [source for source, _ in turns]
     done = runner.run_all(order, folder, options.profile, jobs, data_source=options.source, limit_s=options.limit)
     for (_, target), notebook in zip(turns, done, strict=True):

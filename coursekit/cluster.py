@@ -24,6 +24,7 @@ CLOSING_S = 10.0
 SETTINGS = {
     "distributed.worker.daemon": False,  # a run may start processes
     "distributed.scheduler.worker-saturation": 1.0,  # a worker that dies takes no run with it that was waiting
+    "distributed.worker.profile.enabled": False,  # a look at every stack, a hundred times a second
 }
 # On one machine a nanny replaces a worker that died, and dask closes the nanny, for good, when it has none so long
 # afterwards, be it of another death. Of jobs it must: their nannies die with them.

@@ -79,12 +79,26 @@ def run_all(sources: list[Path], folder: Path, profile: str, jobs: int = 1, **op
 
 
 def in_order(call: Callable[[Item, threading.Event], Value], items: Iterable[Item], jobs: int) -> Iterator[Value]:
-    """What `call(item, stop)` returns, `jobs` at a time, in the order of the items; `stop` is set at the end."""
-    stop = threading.Event()
+    """What `call(item, stop)` returns, `jobs` at a time, in the order of the items; `stop` is set at the end.
+
+    It is set, too, at the first error, which is raised when it is an earlier item's turn that this has stopped.
+    """
+    stop, errors = threading.Event(), []
+
+    def watched(item: Item) -> Value:
+        try:
+            return call(item, stop)
+        except BaseException as error:
+            errors.append(error)
+            stop.set()
+            raise
+
     with ThreadPoolExecutor(jobs) as pool:
-        futures = [pool.submit(call, item, stop) for item in items]
+        futures = [pool.submit(watched, item) for item in items]
         try:
             for future in futures:
+                if future.exception():
+                    raise errors[0]
                 yield future.result()
         finally:
             stop.set()

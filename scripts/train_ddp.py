@@ -91,7 +91,7 @@ def main(options: argparse.Namespace) -> None:
     progress = checkpoint.restore(options.folder, model, optimizer)
     for group in optimizer.param_groups:
         group.setdefault("initial_lr", options.lr)  # what a checkpoint is known by, whatever the schedule does
-    shared = nn.parallel.DistributedDataParallel(model, broadcast_buffers=False) if world > 1 else model
+    shared = nn.parallel.DistributedDataParallel(model) if world > 1 else model
     schedule = partial(schedules.multi_step, milestones=[options.epochs // 2, options.epochs * 3 // 4])
     for epoch in range(len(progress.history), options.epochs):
         for group in optimizer.param_groups:

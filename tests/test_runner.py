@@ -109,8 +109,10 @@ def test_as_many_notebooks_at_a_time_as_there_are_cores_and_memory_for(monkeypat
     assert runner.side_by_side(profile) == jobs
 
 
-def test_the_first_error_stops_the_others(tmp_path):
-    sources = [write(tmp_path / "a.py", "1 / 0"), write(tmp_path / "b.py", "import time\ntime.sleep(60)")]
+@pytest.mark.parametrize("names", ["ab", "ba"])
+def test_the_first_error_stops_the_others(tmp_path, names):
+    cells = {"a": "1 / 0", "b": "import time\ntime.sleep(60)"}
+    sources = [write(tmp_path / f"{name}.py", cells[name]) for name in names]
     start = time.monotonic()
     with pytest.raises(NotebookError, match="ZeroDivisionError"):
         list(runner.run_all(sources, tmp_path / "out", "sample", jobs=2))
