@@ -21,14 +21,14 @@ from typing import NamedTuple
 
 import torch
 
-from coursekit import cluster, engines, models
+from coursekit import cluster, engines, models, storage
 from coursekit.engines import Factory
 from coursekit.experiment import Experiment
 from coursekit.results import Result
 from coursekit.sweeps import sweep
 
 AGAIN = ", again"  # an engine that this process has started before
-BEGIN, END = "<!-- measured -->", "<!-- end of what was measured -->"
+MARK = "<!-- measured by `python -m benchmarks.scale` -->"
 SHORT = Experiment(
     model=partial(models.MLP, (784, 128, 64, 10), dropout=0.2),  # with dropout no two runs are trained as one
     optimizer=partial(torch.optim.Adam, lr=1e-3),
@@ -162,9 +162,7 @@ def main() -> None:
     text = "\n\n".join(texts)
     print(text)
     if options.into:
-        before, rest = options.into.read_text(encoding="utf-8").split(BEGIN)
-        after = rest.split(END)[1]
-        options.into.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}", encoding="utf-8")
+        storage.write_between(options.into, MARK, f"{text}\n", "what was measured")
 
 
 if __name__ == "__main__":
