@@ -98,7 +98,7 @@ class Batches:
 
     def of_epoch(self, epoch: int, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
         """The batches of one epoch from batch number `start` on: the same ones whenever they are asked for."""
-        seed = 1_000_003 * self.seed + epoch
+        seed = (1_000_003 * self.seed + epoch) % 2**63  # as large as torch takes them
         order = None
         if self.shuffle:
             permutation = torch.randperm(len(self.labels), generator=torch.Generator().manual_seed(seed))
@@ -111,5 +111,5 @@ class Batches:
                 images, labels = (part.index_select(0, order[span]) for part in (self.images, self.labels))
             images = images.float().mul_(self.scale).add_(self.shift).permute(0, 3, 1, 2)
             if self.augment:
-                images = self.augment(images, torch.Generator().manual_seed(1_000_003 * seed + batch))
+                images = self.augment(images, torch.Generator().manual_seed((1_000_003 * seed + batch) % 2**63))
             yield images, labels

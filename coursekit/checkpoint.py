@@ -61,12 +61,14 @@ class Stop:
             _sign(folder)
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_) -> None:
         for number, handler in self.before.items():
             signal.signal(number, handler)
         for folder in self.folders:
             if _writer(folder) == _here():
                 (folder / WRITER).unlink(missing_ok=True)
+        if self.asked and kind is None:  # after the last step
+            self._leave()
 
     def _ask(self, number: int, _) -> None:
         if self.asked:
@@ -79,13 +81,18 @@ class Stop:
             watcher.step()
         if self.asked:
             save()
-            raise KeyboardInterrupt if self.asked == signal.SIGINT else SystemExit(128 + self.asked)
+            self._leave()
+
+    def _leave(self) -> None:
+        raise KeyboardInterrupt if self.asked == signal.SIGINT else SystemExit(128 + self.asked)
 
 
 def write(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, progress: Progress) -> None:
     """Everything that the next step depends on: weights, buffers, optimizer, progress, random state; and on what kind
-    of machine they were made.
+    of machine they were made. Of a run that has diverged nothing: taken up before that, it diverges again and says how.
     """
+    if progress.totals is not None and not progress.totals[0].isfinite():
+        return
     random = {"cpu": torch.get_rng_state()}
     if torch.cuda.is_available():
         random["cuda"] = torch.cuda.get_rng_state()

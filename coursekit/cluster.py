@@ -175,4 +175,6 @@ def _slurm(jobs: int, options: dict):
 
 def _check(module: str) -> None:
     if importlib.util.find_spec(module) is None:
-        raise UsageError(f"no {module} here: pip install 'coursekit[cluster]', or use engines.processes")
+        raise UsageError(
+            f"no {module} here: pip install -e '.[cluster]' in the workbook's folder, or use engines.processes"
+        )

@@ -105,7 +105,7 @@ def download_report(**options) -> Path:
     try:
         from google.colab import _message, files
     except ImportError:
-        menu = "File > Save and Export Notebook As > PDF report"
+        menu = "File > Save and Export Notebook As > Coursekit_pdf"
         raise UsageError(f"this is not Colab: JupyterLab has {menu}, a terminal `coursekit report`") from None
     from coursekit import report
 

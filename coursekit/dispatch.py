@@ -37,7 +37,7 @@ def train(groups: Sequence[list[Run]], wanted: Mapping[Run, Experiment], executo
 class _Rounds:
     def __init__(self, groups: Sequence[list[Run]], wanted: Mapping[Run, Experiment], executor: Factory):
         self.wanted, self.executor = wanted, executor
-        self.keys, self.sources = _keys(groups, wanted)
+        self.keys, self.sources, self.checksums = _keys(groups, wanted)
         self.todo = deque(sorted(groups, key=len, reverse=True))  # long ones first: they end together
         self.suspects: deque[list[Run]] = deque()
         self.deaths: Counter[Run] = Counter()
@@ -62,9 +62,11 @@ class _Rounds:
 
     def _submit(self, group: list[Run]) -> Future:
         experiments, names = [self.wanted[run] for run in group], [name for name, _ in group]
-        settings = worker.settings(self.sources[experiments[0].data])
+        name = experiments[0].data
+        settings = worker.settings(self.sources[name])
         threads = getattr(self.pool, "threads", 1)
-        call = partial(worker.train, experiments, names, [self.keys[run] for run in group], settings, threads)
+        keys = [self.keys[run] for run in group]
+        call = partial(worker.train, experiments, names, keys, self.checksums[name], settings, threads)
         call = call if isinstance(self.pool, Serial) else partial(worker.unpack, worker.pack(call, names[0]))
         try:
             future = self.pool.submit(call)
@@ -108,12 +110,14 @@ def _died(error: BaseException) -> bool:
     return isinstance(error, ended) or type(error).__name__ == "KilledWorker"
 
 
-def _keys(groups: Sequence[list[Run]], wanted: Mapping[Run, Experiment]) -> tuple[dict[Run, str], dict[str, str]]:
-    """The key of every run, and where its data come from; downloads here what this machine does not have."""
+def _keys(
+    groups: Sequence[list[Run]], wanted: Mapping[Run, Experiment]
+) -> tuple[dict[Run, str], dict[str, str], dict[str, str]]:
+    """The key of every run, where each data set comes from, and its SHA-256; downloads what this machine lacks."""
     runs = [run for group in groups for run in group]
     sources, checksums = {}, {}
     for name in {wanted[run].data for run in runs}:
         dataset = data.load(name, profiles.source())
         checksums[name] = dataset.sha256
         sources[name] = "sample" if dataset.is_sample else profiles.source()
-    return {run: experiment.key_of(wanted[run], checksums[wanted[run].data]) for run in runs}, sources
+    return {run: experiment.key_of(wanted[run], checksums[wanted[run].data]) for run in runs}, sources, checksums

@@ -85,8 +85,8 @@ class Processes(Executor):
         self._closed = False
         self._callers = ThreadPoolExecutor(workers)
         self._idle: queue.SimpleQueue[_Worker] = queue.SimpleQueue()
-        gpus = torch.cuda.device_count()
-        self._workers = [_Worker(str(number % gpus) if gpus else None) for number in range(workers)]
+        gpus = _gpus()
+        self._workers = [_Worker(gpus[number % len(gpus)] if gpus else None) for number in range(workers)]
         for worker in self._workers:  # all are on their way
             worker.wait()
             self._idle.put(worker)
@@ -127,7 +127,9 @@ class _Worker:
         self.start()
 
     def start(self) -> None:
-        self.pool = ProcessPoolExecutor(1, mp_context=context(), initializer=_begin, initargs=(self.gpu,))
+        # The process that workers are forked from has this one's environment as it once was.
+        begin = partial(_begin, self.gpu, os.environ.get("COURSEKIT_DATA"))
+        self.pool = ProcessPoolExecutor(1, mp_context=context(), initializer=begin)
         self.pid = self.pool.submit(os.getpid)
 
     def wait(self) -> None:
@@ -143,9 +145,17 @@ class _Worker:
             os.kill(self.pid.result(), signal.SIGTERM)
 
 
-def _begin(gpu: str | None) -> None:
+def _gpus() -> list[str]:
+    """The GPUs that this process may use, by the names that CUDA_VISIBLE_DEVICES takes."""
+    count, visible = torch.cuda.device_count(), os.environ.get("CUDA_VISIBLE_DEVICES")
+    return visible.split(",")[:count] if visible else [str(number) for number in range(count)]
+
+
+def _begin(gpu: str | None, data_folder: str | None) -> None:
     if gpu is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpu
+    os.environ.pop("COURSEKIT_DATA", None)
+    os.environ.update({"COURSEKIT_DATA": data_folder} if data_folder else {})
     threading.Thread(target=_end_with_parent, daemon=True).start()
     importlib.import_module("coursekit.worker")  # where it was spawned: now, while all start, not in the first run
 

@@ -15,7 +15,7 @@ from torch import nn
 from coursekit import data, fingerprint, models, profiles, recall, results, splits, stacked, training
 from coursekit.checkpoint import Progress
 from coursekit.data import Dataset
-from coursekit.errors import Diverged, UsageError
+from coursekit.errors import DataError, Diverged, UsageError
 from coursekit.results import Result
 from coursekit.splits import Splits
 from coursekit.training import Journal
@@ -85,16 +85,19 @@ def find(experiment: Experiment) -> Result | None:
 
 
 def train_and_keep(
-    experiments: Sequence[Experiment], names: Sequence[str], keys: Sequence[str] | None = None
+    experiments: Sequence[Experiment], names: Sequence[str], keys: Sequence[str] = (), data_sha256: str = ""
 ) -> list[Result]:
     """Train and keep; several only when they can be `stacked`: equal but for model weights, seed and optimizer.
 
-    `keys` are those of `key_of`, from a process that has the source of a notebook's functions.
+    `keys` are those of `key_of`, from a process that has the source of a notebook's functions, for these data;
+    raises DataError where this machine has others.
     """
     for experiment in experiments:
         _check_words(experiment)
     start, device = time.perf_counter(), profiles.device()
     dataset = data.load(experiments[0].data, profiles.source())
+    if keys and dataset.sha256 != data_sha256:
+        raise DataError(f"{dataset.name} is another here ({dataset.source}) than for the sweep: give all one copy")
     recall.refuse_hours(names[0] or "run")
     keys = keys or [key_of(experiment, dataset.sha256) for experiment in experiments]
     folders = [results.folder() / "running" / key[:24] for key in keys]  # a run that is cut off goes on from here
@@ -110,9 +113,10 @@ def train_and_keep(
             "seconds": seconds,
             "stacked": len(experiments),
         }
-        made.append(results.keep(_result(key, name, experiment, outcome, provenance)))
-    for folder in folders:
-        shutil.rmtree(folder, ignore_errors=True)
+        made.append(results.keep(_result(key, name, experiment, outcome, provenance), outcome.weights))
+    for key, folder in zip(keys, folders, strict=True):
+        if results.path(key).exists():  # on a full disk it does not, and the checkpoint is all there is
+            shutil.rmtree(folder, ignore_errors=True)
     return made
 
 
@@ -151,8 +155,6 @@ def _result(key: str, name: str, experiment: Experiment, outcome: _Outcome, prov
     if not all(math.isfinite(metrics[loss]) for loss in ("train_loss", "test_loss") if loss in metrics):
         status, metrics = "diverged", {}  # in the very last steps, which no training loss has seen
     provenance["exact"] = progress.exact
-    if outcome.weights is not None:
-        provenance["weights_sha256"] = results.save_weights(key, outcome.weights)
     described = fingerprint.describe(experiment)
     return Result(key, name, status, described, progress.history, progress.probes, metrics, provenance)
 
@@ -222,7 +224,8 @@ def _begin(experiment: Experiment, device: torch.device) -> tuple[nn.Module, tor
     profiles.keep_freed_memory()
     model = models.initialize(experiment.model(), experiment.initialization)
     model = model.to(device, memory_format=torch.channels_last)  # as convolutions like it, and as the batches are
-    fused = "fused" in inspect.signature(experiment.optimizer).parameters
+    chosen = getattr(experiment.optimizer, "keywords", {}).keys() & {"fused", "foreach", "differentiable"}
+    fused = "fused" in inspect.signature(experiment.optimizer).parameters and not chosen
     return model, experiment.optimizer(model.parameters(), **({"fused": True} if fused else {}))
 
 

@@ -14,7 +14,7 @@ import textwrap
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from pathlib import PurePath
-from types import CodeType, FunctionType, ModuleType
+from types import CodeType, FunctionType, ModuleType, SimpleNamespace
 
 import numpy as np
 
@@ -26,6 +26,7 @@ OUTSIDE = {
     for room in ("data", "download", "samples", "storage", "results", "errors", "checkpoint", "fingerprint")
 }
 INSTALLED = {"site-packages", "dist-packages"}
+PLAIN = bool | int | float | str | range | list | tuple | Mapping | np.generic
 QUOTES = ("'", '"', '"""', "'''")  # in the order of preference
 
 
@@ -109,9 +110,14 @@ def _is_ours(thing) -> bool:
     return module == "__main__" or module.startswith("coursekit") or not installed
 
 
-@functools.cache
 def _source(thing) -> str:
     """The code without comments, docstrings and layout: what the machine does."""
+    return _normalised(thing, tuple(function.__code__ for function in _functions(thing)))
+
+
+@functools.cache
+def _normalised(thing, _codes: tuple[CodeType, ...]) -> str:
+    # IPython's autoreload puts new code into the old function.
     if thing.__name__ == "<lambda>":
         # Two of them on one line have the same name and the same source.
         raise UsageError(f"cannot build a key from a lambda in {thing.__module__}: give the function a name")
@@ -176,17 +182,25 @@ def _used(thing) -> list:
 
 
 def _constants(thing) -> set[tuple[str, str]]:
-    """Plain values that code of a notebook reads from outside its own text: from globals, closures and defaults.
+    """Plain values that code of a notebook reads from outside its own text: globals, closures, defaults, attributes.
 
     Those of coursekit change with its code alone.
     """
+    if thing.__module__.startswith("coursekit"):
+        return set()
+    read = {}
+    for function in _functions(thing):
+        values = {name: function.__globals__.get(name) for name in _globals(function.__code__)} | _bound(function)
+        read |= {f"{_name(function)}: {name}": value for name, value in values.items()}
+    for base in filter(_is_ours, thing.__mro__ if isinstance(thing, type) else ()):
+        read |= {f"{_name(base)}.{name}": value for name, value in vars(base).items() if not name.startswith("__")}
     found = set()
-    for function in _functions(thing) if not thing.__module__.startswith("coursekit") else ():
-        read = {name: function.__globals__.get(name) for name in _globals(function.__code__)} | _bound(function)
-        for name, value in read.items():
-            if isinstance(value, bool | int | float | str | range | list | tuple | Mapping | np.generic):
-                with contextlib.suppress(UsageError):  # tensors and the like: the data's checksum stands for them
-                    found.add((f"{_name(function)}: {name}", json.dumps(describe(value), sort_keys=True)))
+    for name, value in read.items():
+        value = vars(value) if isinstance(value, SimpleNamespace) else value
+        value = sorted(value, key=repr) if isinstance(value, set | frozenset) else value
+        if isinstance(value, PLAIN) or (is_dataclass(value) and not isinstance(value, type)):
+            with contextlib.suppress(UsageError):  # tensors and the like: the data's checksum stands for them
+                found.add((name, json.dumps(describe(value), sort_keys=True)))
     return found
 
 

@@ -49,5 +49,6 @@ def spread_over(count: int) -> str:
 
 def last(frame: pd.DataFrame, metric: str) -> dict[str, Spread]:
     """The metric at each run's last epoch, per variant."""
-    final = frame.sort_values("epoch").groupby(["variant", "seed"], sort=False).last()[metric]
+    runs = ["variant", "seed"]
+    final = frame.sort_values("epoch").groupby(runs, sort=False).tail(1).set_index(runs)[metric].sort_index()  # nan too
     return {variant: Spread(final[variant]) for variant in frame["variant"].unique()}

@@ -1,5 +1,6 @@
 """The networks of the course in torch; all take images (batch, channels, H, W) and return logits."""
 
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 
@@ -151,15 +152,16 @@ def initialize(model: nn.Module, scheme: str) -> nn.Module:
 def pooling_first(model: nn.Module) -> nn.Module:
     """The same layers with max-pooling before ReLU, sigmoid and tanh: the same function, on a quarter of the numbers.
 
-    max f(x) = f(max x) where f rises. The parameters keep their names; what is no `nn.Sequential` comes back as it is.
+    max f(x) = f(max x) where f rises. The parameters keep their names; what is no `nn.Sequential`, or has a forward of
+    its own, comes back as it is.
     """
-    if not isinstance(model, nn.Sequential):
+    if not isinstance(model, nn.Sequential) or type(model).forward is not nn.Sequential.forward:
         return model
     layers = list(model)
     for i, (layer, after) in enumerate(pairwise(model)):
         if isinstance(layer, RISING) and isinstance(after, nn.MaxPool2d):
             layers[i], layers[i + 1] = after, layer
-    return nn.Sequential(*layers)
+    return nn.Sequential(OrderedDict(zip(model._modules, layers, strict=True)))
 
 
 def parameter_count(model: nn.Module) -> int:

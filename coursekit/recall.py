@@ -29,7 +29,8 @@ def recalled(dataset: Dataset | None, function: Callable, *arguments, **keywords
     """The same with its provenance: the stored result, whose metrics["returned"] is what the function returned."""
     called = {"function": fingerprint.describe(function), "arguments": fingerprint.describe(arguments)}
     called |= {"keywords": fingerprint.describe(keywords)}
-    callables = [value for value in (*arguments, *keywords.values()) if callable(value)]
+    given = (*arguments, *keywords.values())
+    callables = [value for value in given if callable(value) or isinstance(value, list | tuple | dict)]
     for checksum in _checksums(dataset):
         described = called | {"data_sha256": checksum}
         key = fingerprint.key(described, function, *callables)

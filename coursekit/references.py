@@ -11,6 +11,7 @@ WORKS = {
     "performance on ImageNet classification. ICCV 2015, arXiv:1502.01852.",
     "He et al. 2016": "K. He, X. Zhang, S. Ren, J. Sun. Deep residual learning for image recognition. CVPR 2016, "
     "arXiv:1512.03385.",
+    "Kingma & Ba 2015": "D. P. Kingma, J. Ba. Adam: a method for stochastic optimization. ICLR 2015, arXiv:1412.6980.",
     "Li et al. 2018": "H. Li, Z. Xu, G. Taylor, C. Studer, T. Goldstein. Visualizing the loss landscape of neural "
     "nets. NeurIPS 2018, arXiv:1712.09913.",
     "Loshchilov & Hutter 2017": "I. Loshchilov, F. Hutter. SGDR: stochastic gradient descent with warm restarts. "

@@ -35,7 +35,7 @@ class _DocumentExporter(ReportExporter):
 
 
 class PDFReportExporter(_DocumentExporter):
-    """File > Save and Export Notebook As > PDF report; `jupyter nbconvert --to coursekit_pdf`."""
+    """File > Save and Export Notebook As > Coursekit_pdf; `jupyter nbconvert --to coursekit_pdf`."""
 
     export_from_notebook = "PDF report"
     output_mimetype = "application/pdf"
@@ -50,7 +50,7 @@ class PDFReportExporter(_DocumentExporter):
 
 
 class HTMLReportExporter(_DocumentExporter):
-    """File > Save and Export Notebook As > HTML report; `jupyter nbconvert --to coursekit_html`."""
+    """File > Save and Export Notebook As > Coursekit_html; `jupyter nbconvert --to coursekit_html`."""
 
     export_from_notebook = "HTML report"
     output_mimetype = "text/html"

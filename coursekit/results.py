@@ -40,9 +40,9 @@ def folder() -> Path:
 def save(result: Result) -> Path:
     """Write a result under its key; numbers keep six significant digits, which is more than any run reproduces."""
     text = _text(result)
-    path = _path(result.key)
-    storage.write_bytes(path, f'{{"sha256":"{storage.sha256(text.encode())}","result":{text}}}\n'.encode())
-    return path
+    file = path(result.key)
+    storage.write_bytes(file, f'{{"sha256":"{storage.sha256(text.encode())}","result":{text}}}\n'.encode())
+    return file
 
 
 def _text(result: Result) -> str:
@@ -50,12 +50,14 @@ def _text(result: Result) -> str:
     return json.dumps(body, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=True)
 
 
-def keep(result: Result) -> Result:
-    """Save a result just made, and return it with the digits that every later call will see.
+def keep(result: Result, weights: dict | None = None) -> Result:
+    """Save a result just made, with weights where there are any; returns it with the digits that later calls will see.
 
     Where it cannot be saved a warning says so: hours of work outlive a full disk.
     """
     try:
+        if weights is not None:
+            result.provenance["weights_sha256"] = save_weights(result.key, weights)
         save(result)
     except StorageError as error:
         print(f"warning: the result of {result.name or 'this run'} is not kept: {error}", file=sys.stderr)
@@ -64,9 +66,9 @@ def keep(result: Result) -> Result:
 
 def load(key: str) -> Result | None:
     """The result of this key, or None. A damaged file is set aside as *.corrupt with a warning, and counts as none."""
-    path = _path(key)
+    file = path(key)
     try:
-        content = path.read_bytes()
+        content = file.read_bytes()
     except OSError:
         return None
     try:
@@ -76,9 +78,9 @@ def load(key: str) -> Result | None:
             raise ValueError("sha256 differs")
         return Result(**json.loads(text), replayed=True)
     except (ValueError, TypeError, KeyError) as error:
-        print(f"warning: result {path.name} is damaged ({error}); it is set aside and run again", file=sys.stderr)
+        print(f"warning: result {file.name} is damaged ({error}); it is set aside and run again", file=sys.stderr)
         with contextlib.suppress(OSError):  # another process did it, or this folder is read-only
-            path.replace(path.with_suffix(".corrupt"))
+            file.replace(file.with_suffix(".corrupt"))
         return None
 
 
@@ -86,7 +88,7 @@ def save_weights(key: str, state: dict) -> str:
     """Keep a state_dict beside the result of this key; returns the SHA-256 that its provenance has to carry."""
     buffer = io.BytesIO()
     torch.save({name: value.cpu() for name, value in state.items()}, buffer)
-    storage.write_bytes(_path(key).with_suffix(".pt"), buffer.getvalue())
+    storage.write_bytes(path(key).with_suffix(".pt"), buffer.getvalue())
     return storage.sha256(buffer.getvalue())
 
 
@@ -96,7 +98,7 @@ def load_weights(result: Result) -> dict | None:
     Raises StorageError for a file that holds code.
     """
     try:
-        content = _path(result.key).with_suffix(".pt").read_bytes()
+        content = path(result.key).with_suffix(".pt").read_bytes()
     except OSError:
         return None
     if storage.sha256(content) != result.provenance.get("weights_sha256"):
@@ -105,10 +107,11 @@ def load_weights(result: Result) -> dict | None:
     try:
         return torch.load(io.BytesIO(content), weights_only=True)
     except pickle.UnpicklingError:
-        raise StorageError(f"{_path(result.key).with_suffix('.pt')} contains code, refused; delete it") from None
+        raise StorageError(f"{path(result.key).with_suffix('.pt')} contains code, refused; delete it") from None
 
 
-def _path(key: str) -> Path:
+def path(key: str) -> Path:
+    """Where the result of this key is, or would be."""
     return folder() / f"{key[:24]}.json"
 
 

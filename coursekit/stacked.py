@@ -98,7 +98,13 @@ def stack(models: Sequence[nn.Sequential], shared_images: bool = True) -> Stacke
 
 def can_stack(model: nn.Module) -> bool:
     """Whether `stack` takes networks like this one."""
-    return isinstance(model, nn.Sequential) and all(map(_is_stackable, model))
+    return _obstacle(model) is None
+
+
+def plan(model: nn.Sequential) -> str:
+    """Layers and all their settings in words, the same for networks that can be stacked with each other."""
+    pools = [layer for layer in model if isinstance(layer, nn.AvgPool2d)]
+    return f"{model} {[(p.ceil_mode, p.count_include_pad, p.divisor_override) for p in pools]}"  # not in its own words
 
 
 def train_step(
@@ -185,6 +191,9 @@ def fit(
             totals = torch.stack(sums) if all(part is not None for part in sums) else None
             optimizers = [journal.optimizer for journal in journals]
             train_one_epoch(stacked, batches, optimizers, label_smoothing, penalties, totals, after_step)
+            for journal, error in zip(journals, errors, strict=True):
+                if not error:
+                    journal.stop_clock()
             for run, journal in enumerate(journals):
                 try:
                     if not errors[run]:
@@ -207,16 +216,32 @@ def _batches(epochs: list[tuple[Batches, Iterator]]) -> Iterator[tuple[Tensor, T
 
 
 def _check_alike(models: list[nn.Sequential]) -> None:
-    if not models or len({str(model) for model in models}) > 1:
+    for model in models:
+        if obstacle := _obstacle(model):
+            raise UsageError(f"cannot stack {obstacle}")
+    if len({plan(model) for model in models}) != 1:
         raise UsageError("only networks with the same layers can be stacked")
-    for layer in models[0]:
+
+
+def _obstacle(model: nn.Module) -> str | None:
+    """What would be computed otherwise than in the network alone."""
+    if not isinstance(model, nn.Sequential) or type(model).forward is not nn.Sequential.forward:
+        return f"{type(model).__name__}, which is more than its layers in a row"
+    for layer in model:
         if not _is_stackable(layer):
-            raise UsageError(f"cannot stack {layer}")
+            return str(layer)
+    parameters = [parameter for layer in model for parameter in layer.parameters()]
+    if len({id(parameter) for parameter in parameters}) < len(parameters):
+        return "layers that share weights"
+    if not all(parameter.requires_grad for parameter in parameters):
+        return "frozen weights"
+    first = next((layer for layer in model if list(layer.parameters())), None)
+    return "BatchNorm before the first layer with weights" if isinstance(first, nn.BatchNorm2d) else None
 
 
 def _is_stackable(layer: nn.Module) -> bool:
-    if isinstance(layer, nn.BatchNorm2d):
+    if type(layer) is nn.BatchNorm2d:
         return layer.track_running_stats and layer.momentum is not None
-    if isinstance(layer, nn.Conv2d):
+    if type(layer) is nn.Conv2d:
         return layer.groups == 1 and layer.padding_mode == "zeros"
-    return isinstance(layer, (*PLAIN, nn.Linear, nn.Flatten))
+    return type(layer) in (*PLAIN, nn.Linear, nn.Flatten)  # a class of its own may compute something else

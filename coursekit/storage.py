@@ -77,7 +77,10 @@ def probe(folder: Path) -> None:
 
 def write_between(path: Path, mark: str, text: str, what: str) -> None:
     """Put text between the two lines `mark` of a file; raises UsageError, saying `what` belongs there, without them."""
-    parts = path.read_text(encoding="utf-8").split(mark)
+    try:
+        parts = path.read_text(encoding="utf-8").split(mark)
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}") from None
     if len(parts) != 3:
         raise UsageError(f"{path} must hold the line {mark} twice, with {what} between; found {len(parts) - 1}")
     write_bytes(path, f"{parts[0]}{mark}\n{text}{mark}{parts[2]}".encode())

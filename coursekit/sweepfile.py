@@ -114,11 +114,14 @@ def _experiment(setting: Mapping) -> Experiment:
     chosen = {kind: _choose(kind, setting[kind]) for kind in CHOICES if setting.get(kind) is not None}
     plain = {name: _plain(name, setting[name]) for name in PLAIN if name in setting}
     schedule = setting.get("schedule")
+    if schedule is not None and "Scheduler" in setting:
+        raise UsageError("schedule and Scheduler say the same; give one of them")
     if any(name in setting for name in COURSE):
         course = {"Scheduler": "Constant", "Scheduler_param": {}} | {n: setting[n] for n in COURSE if n in setting}
-        lr, schedule = schedules.from_course(course)
+        lr, of_course = schedules.from_course(course)
         chosen["optimizer"] = partial(chosen["optimizer"], lr=lr)
-        schedule = None if "Scheduler" not in setting else schedule
+    if "Scheduler" in setting:
+        schedule = of_course
     elif schedule is not None:
         schedule = _choose("schedule", schedule)
     _try(chosen)

@@ -90,7 +90,8 @@ def _kind(one: Experiment) -> str | None:
     if profiles.device().type != "cpu" or not stacked.can_stack(model):
         return None
     described = {name: value for name, value in fingerprint.describe(one).items() if name not in OWN}
-    return json.dumps([str(model), described], sort_keys=True)
+    augment = fingerprint.key("", one.augment) if one.augment else ""  # two of one name may differ in their code
+    return json.dumps([stacked.plan(model), described, augment], sort_keys=True)
 
 
 def _report(runs: list[Result], seconds: float) -> None:

@@ -164,11 +164,15 @@ class Journal:
         if self.checkpoint_every and run.step % self.checkpoint_every == 0:
             self.save()
 
+    def stop_clock(self) -> None:
+        """The steps of the epoch are done; what comes before the next one, of other runs too, is not training."""
+        self.progress.totals[0].item()  # waits for the device
+        self.progress.seconds = time.perf_counter() - self.start
+
     def finish(self, epoch: int) -> None:
         """Evaluate, add the epoch's row, remember the best weights; raises Diverged when a loss is not finite."""
         run = self.progress
         loss, correct, count = run.totals.tolist()
-        run.seconds = time.perf_counter() - self.start  # evaluation and saving are not training
         run.probes = [{name: float(value) for name, value in values.items()} for values in run.probes]
         if not torch.isfinite(run.totals[0]):
             error = Diverged(f"{self._first_not_finite()}; try a smaller lr than {self.lr:g}")
@@ -234,5 +238,6 @@ def fit(
         for epoch in range(len(journal.progress.history), epochs):
             batches, totals = journal.begin(epoch), journal.progress.totals
             train_one_epoch(model, batches, optimizer, penalty, label_smoothing, totals, after_step)
+            journal.stop_clock()
             journal.finish(epoch)
     return journal.progress

@@ -31,12 +31,17 @@ def settings(source: str) -> dict[str, str]:
 
 
 def train(
-    experiments: Sequence[Experiment], names: Sequence[str], keys: Sequence[str], given: Mapping[str, str], threads: int
+    experiments: Sequence[Experiment],
+    names: Sequence[str],
+    keys: Sequence[str],
+    data_sha256: str,
+    given: Mapping[str, str],
+    threads: int,
 ) -> list[Result]:
     """`experiment.train_and_keep` under the given settings, on so many threads; never two at once in one process."""
     with _one, _as_set(given), _on(threads):
         _fetch(experiments[0].data)
-        return experiment.train_and_keep(experiments, names, keys)
+        return experiment.train_and_keep(experiments, names, keys, data_sha256)
 
 
 @contextlib.contextmanager

@@ -3,6 +3,7 @@ import pytest
 import torch
 
 from coursekit import data, samples, scratch
+from coursekit.augment import crop_flip
 from coursekit.batches import Batches, channel_statistics, first_fraction, stratified
 from coursekit.errors import DataError
 
@@ -92,6 +93,13 @@ def test_the_order_is_a_function_of_seed_and_epoch():
     batches = Batches(COLOUR, torch.arange(200, dtype=torch.uint8), 64, shuffle=True, seed=3)
     epochs = [torch.cat([y for _, y in batches]).tolist() for _ in range(3)]
     assert epochs == [order(3, 0), order(3, 1), order(3, 2)]
+
+
+@pytest.mark.parametrize("seed", [20_250_101, 2**31, 2**40])
+def test_a_seed_may_be_as_long_as_a_date(seed):
+    images, labels = torch.zeros(4, 8, 8, 3, dtype=torch.uint8), torch.arange(4)
+    made = Batches(images, labels, 2, shuffle=True, seed=seed, augment=crop_flip)
+    assert sorted(torch.cat([part for _, part in made]).tolist()) == [0, 1, 2, 3]
 
 
 def test_drop_last_and_nothing_left():

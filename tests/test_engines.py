@@ -226,7 +226,7 @@ def test_no_two_runs_at_once_in_one_process(monkeypatch):
         inside.pop()
 
     monkeypatch.setattr(experiment, "train_and_keep", slow)
-    threads = [threading.Thread(target=worker.train, args=([BASE], ["it"], ["key"], {}, 1)) for _ in range(4)]
+    threads = [threading.Thread(target=worker.train, args=([BASE], ["it"], ["key"], "", {}, 1)) for _ in range(4)]
     monkeypatch.setenv("COURSEKIT_SOURCE", "sample")
     for thread in threads:
         thread.start()
@@ -268,6 +268,35 @@ def test_a_worker_has_the_drivers_settings_and_its_own_data(tmp_path, monkeypatc
     assert os.environ["COURSEKIT_DATA"] == "of the machine"
 
 
+def test_a_worker_with_other_data_trains_nothing_under_the_drivers_key(capsys, monkeypatch):
+    monkeypatch.setattr(dispatch.experiment.data, "load", data.load)
+    keys = dispatch._keys
+
+    def elsewhere(groups, wanted):
+        found, sources, _ = keys(groups, wanted)
+        return found, sources, dict.fromkeys(sources, "of other pixels")
+
+    monkeypatch.setattr(dispatch, "_keys", elsewhere)
+    [result] = sweep({"it": BASE}, [0], executor=engines.serial())["it"]
+    assert result.status == "failed"
+    assert "letters is another here" in capsys.readouterr().err
+    assert results.load(result.key) is None
+
+
+def test_workers_have_the_data_folder_that_the_driver_has_now(monkeypatch, tmp_path):
+    for folder in (str(tmp_path / "a"), str(tmp_path / "b"), None):
+        monkeypatch.setenv("COURSEKIT_DATA", folder) if folder else monkeypatch.delenv("COURSEKIT_DATA")
+        with engines.Processes(1) as pool:
+            assert pool.submit(os.getenv, "COURSEKIT_DATA").result() == folder
+
+
+def test_gpus_keep_the_names_that_the_driver_was_given(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert engines._gpus() == ["0", "1"]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,GPU-5")
+    assert engines._gpus() == ["2", "GPU-5"]
+
+
 def test_gpus_are_dealt_out_in_turn(monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(engines._Worker, "start", lambda self: None)
@@ -287,7 +316,7 @@ def test_without_the_extra_one_line_says_what_to_install():
     from coursekit import cluster
 
     for make in (cluster.local, partial(cluster.slurm, 1), cluster.job_script):
-        with pytest.raises(UsageError, match=r"pip install 'coursekit\[cluster\]'"):
+        with pytest.raises(UsageError, match=r"pip install -e '\.\[cluster\]'"):
             make()
 
 

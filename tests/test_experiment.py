@@ -1,6 +1,7 @@
 import math
 import statistics
 import time
+from collections import OrderedDict
 from dataclasses import replace
 from functools import partial
 
@@ -11,7 +12,7 @@ from torch import nn
 from coursekit import batches, checkpoint, data, experiment, models, penalties, profiles, results, samples, training
 from coursekit.augment import crop_flip
 from coursekit.batches import Batches
-from coursekit.errors import UsageError
+from coursekit.errors import StorageError, UsageError
 from coursekit.experiment import Experiment, run
 from coursekit.splits import Splits
 from coursekit.sweeps import sweep
@@ -429,6 +430,46 @@ def test_a_run_that_is_cut_off_goes_on_and_leaves_the_same_result(monkeypatch):
     assert steps == [3, 6, 9, 12], "two epochs before, two after"
     assert untimed(result) == untimed(whole)
     assert not list((results.folder() / "running").iterdir())
+
+
+def test_on_a_full_disk_the_checkpoints_stay(monkeypatch, capsys):
+    def full(*_):
+        raise StorageError("no space left")
+
+    monkeypatch.setattr(results, "save", full)
+    kept = run(replace(BASE, keep_weights=True))
+    assert kept.status == "ok"
+    assert "not kept: no space left" in capsys.readouterr().err
+    assert list((results.folder() / "running").glob("*/step-*.pt"))
+
+
+@pytest.mark.parametrize("choice", [{"fused": False}, {"foreach": True}])
+def test_an_optimizer_that_says_how_it_steps_is_taken_at_its_word(choice):
+    _, optimizer = experiment._begin(
+        replace(BASE, optimizer=partial(torch.optim.Adam, lr=0.1, **choice)), torch.device("cpu")
+    )
+    assert {name: optimizer.defaults[name] for name in choice} == choice
+    assert bool(optimizer.defaults["fused"]) is False
+
+
+def test_layers_with_names_keep_them_and_a_forward_of_its_own_is_used():
+    assert run(replace(BASE, model=named, validation=3)).status == "ok"
+    own = run(replace(BASE, model=SteeperMLP, epochs=1))
+    plain = run(replace(BASE, model=partial(models.MLP, (784, 8, 10)), epochs=1))
+    assert own.history[0]["train_loss"] != plain.history[0]["train_loss"]
+
+
+def named():
+    layers = {"flat": nn.Flatten(), "fc": nn.Linear(784, 10), "relu": nn.ReLU()}
+    return nn.Sequential(OrderedDict(layers))
+
+
+class SteeperMLP(models.MLP):
+    def __init__(self):
+        super().__init__((784, 8, 10))
+
+    def forward(self, x):
+        return 10 * super().forward(x)
 
 
 def test_nothing_but_the_result_is_left_behind():

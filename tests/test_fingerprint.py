@@ -234,6 +234,7 @@ def test_what_a_run_goes_through_is_part_of_the_key():
 MODULE = '''
 import functools
 from dataclasses import dataclass, replace
+from types import SimpleNamespace
 
 import torch
 from torch import nn
@@ -244,6 +245,8 @@ from {name}_parts import Base, deep
 
 WIDTH = 4
 SIZES = [1, 2]
+SETTINGS = SimpleNamespace(width=[1, 2])
+CHOSEN = {{1, 2}}
 TABLE = {{"first": deep}}
 
 
@@ -256,6 +259,7 @@ class Net(Base):
     """A network."""
 
     kind = parts.Block
+    sizes = SIZES
 
     def __init__(self):
         super().__init__()
@@ -322,6 +326,10 @@ def through_instance():
 
 def constant():
     return SIZES
+
+
+def settings():
+    return SETTINGS.width, CHOSEN, instance.rate
 
 
 def unrelated():
@@ -392,13 +400,13 @@ def written(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("old", "new"),
     [
+        ("CHOSEN = {1, 2}", "CHOSEN = {1, 3}"),
         ("  # and why", "  # and for what"),
         ('"""Says what it does."""', '"""Says something else."""'),
         ('    """A network."""\n', ""),
         ("nn.Linear(2, WIDTH)", "nn.Linear(\n            2,\n            WIDTH,\n        )"),
         ("return 1\n\n\ndef of_static", "return (1)  # one\n\n\n\n\ndef of_static"),
         ("def unrelated():\n    return 1", "def unrelated():\n    return 2"),
-        ("SIZES = [1, 2]", "SIZES = [1, 3]"),
     ],
 )
 def test_comments_docstrings_layout_and_other_code_do_not_change_the_key(written, what, old, new):
@@ -437,6 +445,27 @@ def test_constants_that_are_read_change_the_key(written, what):
     assert written(what) != written(what, ("SIZES = [1, 2]", "SIZES = [1, 3]"))
     few, more = (written(what, ("SIZES = [1, 2]", f"SIZES = range({count})")) for count in (1, 2))
     assert few != more
+
+
+def test_an_attribute_that_is_read_from_a_global_changes_the_key(written):
+    assert written("Net") != written("Net", ("SIZES = [1, 2]", "SIZES = [1, 3]"))
+
+
+@pytest.mark.parametrize("old", ["width=[1, 2]", "CHOSEN = {1, 2}", "rate: float = 0.5"])
+def test_settings_that_are_read_change_the_key(written, old):
+    assert written("settings") == written("settings")
+    assert written("settings") != written(
+        "settings", (old, old.replace("2}", "3}").replace("2]", "3]").replace("0.5", "0.6"))
+    )
+
+
+def test_code_put_into_an_old_function_changes_the_key(written):
+    """As IPython's autoreload does."""
+    before = written("make")
+    old = sys.modules["net"].make
+    after = written("make", ("return 3", "return 4"), ("nn.Linear(2, WIDTH)", "nn.Linear(2, WIDTH, bias=False)"))
+    old.__code__ = sys.modules["net"].make.__code__
+    assert key(describe(None), old) == after != before
 
 
 def test_code_in_containers_and_partials_is_reached(written):

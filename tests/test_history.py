@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 
@@ -35,6 +37,11 @@ def test_seeds_in_words():
 
 def test_last_takes_each_runs_final_epoch():
     assert history.last(history.to_frame(RUNS), "loss")["a"].values.tolist() == [1, 3]
+
+
+def test_last_takes_nan_for_what_it_is():
+    rows = [[dict(epoch=1, loss=1.0), dict(epoch=2, loss=math.nan)]]
+    assert math.isnan(history.last(history.to_frame({"a": rows}), "loss")["a"].mean)
 
 
 def test_learning_curve_is_the_mean_with_a_band():

@@ -1,3 +1,4 @@
+from collections import OrderedDict
 from functools import partial
 from itertools import pairwise
 from math import log, sqrt
@@ -276,6 +277,23 @@ def test_pooling_first_is_the_same_function_with_the_same_gradients(build, activ
         gradients.append([logits, *(parameter.grad for parameter in model.parameters())])
     for ours, theirs in zip(*gradients, strict=True):
         torch.testing.assert_close(ours, theirs)
+
+
+def test_pooling_first_keeps_the_names_of_layers():
+    layers = {"conv": nn.Conv2d(3, 4, 3), "relu": nn.ReLU(), "pool": nn.MaxPool2d(2), "flat": nn.Flatten()}
+    net = nn.Sequential(OrderedDict(layers))
+    swapped = models.pooling_first(net)
+    assert swapped.state_dict().keys() == net.state_dict().keys()
+    assert [type(layer) for layer in swapped] == [nn.Conv2d, nn.MaxPool2d, nn.ReLU, nn.Flatten]
+
+
+def test_pooling_first_leaves_a_forward_of_its_own_alone():
+    class Doubled(nn.Sequential):
+        def forward(self, x):
+            return 2 * super().forward(x)
+
+    net = Doubled(nn.ReLU(), nn.MaxPool2d(2))
+    assert models.pooling_first(net) is net
 
 
 def test_pooling_first_leaves_other_networks_alone():

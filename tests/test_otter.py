@@ -100,7 +100,7 @@ def score(submission: Path, autograder: Path) -> dict[str, float]:
 
 
 def test_an_autograder_for_gradescope_from_the_same_source(source):
-    pytest.importorskip("otter", reason="needs otter-grader: pip install .[instructor]")
+    pytest.importorskip("otter", reason="needs otter-grader: pip install -e '.[instructor]'")
     assert cli.main(["student", "--otter", "-o", "otter"]) == 0
     run("assign", "otter/01_one/01_one.ipynb", "otter/dist")
     handed_out = Path("otter/dist/student/01_one.ipynb")

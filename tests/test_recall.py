@@ -7,7 +7,7 @@ from functools import partial
 import pytest
 import torch
 
-from coursekit import data, experiment, models, profiles, recall, results
+from coursekit import data, experiment, fingerprint, models, profiles, recall, results
 from coursekit.errors import NotStored
 from coursekit.experiment import Experiment
 
@@ -64,6 +64,17 @@ def test_without_the_data_set_what_was_stored_of_the_real_one_comes_back(monkeyp
     another = replace(real, source="another copy", sha256="0" * 64)
     recall.recall(another, work, 1)
     assert next(CALLS) == 4, "another copy of the data is computed for itself"
+
+
+def test_code_in_a_list_of_arguments_is_part_of_the_key(monkeypatch):
+    seen = []
+    monkeypatch.setattr(fingerprint, "key", lambda _, *callables: seen.append(callables) or "0" * 64)
+    recall.recall(None, how_many, [work])
+    assert seen[0] == (how_many, [work])
+
+
+def how_many(functions):
+    return len(functions)
 
 
 def test_what_draws_its_own_data_is_kept_without_a_data_set():

@@ -455,3 +455,5 @@ def test_the_extract_has_a_line_for_each_number_that_was_judged(tmp_path):
     with pytest.raises(UsageError, match="twice, with the scorecard between; found 0"):
         scorecard.write_into(path)
     assert path.read_text() == "no mark"
+    with pytest.raises(UsageError, match=r"cannot read .*missing\.md: No such file"):
+        scorecard.write_into(tmp_path / "missing.md")

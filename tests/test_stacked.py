@@ -171,6 +171,11 @@ def test_unstacked_networks_own_their_memory():
             assert tensor.untyped_storage().nbytes() == tensor.nbytes
 
 
+class Doubled(nn.Sequential):
+    def forward(self, x):
+        return 2 * super().forward(x)
+
+
 @pytest.mark.parametrize(
     "nets",
     [
@@ -179,9 +184,18 @@ def test_unstacked_networks_own_their_memory():
         [models.MLP((784, 8, 10), dropout=0.5)],
         [nn.Sequential(nn.Conv2d(4, 4, 3, groups=2))],
         [nn.Sequential(nn.BatchNorm2d(4, momentum=None))],
+        [nn.Sequential(nn.BatchNorm2d(4), nn.Conv2d(4, 4, 3))],
+        [nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4).requires_grad_(False))],
+        [nn.Sequential(*[nn.Linear(4, 4)] * 2)],
+        [nn.Sequential(nn.utils.parametrizations.weight_norm(nn.Linear(4, 4)))],
+        [Doubled(nn.Linear(4, 4))],
     ],
-    ids=["none", "two shapes", "dropout", "groups", "cumulative norm"],
-)
+    ids=[
+        "none", "two shapes", "dropout", "groups", "cumulative norm",
+        "norm first", "frozen", "tied", "parametrised", "a forward of its own",
+    ],
+)  # fmt: skip
 def test_what_cannot_be_stacked_is_refused(nets):
     with pytest.raises(UsageError, match="stack"):
         stacked.stack(nets)
+    assert len(nets) != 1 or not stacked.can_stack(nets[0])

@@ -173,7 +173,7 @@ def test_what_comes_out_has_no_marker_and_a_second_pass_changes_nothing(code):
 
 
 @pytest.mark.filterwarnings("ignore")  # of what otter imports
-@pytest.mark.skipif(not importlib.util.find_spec("otter"), reason="needs otter-grader: pip install .[instructor]")
+@pytest.mark.skipif(not importlib.util.find_spec("otter"), reason="needs otter-grader: pip install -e '.[instructor]'")
 @given(st.lists(pieces, max_size=12))
 def test_otter_leaves_the_same_lines_but_for_the_stub(lines):
     from otter.assign.solutions import replace_solutions

@@ -84,6 +84,13 @@ def test_a_schedule_by_its_name(file):
     assert (one.schedule(0), one.schedule(5), one.schedule_by) == (1.0, 0.0, "step")
 
 
+def test_a_learning_rate_alone_leaves_the_schedule(file):
+    text = SHORT + "schedule: {CosineDecay: {total: 5}}\nexp_dict: {it: {Learning_rate: 0.5}}"
+    one = sweepfile.read(file(text))[0]["it"]
+    assert (one.schedule(0), one.schedule(5)) == (1.0, 0.0)
+    assert one.optimizer([torch.zeros(1)]).param_groups[0]["lr"] == 0.5
+
+
 @pytest.mark.parametrize(
     ("text", "line"),
     [
@@ -100,6 +107,7 @@ def test_a_schedule_by_its_name(file):
         ("exp_dict: {it: {classes: [a]}}", "it: classes is ['a']; it takes tuple[int, ...] | None"),
         ("exp_dict: {it: {Scheduler: Fast, Learning_rate: 1}}", "it: no 'Fast' in"),
         ("exp_dict: {it: {schedule: {StepDecay: {size: 1}}}}", "step() got an unexpected keyword argument 'size'"),
+        ("exp_dict: {it: {Scheduler: Constant, schedule: Constant}}", "it: schedule and Scheduler say the same"),
         ("exp_dict: {it: 5}", "it is 5, not a dictionary"),
         ("exp_dict: {it: {}, it: {}}", "it stands there twice"),
         ("exp_dict: {}", "no exp_dict with a variant in it"),

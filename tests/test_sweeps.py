@@ -1,5 +1,7 @@
 """Runs that a sweep trains together are the runs trained one by one, in everything that is kept of them."""
 
+import signal
+import time
 from dataclasses import replace
 from functools import partial
 
@@ -112,6 +114,66 @@ def test_the_others_go_on_with_their_own_batches_after_one_diverged(seeds):
             assert_alike(
                 found[name][number], alone, 4 if len(seeds) == 1 else found[name][number].provenance["stacked"]
             )
+
+
+def test_a_stack_stopped_with_a_diverged_run_in_it_diverges_again(monkeypatch):
+    """Stopped in the epoch in which one of two has diverged; taken up, both end as they would have ended."""
+    variants = {"fine": BASE, "wild": replace(BASE, optimizer=partial(SGD, lr=1e30))}
+    whole = sweep(variants, [0], refresh=True)
+    monkeypatch.setenv("COURSEKIT_RESULTS", str(results.folder() / "again"))
+    step = training.Journal.after_step
+
+    def asked(journal, loss, totals):
+        step(journal, loss, totals)
+        if journal.progress.step == len(journal.train) and not torch.isfinite(totals[0]):
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(training.Journal, "after_step", asked)
+    with pytest.raises(KeyboardInterrupt):
+        sweep(variants, [0])
+    monkeypatch.setattr(training.Journal, "after_step", step)
+    again = sweep(variants, [0])
+    assert (again["wild"][0].status, whole["wild"][0].status) == ("diverged", "diverged")
+    assert again["fine"][0].metrics == pytest.approx(whole["fine"][0].metrics, rel=2e-3, abs=1e-4)
+
+
+def test_augmentations_of_one_name_are_not_trained_together():
+    def made(padding):
+        def shifted(images, generator, padding=padding):
+            return images.roll(padding, 3)
+
+        return shifted
+
+    few, more = (replace(BASE, augment=made(padding)) for padding in (0, 4))
+    assert sweeps._kind(BASE) == sweeps._kind(replace(BASE))
+    assert sweeps._kind(few) != sweeps._kind(more)
+
+
+@pytest.mark.parametrize("setting", [{"ceil_mode": True}, {"count_include_pad": False}])
+def test_what_a_layer_does_not_print_keeps_runs_apart(setting):
+    pooled = partial(_pooled, **setting)
+    one, other = (replace(BASE, model=model) for model in (_pooled, pooled))
+    assert str(one.model()) == str(other.model()) or "ceil_mode" in setting
+    assert sweeps._kind(one) != sweeps._kind(other)
+
+
+def _pooled(**setting):
+    return torch.nn.Sequential(
+        torch.nn.AvgPool2d(3, padding=1, **setting), torch.nn.Flatten(), torch.nn.Linear(363, 10)
+    )
+
+
+def test_a_clock_stops_before_any_run_of_the_stack_is_evaluated(monkeypatch):
+    slow = training.evaluate
+
+    def evaluate(model, batches):
+        time.sleep(0.2)
+        return slow(model, batches)
+
+    monkeypatch.setattr(training, "evaluate", evaluate)
+    found = sweep({f"lr {lr}": replace(BASE, optimizer=partial(SGD, lr=lr)) for lr in (0.1, 0.01, 0.001)}, [0])
+    seconds = [runs[0].history[-1]["seconds"] for runs in found.values()]
+    assert max(seconds) < min(seconds) + 0.15
 
 
 def test_what_is_stored_is_not_trained_again(monkeypatch):

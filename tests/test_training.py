@@ -516,6 +516,25 @@ def test_a_second_ctrl_c_ends_it_at_once(tmp_path):
         assert stop.asked == signal.SIGINT
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
+        stop.asked = 0
+
+
+@pytest.mark.parametrize(("number", "error"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)])
+def test_what_is_asked_for_after_the_last_step_is_not_lost(tmp_path, number, error):
+    handler = signal.getsignal(number)
+    with pytest.raises(error), checkpoint.Stop(tmp_path):
+        signal.raise_signal(number)
+    assert signal.getsignal(number) == handler
+
+
+def test_a_run_that_has_diverged_leaves_no_checkpoint(tmp_path):
+    model = everything()
+    optimizer = sgd(model, 0.1)
+    checkpoint.write(tmp_path, model, optimizer, checkpoint.Progress(step=1, totals=torch.tensor([2.0, 1.0, 4.0])))
+    checkpoint.write(
+        tmp_path, model, optimizer, checkpoint.Progress(step=2, totals=torch.tensor([torch.nan, 1.0, 8.0]))
+    )
+    assert checkpoint.load(tmp_path)["progress"]["step"] == 1
 
 
 def test_signals_are_left_alone_without_a_folder_or_in_a_thread(tmp_path):

@@ -10,7 +10,7 @@ def conv2d(images: Array, kernels: Array) -> Array:
     """Cross-correlation without padding, stride 1: what deep learning calls convolution; the kernel is not flipped.
 
     images (batch, c_in, H, W) and kernels (c_out, c_in, kh, kw) to (batch, c_out, H-kh+1, W-kw+1) in float32.
-    The windows are a view of the image; copied into rows they make the whole convolution one matrix product (im2col).
+    The windows are a view of the image; copied into columns they make the convolution one matrix product (im2col).
     Raises DataError when the channels differ or the kernel is larger than the image.
     """
     _check(images, kernels)

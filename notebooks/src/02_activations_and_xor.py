@@ -15,7 +15,7 @@
 # %% tags=["setup"]
 import math
 from functools import partial
-from itertools import pairwise
+from itertools import combinations
 
 import numpy as np
 import pandas as pd
@@ -156,7 +156,7 @@ for ax in axes[-2:]:
 show_figure(fig, "02-activations", "Activations (left) and their slopes (right), by hand and by autograd.")
 
 # %% [markdown]
-# Two mistakes that a picture hides and a number shows: the lost sign, and feeding the sigmoid's *output* to a formula that
+# Two mistakes that raise no error and that a number shows: the lost sign, and feeding the sigmoid's *output* to a formula that
 # wants its input. A numerical derivative is the judge of both.
 
 # %%
@@ -200,16 +200,16 @@ finding(
 # | sigmoid | (0, 1) | no | on both sides, slope ≤ 1/4 | one exponential | a probability at the output, gates |
 # | tanh | (−1, 1) | yes | on both sides, slope ≤ 1 | one exponential | small nets, recurrent nets |
 # | ReLU | [0, ∞) | no | for x < 0, exactly | a comparison | the default of hidden layers |
-# | Swish | (−0.28, ∞) | no | for x ≪ 0, nearly | one exponential | deep convolutional nets |
+# | Swish | [−0.278…, ∞) | no | for x ≪ 0, nearly | one exponential | deep convolutional nets |
 #
 # *Four activations side by side.*
 #
-# - *Zero-centred* matters because a layer whose inputs are all positive gets gradients of one sign for all weights of a
-#   unit: they can only rise or fall together.
+# - *Zero-centred* matters because a layer whose inputs are all positive gets, from each single example, gradients of one sign for
+#   all weights of a unit: one example can only let them rise or fall together.
 # - *Saturation* multiplies the gradient by almost nothing. Layers multiply: six sigmoids pass at most $4^{-6}$ of it
 #   (times the weights). That is the vanishing gradient, and notebook 04 measures it.
-# - ReLU does **not** suffer from it for $x > 0$, where its slope is 1. Its illness is another one: a unit whose input is
-#   negative for every example has slope 0 for all of them and never moves again. It is *dead*.
+# - ReLU does **not** suffer from it for $x > 0$, where its slope is 1. Its illness is another one: a unit whose pre-activation is
+#   negative for every example gets no gradient. It is *dead*, and only a change in the layers before it can wake it.
 # - Swish is smooth and lets a little through on the negative side, so units can come back. That is no cure for vanishing
 #   gradients: its slope, too, goes to 0 for $x \ll 0$.
 
@@ -279,7 +279,7 @@ claim(line_new.mean >= 0.70, "the best line gets about three corners of four")
 
 # %% tags=["finding"]
 finding(
-    f"The best of all lines separates {line_train:.3f} of its {XOR_SAMPLES:,} training points and {line_new:.3f} of new ones "
+    f"The best of all lines puts {line_train:.3f} of its {XOR_SAMPLES:,} training points and {line_new:.3f} of new ones on the right side "
     f"({len(lines)} drawings): it cuts off one corner and gives the opposite one up. "
     f"The reason is short. A line that has (1, −1) and (−1, 1) on its positive side has their midpoint, the origin, there too; "
     f"the other two corners have the same midpoint and would have to have it on the negative side."
@@ -289,9 +289,9 @@ finding(
 # ### One hidden layer
 #
 # Two bent units are enough in principle: one for each cut, and the output combines them. The course takes four. With
-# $a_1 = f(XW_1 + b_1)$ and $a_2 = g(a_1W_2 + b_2)$, the squared error **summed** over the samples has
+# $z_1 = XW_1 + b_1$, $a_1 = f(z_1)$, $z_2 = a_1W_2 + b_2$ and $a_2 = g(z_2)$, the squared error **summed** over the samples has
 #
-# $$E = \sum_i (a_{2,i} - y_i)^2, \quad dz_2 = 2\,(a_2 - y)\,g'(z_2), \quad dz_1 = (dz_2 W_2^\top)\,f'(z_1), \quad dW = a^\top dz, \quad db = \sum_i dz_i .$$
+# $$E = \sum_i (a_{2,i} - y_i)^2, \quad dz_2 = 2\,(a_2 - y)\,g'(z_2), \quad dz_1 = (dz_2 W_2^\top)\,f'(z_1), \quad dW_2 = a_1^\top dz_2, \quad dW_1 = X^\top dz_1, \quad db = \sum_i dz_i .$$
 #
 # (The course's comment has $2(y - a_2)$, the sign turned; its update adds, so its code is right.) A learning rate of 0.001
 # on the sum of 1,000 is a learning rate of 1 on the mean. The nets of all seeds train side by side: each array has the seed as its
@@ -404,7 +404,7 @@ published = {
 # %% [markdown]
 # ### The fair version
 #
-# Three things differed at once: the hidden activation, the output, and the number of updates. A ReLU output is the worst of
+# Three things differed at once: the hidden activation, the output, and the way of updating. A ReLU output is the worst of
 # them: where its input is negative for all samples, the output is 0, its slope is 0, and the whole net stops. So all three
 # now get a sigmoid output and the same number of full-batch steps, on the same drawings. (The sigmoid net is unchanged.)
 
@@ -460,8 +460,8 @@ show_figure(
 score = {name: net.accuracy(val_x, val_y) for name, (net, _) in published.items()}
 fair_score = {name: net.accuracy(val_x, val_y) for name, (net, _) in fair.items()}
 chosen = {
-    "sigmoid": (published["sigmoid"][0], int(score["sigmoid"].argmax())),
-    "tanh": (published["tanh"][0], int(score["tanh"].argmax())),
+    "sigmoid, best seed": (published["sigmoid"][0], int(score["sigmoid"].argmax())),
+    "tanh, best seed": (published["tanh"][0], int(score["tanh"].argmax())),
     "ReLU one by one, best seed": (published["ReLU, one by one"][0], int(score["ReLU, one by one"].argmax())),
     "ReLU full batch, worst seed": (published["ReLU"][0], int(score["ReLU"].argmin())),
     "ReLU, sigmoid output, best seed": (fair["ReLU"][0], int(fair_score["ReLU"].argmax())),
@@ -486,7 +486,7 @@ medians = {name: float(np.median(values)) for name, values in score.items()}
 tanh_mse = float(np.median(list(published["tanh"][1].values())[-1]))
 one_by_one = score["ReLU, one by one"]
 relu_mse = float(list(published["ReLU, one by one"][1].values())[-1][one_by_one.argmax()])
-record_xor = partial(scorecard.record, epochs=FULL_BATCH_EPOCHS, device="CPU")
+record_xor = partial(scorecard.record, epochs=FULL_BATCH_EPOCHS, device="CPU", when=XOR_HIDDEN == 4)
 record_xor("S1.1.2.sigmoid", score["sigmoid"])
 record_xor("S1.1.2.tanh", score["tanh"])
 record_xor("S1.1.2.ii", list(published["tanh"][1].values())[-1])
@@ -495,7 +495,7 @@ record_xor("S1.1.2.iii", [relu_mse], epochs=PER_SAMPLE_EPOCHS, seeds=len(one_by_
 
 # %% tags=["claim"]
 for name, target in (("sigmoid", 0.99), ("tanh", 0.97)):
-    claim(0.96 <= medians[name] <= 0.9877 + 0.03, f"R7: median accuracy of {name} in [0.96, 1.018]", XOR_ENOUGH)
+    claim(medians[name] >= 0.96, f"R7: median accuracy of {name} is 0.96 or more", XOR_ENOUGH)
     claim(abs(medians[name] - target) <= 0.03, f"S1.1.2: {name} within 0.03 of the published {target}", XOR_ENOUGH)
 claim(
     abs(one_by_one.max() - 0.97) <= 0.03,
@@ -535,7 +535,9 @@ tied = not (new_score["sigmoid"].beats(tanh_new) or tanh_new.beats(new_score["si
 
 # %% tags=["claim"]
 claim(
-    dead["ReLU"] >= len(XOR_SEEDS) / 2, "E7: most failed full-batch ReLU nets are dead: output 0 everywhere", XOR_ENOUGH
+    dead["ReLU"] >= len(XOR_SEEDS) / 2,
+    "E7: at least half of the full-batch ReLU nets are dead: output 0 everywhere",
+    XOR_ENOUGH,
 )
 claim(
     stuck.any() and active[stuck].min() == XOR_HIDDEN,
@@ -552,9 +554,9 @@ finding(
     f"{dead['ReLU']} of {len(XOR_SEEDS)} nets end with output 0 for **every** point: not a vanishing gradient, a dead output unit. "
     f"With a sigmoid output and the same updates for all, {solved} of {len(XOR_SEEDS)} ReLU nets solve the task, and on 20,000 new points the three "
     f"score {new_score['sigmoid']:.3f} (sigmoid), {new_score['tanh']:.3f} (tanh), {new_score['ReLU']:.3f} (ReLU). In the {int(stuck.sum())} that stay below 0.80 "
-    f"no hidden unit is dead: they are stuck in a poor minimum. In the worst one (last of [the boundaries](#02-xor-boundaries)) {asleep:.0%} of the "
+    f"no hidden unit is dead: each is on for some points. In the worst one (last of [the boundaries](#02-xor-boundaries)) {asleep:.0%} of the "
     f"training points switch no unit on, so they all get the same output. "
-    f"The published 99 against 97 % were two points of 100, where one standard deviation is {noise:.3f}: a tie.",
+    f"The published 99 against 97 % were two points of 100, where one standard deviation of a difference is {math.sqrt(2) * noise:.3f}: a tie.",
     when=XOR_ENOUGH,
 )
 
@@ -562,9 +564,8 @@ finding(
 # **Does the boundary change from run to run?** Yes, for two reasons: other initial weights lead to another of many solutions,
 # and other data move the boundary a little. Where the clouds are, all good boundaries agree; between and beyond them they
 # are free, and differ. The course speaks of more than 45 points between ReLU runs, which the left panel of [the runs by seed](#02-xor-by-seed) confirms, and explains
-# it by vanishing gradients, which it does not. Two other things happen. With a ReLU at the output, a step too long
-# pushes the output below zero for all points, and nothing can bring it back: accuracy 0.50. And with four hidden units that
-# start in unlucky places, a straight-lined net may settle for three corners of four: 0.75. "Tanh is less able to fine-tune"
+# this by vanishing gradients. It is the ReLU at the output: where its input is negative, output and slope are both 0. A net may start so
+# at every point and never move, or a long step may push it there; one by one, the corner that a net misses is such a place. "Tanh is less able to fine-tune"
 # is not something that these data show.
 #
 # ## XOR on four points, in PyTorch
@@ -635,8 +636,8 @@ finding(
 # ## Activations on MNIST
 #
 # The MLP of notebook 01, 784-128-64-10, with ReLU, sigmoid or tanh in both hidden layers; Adam at 1e-3, batches of 128, raw
-# pixels in [0, 1], all 60,000 images, ten epochs. The source does not state epochs and batch size; these are those of its
-# first part. From here on the loop is the package's, and this is all of it:
+# pixels in [0, 1], all 60,000 images, ten epochs. The source does not state epochs and batch size; the epochs are those of its
+# first part, the batch size is the one that notebook 01 found to fit. From here on the loop is the package's, and this is all of it:
 
 # %%
 show_source(training.train_step, training.train_one_epoch, training.evaluate)
@@ -668,7 +669,7 @@ right.set_ylim(bottom=max(0.0, frame.test_accuracy.min() - 0.01))
 show_figure(fig, "02-mnist-activations", f"MLP 784-128-64-10 on MNIST by activation; mean ± std of {len(SEEDS)} seeds.")
 
 # %% tags=["figure"]
-published_test = {name: PUBLISHED[f"S2.1B.{name}"].values[0] for name in variants}
+published_test = {name: PUBLISHED[f"S2.1B.{name}"].values[0] for name in variants if f"S2.1B.{name}" in PUBLISHED}
 test = {name: Spread(run.metrics["test_accuracy"] for run in results) for name, results in runs.items()}
 train = {name: Spread(run.metrics["train_accuracy"] for run in results) for name, results in runs.items()}
 first_loss = {name: Spread(run.history[0]["train_loss"] for run in results) for name, results in runs.items()}
@@ -697,9 +698,9 @@ claim(
 
 # %% tags=["finding"]
 order = sorted(test, key=lambda name: -test[name].mean)
-ties = [f"{a} and {b}" for a, b in pairwise(order) if not test[a].beats(test[b])]
+ahead = [f"{a} of {b}" for a, b in combinations(order, 2) if test[a].beats(test[b])]
 finding(
-    f"Test accuracy: {', '.join(f'{name} {test[name]:.4f}' for name in order)}. Ties within the spread: {', '.join(ties) or 'none'}. "
+    f"Test accuracy: {', '.join(f'{name} {test[name]:.4f}' for name in order)}. Ahead by more than the spread: {', '.join(ahead) or 'none'}; all else ties, and the source's single run had ReLU first. "
     f"All three lie within {test[order[0]].mean - test[order[-1]].mean:.4f} of each other. What differs is the start: the mean loss of the "
     f"first epoch is {first_loss['ReLU']:.3f} with ReLU, {first_loss['tanh']:.3f} with tanh and {first_loss['sigmoid']:.3f} with the sigmoid.",
     when=REAL,
@@ -708,30 +709,31 @@ finding(
 )
 
 # %% [markdown]
-# **Best and why.** The sigmoid's slope is at most ¼, and its outputs lie around ½ whatever the image is, so the first
-# layer gets a small gradient and the early steps are slow. tanh has slope 1 at 0 and ReLU slope 1 wherever it is
-# on: both start faster. With two hidden layers and Adam, which rescales small gradients, the sigmoid catches up almost
-# completely; in a deep net it will not (notebook 04). For a shallow net, then, the choice is a matter of habit and cost.
+# **Best and why.** Adam's steps are as long for small gradients as for large ones. But a sigmoid passes on at most ¼ of a change of
+# its input, and its outputs lie around ½ whatever the image is; so the same step changes the logits less, and the start is slow. tanh
+# has slope 1 at 0 and ReLU slope 1 wherever it is on: both start faster. With two hidden layers the sigmoid catches up almost
+# completely; in the six-layer net of notebook 04 it stays behind even with Adam, and with plain SGD it does not learn at all. For a
+# shallow net the choice costs little at most.
 #
 # ## What to take along
 #
-# - Without a bend, layers fold into one line; with one, two units are enough for XOR.
+# - Linear layers fold into a single linear one; with a bend between them, two hidden units are enough for XOR.
 # - Check a derivative by nudging. A wrong sign or σ′ of the wrong quantity does not raise an error.
-# - Compare one thing at a time: ReLU "at 97 %" was a lucky seed, ten times the updates and another output.
+# - Compare one thing at a time: ReLU "at 97 %" was a lucky seed, steps for single samples and another output.
 # - A ReLU does not vanish, it dies; a ReLU at the *output* of a 0/1 problem can take the whole net with it.
 # - Two points of difference on 100 examples are nothing. Say the spread, or use more examples.
 #
 # ## Exercises
 #
-# 1. **Change** `XOR_SEEDS` to `range(20)` and `XOR_HIDDEN` from 4 to 2 and to 16. **Predict** for which
-#    of them more of the fair ReLU nets fail.
+# 1. **Change** `XOR_SEEDS` to `range(20)` and `XOR_HIDDEN` from 4 to 2 and to 16, and look at [the runs by seed](#02-xor-by-seed) (the
+#    claims below them are for 4 units and stop). A net fails when it stays below 0.95. **Predict** for which more of the fair ReLU nets fail.
 #
 #    <details><summary>Answer</summary>With 2 every unit has to find its own place and there is none to spare: nearly
 #    all ReLU nets fail, and about half of the sigmoid and tanh nets too. With 16 none fails. Spare units are insurance.</details>
 #
 # 2. **Change** the output of the fair nets to `"linear"`. **Predict** what the learning rate of 0.001 does now.
 #
-#    <details><summary>Answer</summary>It diverges; the loss of the tanh and ReLU nets ends as not a number. The slope of a sigmoid output, at most ¼, and its bounded error
+#    <details><summary>Answer</summary>It diverges, and `train_xor` stops with `Diverged`, already for tanh. The slope of a sigmoid output, at most ¼, and its bounded error
 #    had kept the steps small; a linear output needs a smaller rate, such as 0.0001.</details>
 #
 # 3. **Add** `"Swish": "swish"` to the variants on MNIST. **Predict** where its first-epoch loss lies and whether its final

@@ -50,7 +50,7 @@ REAL = not (digits.is_sample or cifar.is_sample)
 show_data(digits, cifar)
 
 # %% [markdown]
-# ## Seven layers, one backward pass
+# ## Seven layers, one backward pass (S2.2B.1)
 #
 # Layer $l$ computes $z_l = W_l a_{l-1} + b_l$ and $a_l = \varphi(z_l)$. With $\delta_l = \partial L / \partial z_l$ the chain
 # rule says
@@ -58,19 +58,20 @@ show_data(digits, cifar)
 # $$\delta_l = (W_{l+1}^\top \delta_{l+1}) \odot \varphi'(z_l), \qquad \frac{\partial L}{\partial W_l} = \delta_l\, a_{l-1}^\top .$$
 #
 # So the gradient of a layer's weights is a product of two signals: $\delta_l$, which has come all the way *back*, and
-# $a_{l-1}$, which has come *forward*. Going back over one layer of $n$ units multiplies the size of $\delta$ by about
+# $a_{l-1}$, which has come *forward*. Going back over one layer with $n$ outputs multiplies the size of $\delta$ by about
 #
 # $$\sqrt n \cdot \mathrm{std}(W) \cdot \mathrm{rms}(\varphi').$$
 #
 # For 256 units: PyTorch's default weights have $\mathrm{std} = 1/\sqrt{3 \cdot 256}$, He's $\sqrt{2/256}$. The slope of a sigmoid
 # is at most ¼ (reached at $z = 0$), and that of a ReLU is 1 for half of the units, $\mathrm{rms} = \sqrt{½}$. The factor is then
-# 0.14 for sigmoids, 0.41 for ReLUs, and 1 for ReLUs with He's weights, which were made for that.
+# 0.14 for sigmoids, 0.41 for ReLUs, and 1 for ReLUs with He's weights (He et al. 2015). He's rule counts a layer's inputs, which keeps
+# the size of the activations; here inputs and outputs are both 256, so it keeps that of the gradient too.
 #
 # We read the gradients of the *weights* only, after `backward` and before they are cleared, and take the mean of their
 # absolute values, because a norm grows with the number of weights.
 
 # %% [markdown] tags=["exercise"]
-# **Your turn: weights that keep the gradient's size, and a measure of that size.** `my_he_weights` draws He's weights; `my_gradient_norm`
+# **Your turn: weights that keep the signal's size, and a measure of the gradient's.** `my_he_weights` draws He's weights; `my_gradient_norm`
 # takes a list of arrays, the gradients of several weights, and returns their L2 norm as if they were one long vector.
 #
 # <details><summary>Hint</summary>He's √(2/n) is a standard deviation, and n is the number of inputs. The norm of several arrays is not the
@@ -230,14 +231,14 @@ claim(measured["ReLU"][0] < 0.6, "with default weights a ReLU layer, too, loses 
 
 # %% tags=["finding"]
 finding(
-    f"From the last layer to the first the gradient shrinks {last_to_first['sigmoid']:,.0f}-fold with sigmoids and {last_to_first['ReLU']:.0f}-fold with ReLUs. "
-    f"The slope is half of the story: with PyTorch's default weights a ReLU layer passes on only {measured['ReLU'][0]:.2f} of δ as well, and the whole ReLU "
-    f"network starts with gradients of {np.median(at_start['ReLU'][:, 0]):.0e} in layer 1. With He's weights the factor is {measured['ReLU, He'][0]:.2f} and layers 1 to 6 "
+    f"From the last layer to the first the gradient shrinks {last_to_first['sigmoid']:.1g}-fold with sigmoids and {last_to_first['ReLU']:.0f}-fold with ReLUs. "
+    f"The slope is half of the story: with PyTorch's default weights a ReLU layer passes on only {measured['ReLU'][0]:.2f} of δ as well, and layer 1 of the ReLU "
+    f"network starts with a mean gradient of {np.median(at_start['ReLU'][:, 0]):.0e}. With He's weights the factor is {measured['ReLU, He'][0]:.2f} and layers 1 to 6 "
     f"agree within a factor of {inner_spread:.1f}. Sigmoids cannot be cured that way: Xavier's weights leave a factor of {measured['sigmoid, Xavier'][0]:.2f}, "
     f"He's {measured['sigmoid, He'][0]:.2f}; all predictions hold within {max(deviation.values()):.0%}.",
     when=REAL,
-    headline=f"Before training, the gradient shrinks {last_to_first['sigmoid']:,.0f}-fold over seven sigmoid layers and "
-    f"{last_to_first['ReLU']:.0f}-fold over ReLU layers with default weights; He's weights keep layers 1 to 6 within a factor of {inner_spread:.1f}.",
+    headline=f"Before training, the gradient shrinks {last_to_first['sigmoid']:.1g}-fold from the last to the first of seven layers with sigmoids and "
+    f"{last_to_first['ReLU']:.0f}-fold with ReLUs, with default weights; He's weights keep layers 1 to 6 within a factor of {inner_spread:.1f}.",
 )
 
 # %% [markdown]
@@ -276,13 +277,13 @@ claim(
 )
 
 # %% [markdown]
-# The zigzag ([figure](#04-mixed)) is no property of layers. A bias has gradient $\delta_l$, a weight $\delta_l\,a_{l-1}$: the ratio of the two is
-# the size of the activations, and nothing about vanishing. And one batch before the first step cannot say whether a network
+# The zigzag ([figure](#04-mixed)) is no property of layers. A bias has gradient $\delta_l$, a weight $\delta_l\,a_{l-1}$: weight over bias is
+# about the size of the activations, and says nothing about vanishing. And one batch before the first step cannot say whether a network
 # trains. So we train.
 #
 # ## Seven layers, during training
 #
-# Plain SGD at 0.01, as in the source, plus Adam at 0.001, which divides every weight's step by the running size of its own gradient.
+# (S2.2B.2, S2.2B.3) Plain SGD at 0.01, as in notebook 03, plus Adam at 0.001, which divides every weight's step by the running size of its own gradient.
 
 # %% tags=["key"]
 ADAM = {"sigmoid, Adam": ("sigmoid", "default"), "ReLU, Adam": ("relu", "default")}
@@ -379,7 +380,7 @@ loss_2, test_1, test_end = (
 )
 rows = {
     name: {
-        "loss, epoch 2": f"{loss_2[name]:.3f}",
+        "running loss, epoch 2": f"{loss_2[name]:.3f}",
         "test, epoch 1": f"{test_1[name]:.3f}",
         f"test, epoch {EPOCHS}": f"{test_end[name]:.3f}",
         "gradient last / first at the end": f"{(group['linear 7'] / group['linear 1']).median():.2g}",
@@ -388,7 +389,10 @@ rows = {
 }
 table = pd.DataFrame(rows).T.loc[list(deep)]
 table.index.name = "variant"
-show_table(table, f"Training loss, test accuracy and what is left of the gradient; mean ± std of {len(SEEDS)} seeds.")
+show_table(
+    table,
+    f"Mean training loss over epoch 2, test accuracy: mean ± std of {len(SEEDS)} seeds; what is left of the gradient: median.",
+)
 
 # %% tags=["claim"]
 claim(
@@ -421,7 +425,7 @@ finding(
 # %% [markdown]
 # ## Five networks on CIFAR-10
 #
-# mlp1 and mlp2 have one hidden layer, cnn3, cnn4 and cnn5 have three, four and six convolutions. Each is trained with ReLU
+# mlp1 has one hidden layer, mlp2 a second one without activation; cnn3, cnn4 and cnn5 have three, four and six convolutions. Each is trained with ReLU
 # and with sigmoid. In the source every network draws its own initial weights, so that part of a difference is luck. Here
 # **the twins start from the same weights** and see the same batches, because both follow from the seed alone.
 
@@ -495,11 +499,11 @@ claim(
 )  # fmt: skip
 
 # %% [markdown]
-# ### Why? Three explanations to test
+# ### Why? The source's explanations
 #
-# The source gives three reasons: "the derivative of ReLU is unbounded" (the *function* is; its derivative is 0 or 1), "the
-# derivative of the sigmoid is always below 0.25" (it is at most 0.25, and equals it at 0), and "weight sharing means
-# smaller gradients". The last one can be measured: the gradient of a shared weight is the **sum** of what all its places
+# The source gives four reasons: "the derivative of ReLU is unbounded" (the *function* is; its derivative is 0 or 1), "the
+# derivative of the sigmoid is always below 0.25" (it is at most 0.25, and equals it at 0), "weights below 1 shrink gradients" (what
+# counts is $\sqrt n \cdot \mathrm{std}(W)$, no single weight), and "weight sharing means smaller gradients". The last one can be measured: the gradient of a shared weight is the **sum** of what all its places
 # send. We take it apart for the first layer of cnn3, place by place.
 
 # %%
@@ -558,21 +562,22 @@ finding(
     f"**The gradient by architecture (S1.4.2.1).** The first-layer norm falls from {typical['mlp1', 'ReLU']:.1f} (mlp1) to {typical['cnn5', 'ReLU']:.0e} (cnn5), as the source saw. "
     f"But a norm sums over the weights, and mlp1's first layer has {first_weights['mlp1']:,} of them, cnn3's {first_weights['cnn3']}: "
     f"by L2 norm mlp1 is {by_norm:.0f} times ahead of cnn3, by mean |gradient| {by_mean:.0f} times. "
-    f"**Why (S1.4.2.2).** Depth times default weights: with He's weights the first layers of the three CNNs lie within a factor of {apart['he']:.1f} in place of {apart['default']:.0f}. "
+    f"**Why, among the CNNs (S1.4.2.2).** Depth times default weights: with He's weights the first layers of the three CNNs lie within a factor of {apart['he']:.1f} in place of {apart['default']:.0f}. "
     f"Sharing is innocent: it sums {len(alone)} places, and the sum is {shared / alone.median().item():.0f} times a typical place. "
     f"**Sigmoid against ReLU (S1.4.2.3).** From the same weights the ReLU's gradient is {ratio['mlp1']:.1f} times larger behind one activation (mlp1), "
-    f"{ratio['cnn3']:.0f} times in cnn3, {ratio['cnn4']:.0f} in cnn4, {ratio['cnn5']:.0f} in cnn5: a factor for every layer.",
+    f"{ratio['cnn3']:.0f} times in cnn3, {ratio['cnn4']:.0f} in cnn4, {ratio['cnn5']:.0f} in cnn5: a factor for every activation.",
     when=REAL,
 )
 
 # %% [markdown]
-# **The link to XOR (S1.4.2.3).** The XOR networks of notebook 02 have one hidden layer, like mlp1. One sigmoid costs a
-# factor of two or three, which more steps or a larger learning rate pay back, so sigmoids solve XOR. What can stop them
+# **The link to XOR (S1.4.2.3).** The XOR networks of notebook 02 have one hidden layer, like mlp1, and a sigmoid at the output. The
+# hidden one costs a factor of two or three against a ReLU, the one at the output, under the squared error, at least four more; more
+# steps or a larger learning rate pay that back, so sigmoids solve XOR. What can stop them
 # even there is *saturation*: at $z = 5$ the slope is 0.007, at $z = 10$ it is 0.00005, and a unit out there hardly learns
 # whatever the depth. And a ReLU may be *dead*: slope 0 for every example. Depth multiplies small slopes, saturation and death
 # make them small to begin with. Both will be seen when the pixels are not scaled ([figure](#04-inputs)).
 #
-# ### Training
+# ### Training (S1.4.1)
 #
 # As published: all 50,000 images to train, no validation, batches of 50, SGD 0.01 without momentum; every 10 steps we keep
 # the batch loss and the L2 norm of the first layer's weight gradient at the weights before the step. (Nothing is selected,
@@ -631,7 +636,8 @@ rows = {
 table = pd.DataFrame(rows).T
 table.index.name = "network"
 show_table(
-    table, f"After {CIFAR_EPOCHS} epochs of SGD {LR}, batch {CIFAR_BATCH}; {history.spread_over(len(CIFAR_SEEDS))}."
+    table,
+    f"After {CIFAR_EPOCHS} epochs of SGD {LR}, batch {CIFAR_BATCH}; {history.spread_over(len(CIFAR_SEEDS))}. Loss and accuracy of the last weights; gradient of the first layer: first reading of seed 0, and running median at the end.",
 )
 
 # %% tags=["claim"]
@@ -655,8 +661,8 @@ claim(
 # %% tags=["finding"]
 finding(
     f"After {CIFAR_EPOCHS} epochs these networks are where they began (loss ≥ 2.25, ln 10 = {np.log(10):.2f}): {'; '.join(stuck)}. "
-    f"For each network the ReLU twin is at least as far. The highest test accuracy so far is {max(value.mean for value in five_test.values()):.3f} "
-    f"({max(five_test, key=lambda name: five_test[name].mean)}). A network that starts to learn *raises* its gradients: in the first layer of "
+    f"For each network the ReLU twin has the lower training loss, or an equal one. The highest test accuracy so far is {max(value.mean for value in five_test.values()):.3f} "
+    f"({max(five_test, key=lambda name: five_test[name].mean)}). A CNN that leaves its plateau *raises* its first layer's gradient: that of "
     f"cnn4 with ReLU from {five_runs['cnn4, ReLU'][0].probes[0]['gradient']:.1e} to {last.loc['cnn4, ReLU', 'gradient']:.1e}. "
     f"So a small gradient at the start means a plateau, and only the training tells whether it ends. "
     + ("One seed was run: the order of close networks may be luck." if len(CIFAR_SEEDS) == 1 else ""),
@@ -760,8 +766,9 @@ input_runs = {
 
 # %% [markdown]
 # `Result.status` is "diverged" when a loss is no longer a number. That is not the only way to fail. A first step that is far
-# too long can push every ReLU below 0, or every sigmoid into its flat ends: the gradient is then *exactly* 0, the loss stays
-# a number for ever, and nothing is learnt ("dead" below). "Exploded" is a training loss above 100, "guessing" one that is not 0.02 below ln 10.
+# too long can push nearly every ReLU below 0, or every sigmoid into its flat ends: the first layer's gradient is then 0, or next to it,
+# on most batches, while the loss stays a number. "Dead" below: the last five readings were exactly 0. "Exploded" is a training loss
+# above 100, "not below guessing" one above ln 10 - 0.02.
 
 # %%
 CEILING, TICKS = 50, (2, 3, 5, 10, 20, 50)
@@ -774,7 +781,7 @@ def fate(run):
     loss = run.metrics["train_loss"]
     stopped = all(row["gradient"] == 0 for row in run.probes[-5:])
     guessing = np.log(10) - 0.02 < loss <= 100 and not stopped
-    found = {"exploded": loss > 100, "dead": stopped, "guessing": guessing}
+    found = {"exploded": loss > 100, "dead": stopped, "not below guessing": guessing}
     return " and ".join(word for word, holds in found.items() if holds) or "learns"
 
 
@@ -831,7 +838,7 @@ rows = [
 ]
 show_table(
     pd.DataFrame(rows).set_index("network"),
-    f"After one epoch, batch {CIFAR_BATCH}; mean ± std of {len(INPUT_SEEDS)} seeds (cnn3: {len(CIFAR_SEEDS)}). Runs that failed are in the counts and in the means.",
+    f"After one epoch, batch {CIFAR_BATCH}; mean ± std of {len(INPUT_SEEDS)} seeds (cnn3: {len(CIFAR_SEEDS)}). Dead and exploded runs are in the means, diverged ones only in the counts.",
 )
 
 # %% tags=["claim"]
@@ -864,12 +871,12 @@ claim(
 best_raw = max((np.mean(accuracy[net, bad]), net, bad) for net in INPUT_NETS for bad in raw)
 finding(
     f"**Inputs in [0, 255] (S1.4.2.4).** The first layer's z grows {growth_by['z']:.0f}-fold and its gradient {growth_by['ReLU']:.0f}-fold with ReLU, "
-    f"{growth_by['sigmoid']:.0f}-fold with sigmoid, where {at_pixels.loc['[0, 255]', 'saturated']:.0%} of the units start with a slope below 0.01 "
+    f"{growth_by['sigmoid']:.0f}-fold with sigmoid, where {at_pixels.loc['[0, 255]', 'saturated']:.0%} of the units, over all images, start with a slope below 0.01 "
     f"(scaled: {at_pixels.loc['[0, 1]', 'saturated']:.0%}). At lr 0.01 no run does better than guessing: "
-    + "; ".join(f"{net} is {' or '.join(dict.fromkeys(words))}" for net, words in failed.items())
-    + f". A smaller rate does not make up for it: the best on raw pixels after one epoch is {best_raw[0]:.2f} ({best_raw[1]}, {best_raw[2].split(', ')[-1]}); "
-    f"the worst scaled one is {min(min(accuracy[net, good]) for net in INPUT_NETS for good in scaled):.2f}. What suits the first layer (a rate 255² smaller) starves the others. "
-    f"Standardising helps beyond [0, 1]: mlp1 with ReLU scores {Spread(accuracy['mlp1, ReLU', 'standardised, lr 0.01']):.3f} in place of {Spread(accuracy['mlp1, ReLU', '[0, 1], lr 0.01']):.3f}.",
+    + "; ".join(f"{net}: {' or '.join(dict.fromkeys(words))}" for net, words in failed.items())
+    + f". Neither smaller rate makes up for it within one epoch: the best on raw pixels after one epoch is {best_raw[0]:.2f} ({best_raw[1]}, {best_raw[2].split(', ')[-1]}); "
+    f"the worst scaled one is {min(min(accuracy[net, good]) for net in INPUT_NETS for good in scaled):.2f}. The losses of the ReLU networks start far above ln 10 and at 1e-6 are still on their way down. "
+    f"Standardising helps beyond [0, 1], where all inputs are positive and one image moves all weights of a unit in the same direction: mlp1 with ReLU scores {Spread(accuracy['mlp1, ReLU', 'standardised, lr 0.01']):.3f} in place of {Spread(accuracy['mlp1, ReLU', '[0, 1], lr 0.01']):.3f}.",
     when=REAL,
 )
 
@@ -889,18 +896,19 @@ finding(
 # ## Exercises
 #
 # 1. **Change** the optimizer of `"sigmoid"` to SGD with a rate ten times larger. **Predict** whether the first layer, which gets
-#    a gradient a million times smaller than the last, starts to learn; then rerun.
+#    a gradient many powers of ten smaller than the last, starts to learn; then rerun.
 #
-#    <details><summary>Answer</summary>It does not: ten is nothing against a million, and the last layer, which sees almost
+#    <details><summary>Answer</summary>It does not: one power of ten is nothing against six, and the last layer, which sees almost
 #    constant inputs, only learns the class frequencies faster. Accuracy stays at guessing. The rates that the layers need differ by
 #    orders of magnitude, which is what Adam gives and one SGD rate cannot.</details>
 #
-# 2. **Put** `activation="tanh"` into `START` with `"xavier"`. **Predict** its factor per layer from the formula.
+# 2. **Add** `"tanh, Xavier": ("tanh", "xavier")` to `START` and `"tanh": 1.0` to `SLOPE`. **Predict** whether the measured factor is
+#    above or below the predicted one.
 #
 #    <details><summary>Answer</summary>The slope of tanh is 1 at 0, and Xavier's √n · std(W) is 1: the factor is a little below 1, because
-#    the slope falls where z is not small. Xavier's rule was derived for such an activation.</details>
+#    the slope falls where z is not small. Xavier's rule was derived for such an activation (Glorot & Bengio 2010).</details>
 #
 # 3. **Predict** the curves of cnn5 with ReLU when `initialization="he"` is added to its experiment, then run it.
 #
-#    <details><summary>Answer</summary>Its first-layer norm starts near those of cnn3 and cnn4 and the loss falls from the first steps on:
-#    the plateau was an effect of the initial weights and not of the depth alone.</details>
+#    <details><summary>Answer</summary>Its first-layer norm starts far above those of cnn3 and cnn4, which keep the default weights, and near
+#    that of mlp1. The plateau should be gone: it was an effect of the initial weights and not of the depth alone.</details>

@@ -68,7 +68,7 @@ def gap(results: list) -> Spread:
 # ## Weight decay and dropout on MNIST
 #
 # **L2.** The loss that is differentiated becomes $L + \frac\lambda2\sum w^2$, so the gradient gains $\lambda w$. Two
-# conventions are about: with $\lambda\sum w^2$ the gain is $2\lambda w$. Torch's `weight_decay` is the $\lambda$ of the first.
+# conventions are in use: with $\lambda\sum w^2$ the gain is $2\lambda w$. Torch's `weight_decay` is the $\lambda$ of the first.
 # The penalty never enters the loss that we report.
 #
 # **Dropout.** In training each hidden unit is set to 0 with probability $p$ and the others are divided by $1-p$, so that the
@@ -86,7 +86,7 @@ print(
 # %% [markdown] tags=["exercise"]
 # **Your turn: dropout.** In NumPy, with the scaling that torch's has.
 #
-# <details><summary>Hint</summary>Draw one random number for every number of x. Dividing by 1 − p belongs into training, so that eval mode has
+# <details><summary>Hint</summary>Draw one random number for every number of x. Dividing by 1 − p belongs in training, so that eval mode has
 # nothing to do.</details>
 
 
@@ -140,7 +140,7 @@ show_table(
 claim(moved.parameters.sum() == 82_078, "SimpleNN with BatchNorm has 82,078 parameters")
 claim(
     moved.moved["BatchNorm scales"] == 24 and moved.moved["biases and BatchNorm shifts"] >= 238,
-    "weight_decay moves biases and BatchNorm's scales too (shifts only because they start at 0 stay there)",
+    "weight_decay moves biases and BatchNorm's scales too (BatchNorm's shifts stay at 0 only because they start there)",
 )
 claim(
     sum(w.numel() for w in penalties.weights(net)) == moved.parameters["matrices and kernels"],
@@ -151,22 +151,23 @@ claim(
 # ### In Adam it is another thing
 #
 # `Adam(weight_decay=λ)` adds $\lambda w$ to the gradient *before* dividing by the gradient's size: where gradients are large the decay
-# all but vanishes. `AdamW` shrinks every weight by $\eta\lambda$, whatever its gradient (Loshchilov & Hutter 2019). Two weights of 1,
-# one with gradients of ±10 and one of ±0.001, show it.
+# all but vanishes. `AdamW` multiplies every weight by $1-\eta\lambda$, whatever its gradient (Loshchilov & Hutter 2019). Two weights of 1,
+# one with gradients of ±10 and one of ±0.001, show it, beside the same steps without decay: Adam's first ones do not cancel.
 
 
 # %% tags=["key"]
-def after_steps(make, steps: int = 200) -> list[float]:
-    """Two weights of 1 after steps under gradients of ±10 and ±0.001 that cancel on average."""
+def after_steps(make, weight_decay: float = 0.01, steps: int = 200) -> list[float]:
+    """Two weights of 1 after steps under gradients of ±10 and ±0.001 that alternate in sign."""
     weight = torch.nn.Parameter(torch.ones(2))
-    optimizer = make([weight], lr=1e-2, weight_decay=0.01)
+    optimizer = make([weight], lr=1e-2, weight_decay=weight_decay)
     for step in range(steps):
         weight.grad = torch.tensor([10.0, 0.001]) * (-1) ** step
         optimizer.step()
     return weight.tolist()
 
 
-decayed = {make.__name__: after_steps(make) for make in (torch.optim.Adam, torch.optim.AdamW)}
+decayed = {"no decay": after_steps(torch.optim.Adam, weight_decay=0.0)}
+decayed |= {make.__name__: after_steps(make) for make in (torch.optim.Adam, torch.optim.AdamW)}
 table = pd.DataFrame(decayed, index=["gradient ±10", "gradient ±0.001"]).map("{:.3f}".format)
 show_table(
     table.rename_axis("weight"), "Two weights that started at 1, after 200 steps with lr 0.01 and weight decay 0.01."
@@ -174,7 +175,7 @@ show_table(
 
 # %% tags=["claim"]
 claim(
-    decayed["Adam"][0] > 0.98 and decayed["Adam"][1] < 0.5,
+    abs(decayed["Adam"][0] - decayed["no decay"][0]) < 0.005 and decayed["Adam"][1] < 0.5,
     "Adam's weight decay leaves a weight with large gradients alone and pulls the other down",
 )
 claim(abs(decayed["AdamW"][0] - decayed["AdamW"][1]) < 0.01, "AdamW shrinks both alike")
@@ -182,13 +183,14 @@ claim(abs(decayed["AdamW"][0] - decayed["AdamW"][1]) < 0.01, "AdamW shrinks both
 # %% [markdown]
 # ### The comparison
 #
-# Net 784-128-64-10, Adam 1e-3, batches of 128, 20 epochs (the source names neither optimizer nor epochs). Dropout ½ after both
-# hidden layers; L2 is Adam's own, as the source has it. We add dropout 0.2, because ½ may be too much for a net with 64 units, and
+# Net 784-128-64-10, Adam 1e-3, batches of 128, 20 epochs: optimizer and epochs are our choice, the source names neither. Dropout ½
+# after both hidden layers; L2 is Adam's `weight_decay`. We add dropout 0.2, because ½ may be too much for a net with 64 units, and
 # dropout and L2 together, because one of the questions below claims that this is always best.
 
 # %% tags=["key"]
+mlp = partial(models.MLP, (784, 128, 64, 10))
 plain = Experiment(
-    model=partial(models.MLP, (784, 128, 64, 10)),
+    model=mlp,
     optimizer=partial(torch.optim.Adam, lr=1e-3),
     data="mnist",
     epochs=DIGIT_EPOCHS,
@@ -196,7 +198,6 @@ plain = Experiment(
     watch_test=True,
 )
 l2 = partial(torch.optim.Adam, lr=1e-3, weight_decay=1e-3)
-mlp = partial(models.MLP, (784, 128, 64, 10))
 half = partial(mlp, dropout=0.5)
 variants = {
     "none": plain,
@@ -285,22 +286,27 @@ for result in digit_runs["dropout 0.5"]:
 
 # %% [markdown]
 # **Trap.** The running training accuracy is measured *while units are dropped*. With ½ it lies below the test accuracy, and whoever takes
-# the two as "the gap" finds a negative one. The diamonds ([figure](#05-mnist)) are the same weights with all units at work: they lie above it.
+# the two as "the gap" finds a negative one. The diamonds ([figure](#05-mnist)) are the final weights with all units at work; with dropout ½
+# they lie above the test accuracy.
 
 # %%
 best_gap = min(gaps, key=lambda name: gaps[name].mean)
 best_test = max(tests, key=lambda name: tests[name].mean)
 lead = {name: tests[best_test].beats(tests[name]) for name in tests if name != best_test}
-verdict = ", ".join(f"{'ahead of' if wins else 'tied with'} {name}" for name, wins in lead.items())
+verdict = "; ".join(
+    f"{word} {', '.join(names)}"
+    for word, wanted in (("ahead of", True), ("tied with", False))
+    if (names := [name.replace("none", "no regulariser") for name, wins in lead.items() if wins is wanted])
+)
 
 # %% tags=["finding"]
 finding(
     f"Without a regulariser the gap is {gaps['none']:.4f}, with L2 {gaps['L2 1e-3']:.4f}, with dropout ½ {gaps['dropout 0.5']:.4f}, with both "
     f"{gaps['dropout + L2']:.4f}: {best_gap} has the smallest. On the test set they score {tests['none']:.4f}, {tests['L2 1e-3']:.4f}, "
-    f"{tests['dropout 0.5']:.4f} and {tests['dropout + L2']:.4f}. The source's verdict, dropout best and L2 weaker, is not what its own settings "
-    f"give: the gap closes because the *training* accuracy falls (from {trains['none']:.4f} to {trains['L2 1e-3']:.4f} and "
+    f"{tests['dropout 0.5']:.4f} and {tests['dropout + L2']:.4f}. The source's verdict, dropout best and L2 weaker, is not what we find with its "
+    f"strengths: the gap closes because the *training* accuracy falls (from {trains['none']:.4f} to {trains['L2 1e-3']:.4f} and "
     f"{trains['dropout 0.5']:.4f}). A smaller gap is not a better network. With the weaker dropout of 0.2 the gap is {gaps['dropout 0.2']:.4f} and "
-    f"the test accuracy {tests['dropout 0.2']:.4f}. Highest on the test set is {best_test}, {verdict}.",
+    f"the test accuracy {tests['dropout 0.2']:.4f}. Highest on the test set is {best_test}; {verdict}.",
     when=REAL,
     headline=f"On MNIST, L2 and dropout ½ shrink the gap between training and test accuracy from {gaps['none'].mean:.4f} to "
     f"{gaps['L2 1e-3'].mean:.4f} and {gaps['dropout 0.5'].mean:.4f}, while the test accuracy goes from {tests['none'].mean:.4f} to "
@@ -312,7 +318,7 @@ finding(
 #
 # SimpleNN on CIFAR-10: 45,000 training images, 5,000 for validation (500 of each class, the same for every run), pixels
 # standardised with the training split's own statistics, batches of 128, SGD with lr 0.01, momentum 0.9 and weight decay
-# 1e-4. Augmentation pads each image with 4 pixels, crops at random and mirrors every other one, with a draw of its own for each
+# 1e-4. Augmentation pads each image with 4 pixels, crops at random and mirrors it with probability ½, with a draw of its own for each
 # image. It touches the training batches only.
 
 # %%
@@ -424,19 +430,19 @@ def rise(results: list) -> float:
 
 
 finding(
-    f"After {AUGMENT_EPOCHS} epochs the gap is {last_gap(as_they_are):.3f} without and {last_gap(augmented):.3f} with augmentation "
-    f"(in eval mode, on the images as they are: {eval_gap(as_they_are):.3f} and {eval_gap(augmented):.3f}). The best validation accuracy "
+    f"After {AUGMENT_EPOCHS} epochs the gap in eval mode, on the images as they are, is {eval_gap(as_they_are):.3f} without and {eval_gap(augmented):.3f} with augmentation "
+    f"(read off the running curves, as the source would: {last_gap(as_they_are):.3f} and {last_gap(augmented):.3f}). The best validation accuracy "
     f"is {best_val(as_they_are):.4f} and {best_val(augmented):.4f}, "
     + (
         f"{ahead:+.4f} for augmentation, more than both deviations together."
-        if best_val(augmented).beats(best_val(as_they_are))
+        if best_val(augmented).beats(best_val(as_they_are)) and (ahead >= 0.01 or len(CIFAR_SEEDS) >= 3)
         else f"a difference of {ahead:+.4f} that {len(CIFAR_SEEDS)} seeds do not separate."
     )
     + (
         ""
         if FULL
         else f" The published runs have 30 epochs. Over the last three of ours validation still moved by {rise(augmented):+.3f} with and "
-        f"{rise(as_they_are):+.3f} without augmentation, and the plain net is already where it was published to end (0.6564)."
+        f"{rise(as_they_are):+.3f} without augmentation, and the plain net is {best_val(as_they_are).mean - 0.6564:+.4f} from the 0.6564 where it was published to end."
     ),
     when=REAL,
 )
@@ -538,6 +544,7 @@ for decay, results in decays.items():
 means = {decay: best_val(decays[f"{decay:g}"]).mean for decay in DECAYS}
 weak = [means[decay] for decay in DECAYS if decay < 1e-2]
 claim(max(weak) - min(weak) <= 0.03, "R21: 1e-3 to 0 lie within 0.03 of each other", REAL)
+claim(max(weak) >= 0.70, "S4.L2.goal: 0.70 or more on validation", FULL)
 claim(means[1e-2] < max(weak) - 0.03, "R21: 1e-2 is more than 0.03 below the best", REAL)
 fitted = {decay: metric(decays[f"{decay:g}"], "train_accuracy").mean for decay in DECAYS}
 claim(
@@ -555,7 +562,7 @@ tied = [
     if name != best_decay and not best_val(decays[best_decay]).beats(best_val(results))
 ]
 finding(
-    f"From 1e-3 down to none the best validation accuracy lies between {min(weak):.4f} and {max(weak):.4f}. The highest mean has "
+    f"From 1e-3 down to none the best validation accuracy lies between {min(weak):.4f} and {max(weak):.4f}. The highest mean is that of "
     f"{best_decay}; tied with it within the spread of {len(CIFAR_SEEDS)} seeds (so few that the spread is itself a guess): {', '.join(tied) or 'nothing'}. One standard deviation of an accuracy of 0.7 on 5,000 images is 0.0065 by itself, so "
     f"the source's choice of 1e-3 over 0 (0.7246 against 0.7236, one run each) is a draw. With 1e-2 we find {best_val(decays['0.01']):.4f}, "
     f"{means[1e-2] - max(weak):+.4f} from the best, and a training accuracy of {fitted[1e-2]:.3f} against {min(fitted[d] for d in DECAYS if d < 1e-2):.3f} or more: it underfits. "
@@ -566,9 +573,8 @@ finding(
 
 # %% [markdown]
 # The source's own tables say how much luck is in them: it reports the same configuration as 0.7224, 0.7180, 0.7218 and 0.7202, another
-# as 0.6982 and 0.7106, a third as 0.6862 and 0.6780. And it compares 0.6982 (augmentation, no decay of the learning rate) with 0.6978
-# (decay, no augmentation) without a run that has neither or both apart. Each number is moreover the *best of 30* epochs on the validation
-# set. A difference below about 0.01 needs more than one seed.
+# as 0.6982 and 0.7106, a third as 0.6862 and 0.6780. And it sets 0.6982 (augmentation alone) beside 0.6978 (decay of the learning rate
+# alone): a run with neither has 0.6564, one with both is missing. Each number is moreover the *best of 30* epochs on the validation set. A difference below about 0.01 needs more than one seed.
 #
 # ## L1, L2 and real zeros
 #
@@ -684,7 +690,7 @@ gaussian = [
 ]
 pooled = Spread(r.metrics["weights"]["all layers"]["kurtosis"] for r in sparse_runs["L2 1e-4"])
 finding(
-    f"Below 0.001 lie {small['L2 1e-4'].mean:.1%} of the weights with L2 and {small['L1 1e-4'].mean:.1%} with L1; exactly 0 are "
+    f"Below 0.001 lie {small['L2 1e-4'].mean:.1%} of the weights with L2 (without a penalty {small['none'].mean:.1%}) and {small['L1 1e-4'].mean:.1%} with L1, which at equal λ pulls 1/|w| times as hard; exactly 0 are "
     f'{zero["L2 1e-4"].mean:.3%} and {zero["L1 1e-4"].mean:.3%}. The source\'s "many weights exactly zero" needs the proximal step, which after '
     f"{SWEEP_EPOCHS} epochs leaves {zero['proximal 1e-3'].mean:.1%} exact zeros with 1e-3 and {zero['proximal 1e-4'].mean:.2%} with 1e-4, at validation "
     f"accuracies of {last_val(sparse_runs['proximal 1e-3']):.4f} and {last_val(sparse_runs['proximal 1e-4']):.4f} against "
@@ -695,7 +701,7 @@ finding(
 )
 
 # %% [markdown]
-# The source applied L1 to biases and BatchNorm's parameters too. A BatchNorm scale at 0 switches its whole channel off, which is a
+# The source applied L1 to biases and BatchNorm's parameters too. A BatchNorm scale at 0 makes its whole channel constant, which is a
 # way to prune channels but not what was asked; ours acts on kernels and matrices.
 #
 # ## True or false?
@@ -717,7 +723,7 @@ def first_epoch(results: list, name: str, level: float) -> Spread:
 
 
 speed = {name: first_epoch(digit_runs[name], "test_accuracy", 0.97) for name in ("none", "dropout 0.5")}
-early = min(SWEEP_EPOCHS, AUGMENT_EPOCHS) - 1
+early = min(5, SWEEP_EPOCHS, AUGMENT_EPOCHS) - 1  # speed is a matter of the first epochs
 with_norm = Spread(r.history[early]["val_accuracy"] for r in decays["0.0001"])
 without_norm = Spread(r.history[early]["val_accuracy"] for r in augmentation["augmented"])
 print(f"epochs to 97 % on the MNIST test set: {speed['none']:.1f} without dropout, {speed['dropout 0.5']:.1f} with")
@@ -742,17 +748,18 @@ claim(
 # %% [markdown]
 # ## What to take along
 #
-# - Two questions, two numbers: the gap says how much was memorised, the test accuracy what it is worth. Regularising moves the first
-#   reliably and the second sometimes.
+# - Two questions, two numbers: the gap says how much was memorised, the test accuracy what it is worth. L2 and dropout on
+#   MNIST and augmentation on CIFAR-10 made the gap smaller, weight decay up to 1e-3 and L1 did not measurably; the test accuracy moved less.
 # - Measure both accuracies with the same mode, eval, on images as they are, before speaking of a gap.
-# - `weight_decay` reaches biases and BatchNorm too, unless you hand the optimizer groups; in Adam it is not decay, in AdamW it is.
+# - `weight_decay` reaches biases and BatchNorm too, unless you hand the optimizer groups; in Adam it is a term of the
+#   gradient, in AdamW a shrinking of the weight.
 # - L1 in the loss makes weights small. Exact zeros come from the proximal step.
-# - Corrected on the way: dropout ½ was not best, and its strength matters; weight decay 1e-3 and 0 are a tie; no weight was exactly zero; L2 does not make a
+# - Corrected on the way: dropout ½ was not best, and its strength matters; weight decay 1e-3 and 0 are a tie; L1 in the loss made no weight exactly zero; L2 does not make a
 #   Gaussian; the diamond is the constraint.
 #
 # ## Exercises
 #
-# 1. **Change** the sizes of `mlp` to 784-512-256-10. **Predict** whether dropout ½ still costs test accuracy, then rerun.
+# 1. **Change** the sizes of `mlp` to 784-512-256-10. **Predict** whether dropout ½ now scores higher on the test set than no dropout, then rerun.
 #
 #    <details><summary>Answer</summary>It does not: with four times the units, half of them are enough. The net with dropout reaches the test
 #    accuracy of the one without, and its gap is still smaller. How much dropout is right depends on how many units there are.</details>
@@ -762,8 +769,8 @@ claim(
 #    <details><summary>Answer</summary>Adam's. There λw is divided by the gradient's size, which late in training is tiny, so the decay is
 #    effectively much stronger than AdamW's factor of 1 - ηλ = 0.999999 a step, with which nothing visible happens.</details>
 #
-# 3. **Hand** the optimizer two groups, `[dict(params=penalties.weights(net)), dict(params=the others, weight_decay=0)]`. **Predict** the
-#    difference at 1e-4.
+# 3. **Write** `grouped(parameters, weight_decay, **options)`, which gives `torch.optim.SGD` two groups: parameters with `ndim > 1`, which
+#    decay, and the others with `weight_decay=0`. Use it in `decays`. **Predict** the difference at 1e-4.
 #
 #    <details><summary>Answer</summary>None that the seeds would separate: 286 of 82,078 parameters. At 1e-2 and with a deep net it
 #    begins to matter, and it is how large networks are trained.</details>
