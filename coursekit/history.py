@@ -23,7 +23,8 @@ class Spread:
     def __init__(self, values: Iterable[float]):
         self.values = np.asarray(list(values), float)
         self.mean = float(self.values.mean())
-        self.std = float(self.values.std(ddof=1)) if len(self.values) > 1 else float("nan")
+        known = len(self.values) > 1 and np.isfinite(self.values).all()
+        self.std = float(self.values.std(ddof=1)) if known else float("nan")
 
     def __format__(self, spec: str) -> str:
         spec = spec or ".3f"

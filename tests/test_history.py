@@ -30,6 +30,12 @@ def test_beats_only_beyond_both_spreads():
     assert Spread([1.0]).beats(Spread([0.5]))
 
 
+def test_what_never_happens_has_no_spread():
+    never = Spread([1.0, math.inf])
+    assert never.mean == math.inf
+    assert math.isnan(never.std)
+
+
 def test_seeds_in_words():
     assert [history.seeds(count) for count in (1, 3)] == ["one seed", "3 seeds"]
     assert [history.spread_over(count) for count in (1, 3)] == ["one seed", "mean ± std of 3 seeds"]

@@ -291,7 +291,8 @@ finding(
 # Two bent units are enough in principle: one for each cut, and the output combines them. The course takes four. With
 # $z_1 = XW_1 + b_1$, $a_1 = f(z_1)$, $z_2 = a_1W_2 + b_2$ and $a_2 = g(z_2)$, the squared error **summed** over the samples has
 #
-# $$E = \sum_i (a_{2,i} - y_i)^2, \quad dz_2 = 2\,(a_2 - y)\,g'(z_2), \quad dz_1 = (dz_2 W_2^\top)\,f'(z_1), \quad dW_2 = a_1^\top dz_2, \quad dW_1 = X^\top dz_1, \quad db = \sum_i dz_i .$$
+# $$E = \sum_i (a_{2,i} - y_i)^2, \quad dz_2 = 2\,(a_2 - y)\,g'(z_2), \quad dz_1 = (dz_2 W_2^\top)\,f'(z_1),$$
+# $$dW_2 = a_1^\top dz_2, \quad dW_1 = X^\top dz_1, \quad db = \sum_i dz_i .$$
 #
 # (The course's comment has $2(y - a_2)$, the sign turned; its update adds, so its code is right.) A learning rate of 0.001
 # on the sum of 1,000 is a learning rate of 1 on the mean. The nets of all seeds train side by side: each array has the seed as its

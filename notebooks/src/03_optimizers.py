@@ -412,7 +412,7 @@ finding(
     f"Averaged over the epochs the loss of SGD is {typical['SGD', 60_000]:.1%} from the published one with 60,000 images and "
     f"{typical['SGD', 55_000]:.1%} with 55,000, but momentum's is {typical['momentum', 60_000]:.1%} and {typical['momentum', 55_000]:.1%}: the smaller set "
     "brings the mean deviation of one curve down and that of the other up, so we keep 60,000. Why that one SGD run was slower remains open; the source gives one run, without "
-    "its seed. In RMSprop's accuracy, {dip[10]:.4f} at epoch 11 between {dip[9]:.4f} and {dip[11]:.4f} is a dip of the published run itself.",
+    f"its seed. In RMSprop's accuracy, {dip[10]:.4f} at epoch 11 between {dip[9]:.4f} and {dip[11]:.4f} is a dip of the published run itself.",
     when=REAL,
 )
 

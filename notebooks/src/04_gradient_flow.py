@@ -230,14 +230,15 @@ claim(
 claim(measured["ReLU"][0] < 0.6, "with default weights a ReLU layer, too, loses more than a third of δ")
 
 # %% tags=["finding"]
+sigmoid_fold = f"{float(format(last_to_first['sigmoid'], '.2g')):,.0f}"  # two digits are known
 finding(
-    f"From the last layer to the first the gradient shrinks {last_to_first['sigmoid']:.1g}-fold with sigmoids and {last_to_first['ReLU']:.0f}-fold with ReLUs. "
+    f"From the last layer to the first the gradient shrinks {sigmoid_fold}-fold with sigmoids and {last_to_first['ReLU']:.0f}-fold with ReLUs. "
     f"The slope is half of the story: with PyTorch's default weights a ReLU layer passes on only {measured['ReLU'][0]:.2f} of δ as well, and layer 1 of the ReLU "
     f"network starts with a mean gradient of {np.median(at_start['ReLU'][:, 0]):.0e}. With He's weights the factor is {measured['ReLU, He'][0]:.2f} and layers 1 to 6 "
     f"agree within a factor of {inner_spread:.1f}. Sigmoids cannot be cured that way: Xavier's weights leave a factor of {measured['sigmoid, Xavier'][0]:.2f}, "
     f"He's {measured['sigmoid, He'][0]:.2f}; all predictions hold within {max(deviation.values()):.0%}.",
     when=REAL,
-    headline=f"Before training, the gradient shrinks {last_to_first['sigmoid']:.1g}-fold from the last to the first of seven layers with sigmoids and "
+    headline=f"Before training, the gradient shrinks {sigmoid_fold}-fold from the last to the first of seven layers with sigmoids and "
     f"{last_to_first['ReLU']:.0f}-fold with ReLUs, with default weights; He's weights keep layers 1 to 6 within a factor of {inner_spread:.1f}.",
 )
 

@@ -296,7 +296,7 @@ lead = {name: tests[best_test].beats(tests[name]) for name in tests if name != b
 verdict = "; ".join(
     f"{word} {', '.join(names)}"
     for word, wanted in (("ahead of", True), ("tied with", False))
-    if (names := [name.replace("none", "no regulariser") for name, wins in lead.items() if wins is wanted])
+    if (names := [name.replace("none", "no regulariser") for name, wins in lead.items() if bool(wins) is wanted])
 )
 
 # %% tags=["finding"]

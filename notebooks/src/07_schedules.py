@@ -41,8 +41,8 @@ SHARES = profiles.budget(
     sample=(1 / 2, 5 / 6), cpu=(1 / 2, 5 / 6), full=(5 / 27, 10 / 27)
 )  # of the steps, for the two drops
 PROBE_IMAGES = profiles.budget(sample=50, cpu=500, full=1000)
-DECAY_IMAGES, DECAY_EPOCHS = profiles.budget(sample=(100, 3), cpu=(7_500, 30), full=(None, 30))
-RATES_IMAGES, RATES_EPOCHS = profiles.budget(sample=(100, 2), cpu=(7_500, 12), full=(None, 30))
+DECAY_IMAGES, DECAY_EPOCHS = profiles.budget(sample=(100, 3), cpu=(10_000, 30), full=(None, 30))
+RATES_IMAGES, RATES_EPOCHS = profiles.budget(sample=(100, 2), cpu=(10_000, 12), full=(None, 30))
 
 # %%
 cifar = data.load("cifar10", profiles.source())
@@ -518,7 +518,7 @@ tied = [name for name in decays if name != winner and not best[winner].beats(bes
 fastest = [name for name in EXP_DICT if speed[name].mean == min(s.mean for s in speed.values())]
 test = Spread(r.metrics["best_test_accuracy"] for r in lenet_runs[winner])
 finding(
-    f"**Speed.** The first to reach {LEVEL:g}: {' and '.join(f'“{name}”' for name in fastest)}, after {speed[fastest[0]]:.1f} epochs; the constant 0.05 takes {speed['constant']:.1f}, "
+    f"**Speed.** The first to reach {LEVEL:g}: {', '.join(f'“{name}”' for name in fastest)}, after {speed[fastest[0]]:.1f} epochs; the constant 0.05 takes {speed['constant']:.1f}, "
     f"the constant 0.01 {speed['constant, 0.01']:.1f}, the long warm-up {speed['warm-up, long']:.1f}. "
     f"**Stability.** Over the last five epochs the constant 0.05 moves by {shaky['constant'].mean:.4f}, the falling schedules by "
     f"{min(shaky[n].mean for n in decays if not n.startswith('restarts')):.4f} to {max(shaky[n].mean for n in decays if not n.startswith('restarts')):.4f}; "
@@ -697,8 +697,8 @@ finding(
     f"and 0.001 {steps_to(constant['lr 0.001'], 0.4)}: as long as nothing breaks, speed grows with the rate.\n>\n"
     f"> **The rate and the end (S1.5.2.2).** After {common} epochs: 0.1 {ends['lr 0.1']:.3f}, 0.01 {ends['lr 0.01']:.3f}, 0.001 {ends['lr 0.001']:.3f}. "
     f"This is the order *within this budget*: the training loss of 0.001 is still {constant['lr 0.001'][0].history[-1]['train_loss']:.2f}. It has not settled somewhere worse, it has not arrived.\n>\n"
-    f"> **Did the schedule work? (S1.5.2.3)** At the first drop validation accuracy goes from {jumps[SWITCHES[0]][0]:.3f} to {jumps[SWITCHES[0]][1]:.3f} ({gains['two drops']:+.3f} by seed), while the run that stays at 0.1 "
-    f"gains {gains['lr 0.1']:+.3f} in the same steps; at the second drop it changes by {second:+.3f}. "
+    f"> **Did the schedule work? (S1.5.2.3)** At the first drop validation accuracy goes from {jumps[SWITCHES[0]][0]:.3f} to {jumps[SWITCHES[0]][1]:.3f} (+{gains['two drops']:.3f} by seed), while the run that stays at 0.1 "
+    f"gains {gains['lr 0.1']:.3f} in the same steps; at the second drop it changes by {second:+.3f}. "
     f"After epoch {common} one drop has {later:.3f}, which is {compared(later, ends['lr 0.1'])} the {ends['lr 0.1']:.3f} of the constant rate. Over the last tenth of the steps two drops have {plateau['two drops']:.3f}, which is {compared(plateau['two drops'], plateau['one drop'])} the {plateau['one drop']:.3f} of one drop.\n>\n"
     f"> **Against Adam (S1.5.2.4).** Same split, same {CNN4_EPOCHS} epochs, same {len(SEEDS)} seeds: up to the first switch Adam's mean validation accuracy is {early['Adam']:.3f}, SGD's {early['two drops']:.3f}. "
     f"At the end, on the test set, SGD with two drops has {sgd_30:.3f}, which is {compared(sgd_30, adam_30)} Adam's {adam_30:.3f}.",
