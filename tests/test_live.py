@@ -74,7 +74,7 @@ def test_a_batch_run_shows_a_line_on_stderr_and_no_plot(variants, capsys):
 
 
 def test_nobody_looks_on_after_a_sweep_nor_after_one_that_failed(variants, cell, monkeypatch):
-    monkeypatch.setattr(results, "keep", lambda result: 1 / 0)
+    monkeypatch.setattr(results, "keep", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         sweep(variants, [0])
     assert checkpoint.watchers == []

@@ -362,7 +362,7 @@ five = sweep(
 
 # %% tags=["figure"]
 probes = pd.concat(
-    pd.DataFrame(r.probes).rolling(30, min_periods=1).mean()[::4].assign(variant=name, seed=seed)
+    pd.DataFrame(r.probes).rolling(30, min_periods=1).mean()[::10].assign(variant=name, seed=seed)
     for name, results in five.items()
     for seed, r in enumerate(results)
 )
