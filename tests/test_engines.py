@@ -269,7 +269,6 @@ def test_a_worker_has_the_drivers_settings_and_its_own_data(tmp_path, monkeypatc
 
 
 def test_a_worker_with_other_data_trains_nothing_under_the_drivers_key(capsys, monkeypatch):
-    monkeypatch.setattr(dispatch.experiment.data, "load", data.load)
     keys = dispatch._keys
 
     def elsewhere(groups, wanted):

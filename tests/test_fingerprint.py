@@ -245,6 +245,7 @@ from {name}_parts import Base, deep
 
 WIDTH = 4
 SIZES = [1, 2]
+DEPTHS = [1, 2]
 SETTINGS = SimpleNamespace(width=[1, 2])
 CHOSEN = {{1, 2}}
 TABLE = {{"first": deep}}
@@ -259,7 +260,7 @@ class Net(Base):
     """A network."""
 
     kind = parts.Block
-    sizes = SIZES
+    depths = DEPTHS
 
     def __init__(self):
         super().__init__()
@@ -401,6 +402,7 @@ def written(tmp_path, monkeypatch):
     ("old", "new"),
     [
         ("CHOSEN = {1, 2}", "CHOSEN = {1, 3}"),
+        ("SIZES = [1, 2]", "SIZES = [1, 3]"),
         ("  # and why", "  # and for what"),
         ('"""Says what it does."""', '"""Says something else."""'),
         ('    """A network."""\n', ""),
@@ -448,7 +450,7 @@ def test_constants_that_are_read_change_the_key(written, what):
 
 
 def test_an_attribute_that_is_read_from_a_global_changes_the_key(written):
-    assert written("Net") != written("Net", ("SIZES = [1, 2]", "SIZES = [1, 3]"))
+    assert written("Net") != written("Net", ("DEPTHS = [1, 2]", "DEPTHS = [1, 3]"))
 
 
 @pytest.mark.parametrize("old", ["width=[1, 2]", "CHOSEN = {1, 2}", "rate: float = 0.5"])

@@ -36,9 +36,8 @@ SEEDS = range(profiles.budget(sample=2, cpu=5, full=5))
 LETTERS_EPOCHS = profiles.budget(sample=100, cpu=1000, full=1000)
 DIGIT_EPOCHS = profiles.budget(sample=3, cpu=10, full=10)
 TUNING_EPOCHS = profiles.budget(sample=3, cpu=20, full=20)
-TORCH_SEEDS = range(
-    profiles.budget(sample=2, cpu=10, full=10)
-)  # the published series is one run: ten show how far runs scatter
+# The published series is one run: ten show how far runs scatter.
+TORCH_SEEDS = range(profiles.budget(sample=2, cpu=10, full=10))
 TORCH_EPOCHS = profiles.budget(sample=3, cpu=10, full=10)
 
 # %%
