@@ -230,10 +230,8 @@ def _begin(experiment: Experiment, device: torch.device) -> tuple[nn.Module, tor
 
 
 def _options(experiment: Experiment, folder: Path) -> dict:
-    names = ("schedule", "schedule_by", "probe", "probe_every")
-    return {name: getattr(experiment, name) for name in names} | dict(
-        folder=folder, checkpoint_seconds=CHECKPOINT_SECONDS
-    )
+    options = {name: getattr(experiment, name) for name in ("schedule", "schedule_by", "probe", "probe_every")}
+    return options | {"folder": folder, "checkpoint_seconds": CHECKPOINT_SECONDS}
 
 
 def _in_bfloat16(experiment: Experiment) -> bool:
@@ -252,8 +250,11 @@ def _finish(
     metrics = dict(experiment.measure(model.eval())) if experiment.measure else {}
     with _autocast(experiment, device):
         for name, batches in (("train", parts.train_in_order), ("test", parts.test)):
-            metrics[f"{name}_loss"], metrics[f"{name}_accuracy"] = training.evaluate(model, batches)
+            metrics[f"{name}_loss"], metrics[f"{name}_accuracy"] = tested = training.evaluate(model, batches)
         if progress.best_state:
             model.load_state_dict(progress.best_state)
-            metrics["best_test_loss"], metrics["best_test_accuracy"] = training.evaluate(model, parts.test)
+            best = max(progress.history, key=lambda row: row["val_accuracy"])  # the first of equals
+            if best is not progress.history[-1]:
+                tested = training.evaluate(model, parts.test)
+            metrics["best_test_loss"], metrics["best_test_accuracy"] = tested
     return _Outcome("ok", progress, metrics, model.state_dict() if experiment.keep_weights else None)

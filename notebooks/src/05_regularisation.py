@@ -36,7 +36,7 @@ DIGIT_EPOCHS = profiles.budget(sample=3, cpu=20, full=20)
 DIGIT_SEEDS = range(profiles.budget(sample=2, cpu=5, full=5))
 FLIP_EPOCHS, FLIP_SEEDS = profiles.budget(sample=(1, 1), cpu=(5, 3), full=(5, 3))
 # The published protocol on CIFAR-10 is 30 epochs; on two cores it is cut so that this part takes ten minutes.
-AUGMENT_EPOCHS = profiles.budget(sample=2, cpu=12, full=30)
+AUGMENT_EPOCHS = profiles.budget(sample=2, cpu=10, full=30)
 SWEEP_EPOCHS = profiles.budget(sample=1, cpu=5, full=30)
 CIFAR_SEEDS = range(profiles.budget(sample=1, cpu=2, full=3))
 

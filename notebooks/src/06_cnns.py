@@ -35,8 +35,8 @@ PROFILE = setup()
 SEEDS = range(profiles.budget(sample=1, cpu=1, full=3))
 FIVE_EPOCHS = profiles.budget(sample=1, cpu=3, full=15)
 BASELINE_EPOCHS = profiles.budget(sample=1, cpu=10, full=30)
-CNN_EPOCHS = profiles.budget(sample=1, cpu=7, full=20)
-THREE_EPOCHS, THREE_IMAGES = profiles.budget(sample=(1, 200), cpu=(5, 10_000), full=(20, None))
+CNN_EPOCHS = profiles.budget(sample=1, cpu=6, full=20)
+THREE_EPOCHS, THREE_IMAGES = profiles.budget(sample=(1, 200), cpu=(5, 7_500), full=(20, None))
 IMAGES = profiles.budget(sample=400, cpu=None, full=None)  # None: all 45,000
 NORM_EPOCHS = profiles.budget(sample=1, cpu=8, full=30)
 

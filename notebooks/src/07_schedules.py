@@ -34,8 +34,8 @@ PROFILE = setup()
 # %% tags=["parameters"]
 SEEDS = range(profiles.budget(sample=1, cpu=3, full=3))
 # (images, epochs); None: all 45,000. On two cores fewer images, so that the number of epochs, which a schedule counts, stays high.
-LENET_IMAGES, LENET_EPOCHS = profiles.budget(sample=(100, 3), cpu=(5_000, 24), full=(None, 30))
-CNN4_IMAGES, CNN4_EPOCHS = profiles.budget(sample=(400, 3), cpu=(9_000, 10), full=(None, 30))
+LENET_IMAGES, LENET_EPOCHS = profiles.budget(sample=(100, 3), cpu=(4_500, 24), full=(None, 30))
+CNN4_IMAGES, CNN4_EPOCHS = profiles.budget(sample=(400, 3), cpu=(8_000, 10), full=(None, 30))
 SLOW_SEEDS = range(profiles.budget(sample=1, cpu=1, full=3))  # for the two small constant rates, far behind in any case
 SHARES = profiles.budget(
     sample=(1 / 2, 5 / 6), cpu=(1 / 2, 5 / 6), full=(5 / 27, 10 / 27)

@@ -59,14 +59,14 @@ SEEDS = range(profiles.budget(sample=1, cpu=1, full=3))
 IMAGES = profiles.budget(sample=128, cpu=None, full=None)  # None: all 45,000
 VALIDATION = profiles.budget(sample=20, cpu=500, full=500)  # of each class
 STEP_EPOCHS = profiles.budget(sample=3, cpu=9, full=30)  # lr × 0.1 after each third
-FAST_EPOCHS = profiles.budget(sample=1, cpu=10, full=24)
+FAST_EPOCHS = profiles.budget(sample=1, cpu=9, full=24)
 DEPTHS = profiles.budget(sample=(8, 14), cpu=(20, 56), full=(20, 56))
 TRIED = profiles.budget(sample=4, cpu=28, full=28)  # learning rates of the first step
 START_SEEDS = range(profiles.budget(sample=1, cpu=3, full=3))
-DEPTH_EPOCHS, DEPTH_IMAGES = profiles.budget(sample=(1, 128), cpu=(5, 5_000), full=(30, None))
-LOOK_AT, DIRECTIONS, POINTS = profiles.budget(sample=(32, 1, 5), cpu=(200, 3, 13), full=(1000, 5, 41))
-OLD_EPOCHS = profiles.budget(sample=1, cpu=3, full=24)
-FEW_EPOCHS, FEW = profiles.budget(sample=(1, 100), cpu=(25, 200), full=(40, 200))  # images, of all new classes together
+DEPTH_EPOCHS, DEPTH_IMAGES = profiles.budget(sample=(1, 128), cpu=(5, 4_000), full=(30, None))
+LOOK_AT, DIRECTIONS, POINTS = profiles.budget(sample=(32, 1, 5), cpu=(200, 3, 9), full=(1000, 5, 41))
+OLD_EPOCHS = profiles.budget(sample=1, cpu=2, full=24)
+FEW_EPOCHS, FEW = profiles.budget(sample=(1, 100), cpu=(20, 200), full=(40, 200))  # images, of all new classes together
 FEW_SEEDS = range(profiles.budget(sample=1, cpu=3, full=5))
 
 # %%
