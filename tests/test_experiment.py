@@ -358,6 +358,20 @@ def test_best_metrics_are_those_of_the_best_weights_by_validation():
     assert result.metrics["best_test_loss"] != result.metrics["test_loss"]
 
 
+@pytest.mark.parametrize("epochs, tests", [(1, 1), (4, 2)])
+def test_last_weights_that_are_the_best_are_not_tested_again(monkeypatch, epochs, tests):
+    evaluate, counts = training.evaluate, []
+
+    def counted(model, batches):
+        counts.append(len(batches.labels))
+        return evaluate(model, batches)
+
+    monkeypatch.setattr(training, "evaluate", counted)
+    metrics = run(replace(BASE, validation=2, epochs=epochs, schedule=worse_at_last)).metrics
+    assert counts.count(50) == tests
+    assert (metrics["best_test_loss"] == metrics["test_loss"]) == (tests == 1)
+
+
 def first_weight(model):
     return {"weight": model[0].weight.detach().mean() if hasattr(model[0], "weight") else torch.zeros(())}
 

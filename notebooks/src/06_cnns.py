@@ -53,10 +53,10 @@ show_data(cifar, digits)
 
 # %% tags=["figure"]
 labels = cifar.train_labels.numpy()
-chosen = np.concatenate([np.flatnonzero(labels == c)[:3] for c in range(10)]).reshape(10, 3).T.ravel()
-fig, [ax] = plots.figure(height=2.1)
+chosen = np.concatenate([np.flatnonzero(labels == c)[:2] for c in range(10)]).reshape(10, 2).T.ravel()
+fig, [ax] = plots.figure(height=1.5)
 plots.image_grid(cifar.train_images.numpy()[chosen], columns=10, ax=ax)
-show_figure(fig, "06-cifar", f"Three training images of each class: {', '.join(cifar.classes)}.", pixels=True)
+show_figure(fig, "06-cifar", f"Two training images of each class: {', '.join(cifar.classes)}.", pixels=True)
 
 # %% [markdown]
 # ## A convolution by hand
