@@ -61,12 +61,13 @@ VALIDATION = profiles.budget(sample=20, cpu=500, full=500)  # of each class
 STEP_EPOCHS = profiles.budget(sample=3, cpu=9, full=30)  # lr × 0.1 after each third
 FAST_EPOCHS = profiles.budget(sample=1, cpu=9, full=24)
 DEPTHS = profiles.budget(sample=(8, 14), cpu=(20, 56), full=(20, 56))
-TRIED = profiles.budget(sample=4, cpu=28, full=28)  # learning rates of the first step
+TRIED = profiles.budget(sample=4, cpu=19, full=28)  # learning rates of the first step
 START_SEEDS = range(profiles.budget(sample=1, cpu=3, full=3))
 DEPTH_EPOCHS, DEPTH_IMAGES = profiles.budget(sample=(1, 128), cpu=(5, 4_000), full=(30, None))
+DEPTH_VALIDATION = profiles.budget(sample=20, cpu=100, full=500)  # of each class: 56 layers are slow to evaluate, too
 LOOK_AT, DIRECTIONS, POINTS = profiles.budget(sample=(32, 1, 5), cpu=(200, 3, 9), full=(1000, 5, 41))
 OLD_EPOCHS = profiles.budget(sample=1, cpu=2, full=24)
-FEW_EPOCHS, FEW = profiles.budget(sample=(1, 100), cpu=(20, 200), full=(40, 200))  # images, of all new classes together
+FEW_EPOCHS, FEW = profiles.budget(sample=(1, 100), cpu=(16, 200), full=(40, 200))  # images, of all new classes together
 FEW_SEEDS = range(profiles.budget(sample=1, cpu=3, full=5))
 
 # %%
@@ -391,7 +392,7 @@ show_curves(
 # %% tags=["claim"]
 reached = best(quick["fast recipe"])
 claim(reached.mean >= 0.80, "the fast recipe reaches 0.80 on validation", REAL)
-claim(reached.mean >= theirs["ResNet"] - 0.02, "it is within 0.02 of the published 30 epochs, or above", REAL)
+claim(reached.mean >= theirs["ResNet"] - 0.02, "it is within 0.02 of the published 30 epochs, or above", FULL)
 claim(reached.mean >= 0.90, "the fast recipe reaches 0.90 on validation in 24 epochs or fewer", FULL)
 
 # %% tags=["finding"]
@@ -563,9 +564,8 @@ def surroundings(model: nn.Module) -> dict:
 variants = {
     f"{name}-{depth}": partial(resnet.resnet, depth, word) for depth in DEPTHS for name, word in SHORTCUTS.items()
 }
-twins = sweep(
-    {name: fast(net, DEPTH_EPOCHS, DEPTH_IMAGES, lr=0.1, measure=surroundings) for name, net in variants.items()}, SEEDS
-)
+short = partial(fast, epochs=DEPTH_EPOCHS, count=DEPTH_IMAGES, lr=0.1, validation=min(DEPTH_VALIDATION, VALIDATION))
+twins = sweep({name: short(net, measure=surroundings) for name, net in variants.items()}, SEEDS)
 
 # %% tags=["figure"]
 show_curves(
