@@ -59,7 +59,7 @@ SEEDS = range(profiles.budget(sample=1, cpu=1, full=3))
 IMAGES = profiles.budget(sample=128, cpu=None, full=None)  # None: all 45,000
 VALIDATION = profiles.budget(sample=20, cpu=500, full=500)  # of each class
 STEP_EPOCHS = profiles.budget(sample=3, cpu=9, full=30)  # lr × 0.1 after each third
-FAST_EPOCHS = profiles.budget(sample=1, cpu=9, full=24)
+FAST_EPOCHS = profiles.budget(sample=1, cpu=10, full=24)
 DEPTHS = profiles.budget(sample=(8, 14), cpu=(20, 56), full=(20, 56))
 TRIED = profiles.budget(sample=4, cpu=19, full=28)  # learning rates of the first step
 START_SEEDS = range(profiles.budget(sample=1, cpu=3, full=3))
@@ -392,7 +392,7 @@ show_curves(
 # %% tags=["claim"]
 reached = best(quick["fast recipe"])
 claim(reached.mean >= 0.80, "the fast recipe reaches 0.80 on validation", REAL)
-claim(reached.mean >= theirs["ResNet"] - 0.02, "it is within 0.02 of the published 30 epochs, or above", FULL)
+claim(reached.mean >= theirs["ResNet"] - 0.02, "it is within 0.02 of the published 30 epochs, or above", REAL)
 claim(reached.mean >= 0.90, "the fast recipe reaches 0.90 on validation in 24 epochs or fewer", FULL)
 
 # %% tags=["finding"]
@@ -564,7 +564,7 @@ def surroundings(model: nn.Module) -> dict:
 variants = {
     f"{name}-{depth}": partial(resnet.resnet, depth, word) for depth in DEPTHS for name, word in SHORTCUTS.items()
 }
-short = partial(fast, epochs=DEPTH_EPOCHS, count=DEPTH_IMAGES, lr=0.1, validation=min(DEPTH_VALIDATION, VALIDATION))
+short = partial(fast, epochs=DEPTH_EPOCHS, count=DEPTH_IMAGES, lr=0.1, validation=DEPTH_VALIDATION)
 twins = sweep({name: short(net, measure=surroundings) for name, net in variants.items()}, SEEDS)
 
 # %% tags=["figure"]
