@@ -358,7 +358,7 @@ def test_best_metrics_are_those_of_the_best_weights_by_validation():
     assert result.metrics["best_test_loss"] != result.metrics["test_loss"]
 
 
-@pytest.mark.parametrize("epochs, tests", [(1, 1), (4, 2)])
+@pytest.mark.parametrize(("epochs", "tests"), [(1, 1), (4, 2)])
 def test_last_weights_that_are_the_best_are_not_tested_again(monkeypatch, epochs, tests):
     evaluate, counts = training.evaluate, []
 
