@@ -92,6 +92,29 @@ def test_together_decides_how_many_are_trained_as_one(tmp_path):
     assert [one.provenance["stacked"] for one in found["plain"]] == [1, 1, 1]
 
 
+@pytest.mark.parametrize(
+    ("threads", "profile", "gpu", "script", "expected"),
+    [
+        (2, "cpu", False, False, (2, 1)),
+        (16, "full", False, False, (2, 8)),
+        (3, "cpu", False, False, (2, 1)),
+        (1, "cpu", False, False, None),
+        (2, "sample", False, False, None),
+        (2, "full", True, False, None),
+        (2, "cpu", False, True, None),
+    ],
+)
+def test_side_by_side_halves_the_threads_where_that_pays(monkeypatch, threads, profile, gpu, script, expected):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
+    monkeypatch.setenv("COURSEKIT_PROFILE", profile)
+    monkeypatch.setattr(sys.modules["__main__"], "__file__", "train.py", raising=False)
+    if not script:
+        monkeypatch.delattr(sys.modules["__main__"], "__file__")
+    factory = engines.side_by_side()
+    assert expected == (factory and factory.args)
+
+
 @pytest.mark.parametrize("threads", [1, 2])
 def test_a_run_has_the_threads_that_it_was_given(threads):
     [one] = sweep({"it": BASE}, [0], executor=engines.serial(threads))["it"]
