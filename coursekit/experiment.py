@@ -186,7 +186,7 @@ def _compute_together(
     for seed, batches in trains.items():
         batches.seed = seed
     networks, optimizers = zip(*(_begin(experiment, device) for experiment in experiments), strict=True)
-    stack = stacked.stack([models.pooling_first(model) for model in networks], shared_images=len(trains) == 1)
+    stack = stacked.stack([models.pooling_first(model) for model in networks])
     with _autocast(first, device):
         journals = [
             Journal(
@@ -195,18 +195,17 @@ def _compute_together(
             for experiment, model, optimizer, folder in zip(experiments, stack.models, optimizers, folders, strict=True)
         ]
         if len({journal.progress.step for journal in journals}) > 1:
-            pairs = zip(experiments, folders, strict=True)
-            return [_compute(experiment, dataset, device, folder) for experiment, folder in pairs]
+            return [_compute(one, dataset, device, folder) for one, folder in zip(experiments, folders, strict=True)]
         penalties = [experiment.penalty for experiment in experiments]
         diverged = stacked.fit(stack, journals, first.epochs, penalties, first.label_smoothing)
+        last = zip(*(stacked.evaluate(stack, batches) for batches in (parts.train_in_order, parts.test)), strict=True)
     stack.unstack()
-    outcomes = []
-    for experiment, model, journal, error in zip(experiments, networks, journals, diverged, strict=True):
-        if error:
-            outcomes.append(_Outcome("diverged", error.progress, {}))
-        else:
-            outcomes.append(_finish(experiment, model, parts, journal.progress, device))
-    return outcomes
+    return [
+        _Outcome("diverged", error.progress, {})
+        if error
+        else _finish(experiment, model, parts, journal.progress, device, own)
+        for experiment, model, journal, error, own in zip(experiments, networks, journals, diverged, last, strict=True)
+    ]
 
 
 def _split(experiment: Experiment, dataset: Dataset, device: torch.device) -> Splits:
@@ -244,13 +243,14 @@ def _autocast(experiment: Experiment, device: torch.device) -> torch.autocast:
 
 
 def _finish(
-    experiment: Experiment, model: nn.Module, parts: Splits, progress: Progress, device: torch.device
+    experiment: Experiment, model: nn.Module, parts: Splits, progress: Progress, device: torch.device, last: tuple = ()
 ) -> _Outcome:
-    """Loss and accuracy of the last weights on both splits, then of the best by validation, which stay, on the test."""
+    """Loss and accuracy of the last weights on both splits (or `last`), then of the best, which stay, on the test."""
     metrics = dict(experiment.measure(model.eval())) if experiment.measure else {}
     with _autocast(experiment, device):
-        for name, batches in (("train", parts.train_in_order), ("test", parts.test)):
-            metrics[f"{name}_loss"], metrics[f"{name}_accuracy"] = tested = training.evaluate(model, batches)
+        last = last or [training.evaluate(model, batches) for batches in (parts.train_in_order, parts.test)]
+        for name, values in zip(("train", "test"), last, strict=True):
+            metrics[f"{name}_loss"], metrics[f"{name}_accuracy"] = tested = values
         if progress.best_state:
             model.load_state_dict(progress.best_state)
             best = max(progress.history, key=lambda row: row["val_accuracy"])  # the first of equals

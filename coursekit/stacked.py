@@ -1,6 +1,7 @@
 """Runs of one architecture trained as one: the same layers with one dimension more, and each run its own optimizer."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from functools import partial
 
 import torch
@@ -10,36 +11,33 @@ from torch.nn import functional
 from coursekit.batches import Batches
 from coursekit.checkpoint import Stop
 from coursekit.errors import Diverged, UsageError
-from coursekit.models import ACTIVATIONS
 from coursekit.stacked_layers import (
     NORM_BUFFERS,
+    PLAIN,
     batch_norm,
     buffer,
     convolution,
-    first_linear,
     flatten,
     linear,
+    obstacle,
 )
-from coursekit.training import Journal, Penalty
-
-PLAIN = (*ACTIVATIONS.values(), nn.MaxPool2d, nn.AvgPool2d, nn.Identity)
+from coursekit.training import Journal, Penalty, in_eval_mode
 
 
 class StackedModel:
     """Several networks of one architecture, computed together: images (batch, ...) to logits (runs, batch, classes).
 
     `models` are the networks that were given. Their parameters and buffers are views of the stacked ones from here on,
-    so each is trained by an optimizer of its own and evaluated by itself. They may differ in initial weights and in
-    everything that their optimizers do. All see the same images, or with `shared_images=False` each its own: then a
-    batch is (batch, runs · channels, H, W) and labels are (runs, batch).
+    so each is trained by an optimizer of its own and can be used by itself. They may differ in initial weights and in
+    everything that their optimizers do. All see the same images, or each its own: then a batch is (batch, runs ·
+    channels, H, W), and labels are (runs, batch).
     """
 
-    def __init__(self, models: Sequence[nn.Sequential], shared_images: bool = True):
+    def __init__(self, models: Sequence[nn.Sequential]):
         self.models = list(models)
         _check_alike(self.models)
         self._stacked: list[tuple[nn.Parameter, list[nn.Parameter]]] = []
         self._layers: list[Callable[[Tensor], Tensor]] = []
-        self._shared = shared_images  # until the first layer with weights
         for layers in zip(*self.models, strict=True):
             self._layers.append(self._layer(layers))
 
@@ -64,18 +62,17 @@ class StackedModel:
         return self.models
 
     def _layer(self, layers: tuple[nn.Module, ...]) -> Callable[[Tensor], Tensor]:
-        layer, shared = layers[0], self._shared
-        if isinstance(layer, PLAIN) or (isinstance(layer, nn.Flatten) and shared):
+        layer, of_images = layers[0], not self._stacked  # before the first layer with weights
+        if isinstance(layer, PLAIN) or (isinstance(layer, nn.Flatten) and of_images):
             return layer
         if isinstance(layer, nn.Flatten):
             return partial(flatten, len(layers))
         weight, bias = self._parameter(layers, "weight"), self._parameter(layers, "bias")
         if isinstance(layer, nn.BatchNorm2d):
             return partial(batch_norm, layers, weight, bias, *(buffer(layers, name) for name in NORM_BUFFERS))
-        self._shared = False
         if isinstance(layer, nn.Conv2d):
-            return partial(convolution, layer, 1 if shared else len(layers), weight, bias)
-        return partial(first_linear if shared else linear, weight, bias)
+            return partial(convolution, layer, weight, bias)
+        return partial(linear, weight, bias)
 
     def _parameter(self, layers: tuple[nn.Module, ...], name: str) -> nn.Parameter | None:
         parameters = [getattr(layer, name) for layer in layers]
@@ -88,17 +85,17 @@ class StackedModel:
         return stacked
 
 
-def stack(models: Sequence[nn.Sequential], shared_images: bool = True) -> StackedModel:
+def stack(models: Sequence[nn.Sequential]) -> StackedModel:
     """Networks of one architecture as one; raises UsageError where they differ or have a layer that cannot be stacked.
 
     Layers: Linear, Conv2d, BatchNorm2d, activations, pooling, Flatten. (Dropout would draw other numbers.)
     """
-    return StackedModel(models, shared_images)
+    return StackedModel(models)
 
 
 def can_stack(model: nn.Module) -> bool:
     """Whether `stack` takes networks like this one."""
-    return _obstacle(model) is None
+    return obstacle(model) is None
 
 
 def plan(model: nn.Sequential) -> str:
@@ -116,16 +113,8 @@ def train_step(
     penalties: Sequence[Penalty | None] = (),
 ) -> tuple[Tensor, Tensor]:
     """One step of every run on one batch: logits (runs, batch, classes) and losses (runs,), both detached."""
-    logits = stacked(images)
-    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
-    runs = len(logits)
-    losses = functional.cross_entropy(
-        logits.flatten(0, 1),
-        labels.expand(runs, -1).flatten(),
-        reduction="none",
-        label_smoothing=label_smoothing,
-    )
-    losses = losses.view(runs, -1).mean(1)
+    logits, losses = _logits_and_losses(stacked, images, labels, label_smoothing)
+    losses = losses.mean(1)
     losses.sum().backward()  # a run's gradient is that of its own loss: no other depends on its weights
     stacked.hand_out_gradients()
     for model, penalty in zip(stacked.models, penalties, strict=False):
@@ -134,6 +123,34 @@ def train_step(
     for optimizer in optimizers:
         optimizer.step()
     return logits.detach(), losses.detach()
+
+
+def _logits_and_losses(stacked: StackedModel, images: Tensor, labels: Tensor, label_smoothing: float = 0.0) -> tuple:
+    """Logits (runs, batch, classes) and the loss of each image (runs, batch)."""
+    logits = stacked(images)
+    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    labels = labels.expand(len(logits), -1)
+    losses = functional.cross_entropy(
+        logits.flatten(0, 1), labels.flatten(), reduction="none", label_smoothing=label_smoothing
+    )
+    return logits, losses.view_as(labels)
+
+
+@torch.inference_mode()
+def evaluate(stacked: StackedModel, batches: Batches) -> list[tuple[float, float]]:
+    """`training.evaluate` of every network, on images that all share."""
+    loss = correct = count = 0
+    at_once = -(-batches.batch_size // len(stacked.models))  # images, so that memory is that of one network
+    with ExitStack() as modes:
+        for model in stacked.models:
+            modes.enter_context(in_eval_mode(model))
+        for batch in batches.of_epoch(0):
+            for images, labels in zip(*(part.split(at_once) for part in batch), strict=True):
+                logits, losses = _logits_and_losses(stacked, images, labels)
+                loss += losses.sum(1)
+                correct += (logits.argmax(2) == labels).sum(1)
+                count += len(labels)
+    return list(zip((loss / count).tolist(), (correct / count).tolist(), strict=True))
 
 
 def train_one_epoch(
@@ -194,13 +211,20 @@ def fit(
             for journal, error in zip(journals, errors, strict=True):
                 if not error:
                     journal.stop_clock()
+            evaluated = {name: evaluate(stacked, batches) for name, batches in _shared(journals).items()}
             for run, journal in enumerate(journals):
                 try:
                     if not errors[run]:
-                        journal.finish(epoch)
+                        journal.finish(epoch, {name: found[run] for name, found in evaluated.items()})
                 except Diverged as error:
                     errors[run] = error
     return errors
+
+
+def _shared(journals: Sequence[Journal]) -> dict[str, Batches]:
+    """The sets on which every network of the stack is evaluated."""
+    first, *others = (journal.evaluations for journal in journals)
+    return {name: batches for name, batches in first.items() if all(own.get(name) is batches for own in others)}
 
 
 def _batches(epochs: list[tuple[Batches, Iterator]]) -> Iterator[tuple[Tensor, Tensor]]:
@@ -217,31 +241,7 @@ def _batches(epochs: list[tuple[Batches, Iterator]]) -> Iterator[tuple[Tensor, T
 
 def _check_alike(models: list[nn.Sequential]) -> None:
     for model in models:
-        if obstacle := _obstacle(model):
-            raise UsageError(f"cannot stack {obstacle}")
+        if found := obstacle(model):
+            raise UsageError(f"cannot stack {found}")
     if len({plan(model) for model in models}) != 1:
         raise UsageError("only networks with the same layers can be stacked")
-
-
-def _obstacle(model: nn.Module) -> str | None:
-    """What would be computed otherwise than in the network alone."""
-    if not isinstance(model, nn.Sequential) or type(model).forward is not nn.Sequential.forward:
-        return f"{type(model).__name__}, which is more than its layers in a row"
-    for layer in model:
-        if not _is_stackable(layer):
-            return str(layer)
-    parameters = [parameter for layer in model for parameter in layer.parameters()]
-    if len({id(parameter) for parameter in parameters}) < len(parameters):
-        return "layers that share weights"
-    if not all(parameter.requires_grad for parameter in parameters):
-        return "frozen weights"
-    first = next((layer for layer in model if list(layer.parameters())), None)
-    return "BatchNorm before the first layer with weights" if isinstance(first, nn.BatchNorm2d) else None
-
-
-def _is_stackable(layer: nn.Module) -> bool:
-    if type(layer) is nn.BatchNorm2d:
-        return layer.track_running_stats and layer.momentum is not None
-    if type(layer) is nn.Conv2d:
-        return layer.groups == 1 and layer.padding_mode == "zeros"
-    return type(layer) in (*PLAIN, nn.Linear, nn.Flatten)  # a class of its own may compute something else

@@ -4,6 +4,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from coursekit.models import ACTIVATIONS
+
+PLAIN = (*ACTIVATIONS.values(), nn.MaxPool2d, nn.AvgPool2d, nn.Identity)
 NORM_BUFFERS = ("running_mean", "running_var", "num_batches_tracked")
 
 
@@ -15,13 +18,14 @@ def buffer(layers: tuple[nn.Module, ...], name: str) -> Tensor:
     return stacked
 
 
-def convolution(layer: nn.Conv2d, groups: int, weight: Tensor, bias: Tensor | None, x: Tensor) -> Tensor:
-    """(batch, runs · channels, H, W) to the same; without groups from images that all runs share.
+def convolution(layer: nn.Conv2d, weight: Tensor, bias: Tensor | None, x: Tensor) -> Tensor:
+    """(batch, runs · channels, H, W) to the same; from images that all runs share, (batch, channels, H, W), no groups.
 
     Of the forms tried on a CPU, grouped and channels-last was the quickest, forward and backward of eight runs: 16 to
     16 channels, 5×5: 4 ms; run by run 7, grouped channels-first 5, block-diagonal weights 32, unfold and bmm 51.
     """
     bias = None if bias is None else bias.flatten()
+    groups = x.shape[1] // layer.in_channels
     return functional.conv2d(x, weight.flatten(0, 1), bias, layer.stride, layer.padding, layer.dilation, groups)
 
 
@@ -42,13 +46,21 @@ def flatten(runs: int, x: Tensor) -> Tensor:
 
 
 def linear(weight: Tensor, bias: Tensor | None, x: Tensor) -> Tensor:
-    """(runs, batch, features) to the same."""
+    """(runs, batch, features) to the same.
+
+    Images are (batch, features) where all runs share them, else (batch, runs · features).
+    """
+    runs, _, features = weight.shape
+    if x.ndim == 2 and x.shape[1] == features:
+        return _shared_linear(weight, bias, x)
+    if x.ndim == 2:
+        x = x.unflatten(1, (runs, features)).transpose(0, 1)
     weight = weight.transpose(1, 2)
     return torch.bmm(x, weight) if bias is None else torch.baddbmm(bias[:, None], x, weight)
 
 
-def first_linear(weight: Tensor, bias: Tensor | None, x: Tensor) -> Tensor:
-    """(batch, features) to (runs, batch, features): where all runs read the same images, one wide layer."""
+def _shared_linear(weight: Tensor, bias: Tensor | None, x: Tensor) -> Tensor:
+    """(batch, features) to (runs, batch, features): one wide layer."""
     cpu_float32 = x.device.type == "cpu" and x.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
     wide = _WideLinear.apply if cpu_float32 and _ONEDNN_LINEAR else functional.linear
     out = wide(x, weight.flatten(0, 1), None if bias is None else bias.flatten())
@@ -73,3 +85,27 @@ class _WideLinear(torch.autograd.Function):
         (x,) = ctx.saved_tensors
         bias_grad = grad.sum(0) if ctx.needs_input_grad[2] else None
         return None, _ONEDNN_LINEAR(grad.t(), x.t(), None, "none", [], ""), bias_grad
+
+
+def obstacle(model: nn.Module) -> str | None:
+    """What of this network would be computed otherwise than in the network alone; None where nothing is."""
+    if not isinstance(model, nn.Sequential) or type(model).forward is not nn.Sequential.forward:
+        return f"{type(model).__name__}, which is more than its layers in a row"
+    for layer in model:
+        if not _is_stackable(layer):
+            return str(layer)
+    parameters = [parameter for layer in model for parameter in layer.parameters()]
+    if len({id(parameter) for parameter in parameters}) < len(parameters):
+        return "layers that share weights"
+    if not all(parameter.requires_grad for parameter in parameters):
+        return "frozen weights"
+    first = next((layer for layer in model if list(layer.parameters())), None)
+    return "BatchNorm before the first layer with weights" if isinstance(first, nn.BatchNorm2d) else None
+
+
+def _is_stackable(layer: nn.Module) -> bool:
+    if type(layer) is nn.BatchNorm2d:
+        return layer.track_running_stats and layer.momentum is not None
+    if type(layer) is nn.Conv2d:
+        return layer.groups == 1 and layer.padding_mode == "zeros"
+    return type(layer) in (*PLAIN, nn.Linear, nn.Flatten)  # a class of its own may compute something else

@@ -169,8 +169,11 @@ class Journal:
         self.progress.totals[0].item()  # waits for the device
         self.progress.seconds = time.perf_counter() - self.start
 
-    def finish(self, epoch: int) -> None:
-        """Evaluate, add the epoch's row, remember the best weights; raises Diverged when a loss is not finite."""
+    def finish(self, epoch: int, evaluated: Mapping[str, tuple[float, float]] | None = None) -> None:
+        """Evaluate, add the epoch's row, remember the best weights; raises Diverged when a loss is not finite.
+
+        `evaluated` are losses and accuracies of sets that need not be evaluated again.
+        """
         run = self.progress
         loss, correct, count = run.totals.tolist()
         run.probes = [{name: float(value) for name, value in values.items()} for values in run.probes]
@@ -180,7 +183,8 @@ class Journal:
             raise error
         row = dict(epoch=epoch + 1, step=run.step, lr=self.lr, train_loss=loss / count, train_accuracy=correct / count)
         for name, batches in self.evaluations.items():
-            row[f"{name}_loss"], row[f"{name}_accuracy"] = evaluate(self.model, batches)
+            known = (evaluated or {}).get(name)
+            row[f"{name}_loss"], row[f"{name}_accuracy"] = known or evaluate(self.model, batches)
         run.history.append(row | {"seconds": run.seconds})
         if "val" in self.evaluations and row["val_accuracy"] > run.best_accuracy:
             run.best_accuracy = row["val_accuracy"]

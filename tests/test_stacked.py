@@ -81,9 +81,12 @@ def compare(make, shape, optimizers, schedule=None) -> None:
         totals = stacked.train_one_epoch(stack, train.of_epoch(epoch), ours)
         expected = [training.train_one_epoch(m, train.of_epoch(epoch), o) for m, o in zip(alone, theirs, strict=True)]
         torch.testing.assert_close(totals, torch.stack(expected), rtol=1e-7, atol=1e-9)
-    for left, right in zip(together, alone, strict=True):
+    together[1].eval()
+    for left, right, evaluated in zip(together, alone, stacked.evaluate(stack, train), strict=True):
         assert_close(left, right)
         assert training.evaluate(left, train) == pytest.approx(training.evaluate(right, train), rel=1e-7)
+        assert evaluated == pytest.approx(training.evaluate(right, train), rel=1e-7)
+    assert [model.training for model in together] == [True, False, True], "evaluating left another mode behind"
     with torch.no_grad():
         images, _ = next(train.of_epoch(0))
         for model in together:
@@ -147,6 +150,37 @@ def test_bfloat16_by_autocast_stays_near():
     optimizers = [SGD(model.parameters(), lr=0.01) for model in exact.models]
     expected = stacked.train_one_epoch(exact, batches(shape, double=False).of_epoch(0), optimizers)
     torch.testing.assert_close(totals[:, 0], expected[:, 0], rtol=0.01, atol=0)
+
+
+@pytest.mark.parametrize("own_images", [False, True])
+@pytest.mark.parametrize("net", ["MLP", "SimpleNN, BN"])
+@pytest.mark.parametrize("alike", [True, False])
+def test_after_an_epoch_each_network_is_evaluated_on_its_own_sets(net, alike, own_images):
+    make, shape = NETS[net]
+    stack = stacked.stack(networks(make))
+    few = batches(shape)
+    few.images, few.labels = few.images[:5], few.labels[:5]
+    sets = (
+        [{"val": batches(shape)}] * RUNS
+        if alike
+        else [{"val": few}, {"val": few, "test": few}, {"val": batches(shape)}]
+    )
+    trains = [batches(shape)] * RUNS
+    if own_images:
+        trains = [batches(shape) for _ in range(RUNS)]
+        for seed, train in enumerate(trains):
+            train.seed = seed
+    journals = [
+        training.Journal(model, train, own, SGD(model.parameters(), lr=0.1))
+        for model, train, own in zip(stack.models, trains, sets, strict=True)
+    ]
+    assert stacked.fit(stack, journals, 1) == [None] * RUNS
+    for model, journal, own in zip(stack.models, journals, sets, strict=True):
+        [row] = journal.progress.history
+        assert {name for name in row if name.endswith("_accuracy")} == {f"{name}_accuracy" for name in ("train", *own)}
+        for name, evaluated in own.items():
+            expected = training.evaluate(model, evaluated)
+            assert (row[f"{name}_loss"], row[f"{name}_accuracy"]) == pytest.approx(expected, rel=1e-7)
 
 
 def test_one_run_can_diverge_alone():
