@@ -150,7 +150,7 @@ def evaluate(stacked: StackedModel, batches: Batches) -> list[tuple[float, float
                 loss += losses.sum(1)
                 correct += (logits.argmax(2) == labels).sum(1)
                 count += len(labels)
-    return list(zip((loss / count).tolist(), (correct / count).tolist(), strict=True))
+    return [(total / count, right / count) for total, right in zip(loss.tolist(), correct.tolist(), strict=True)]
 
 
 def train_one_epoch(

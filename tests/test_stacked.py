@@ -86,6 +86,7 @@ def compare(make, shape, optimizers, schedule=None) -> None:
         assert_close(left, right)
         assert training.evaluate(left, train) == pytest.approx(training.evaluate(right, train), rel=1e-7)
         assert evaluated == pytest.approx(training.evaluate(right, train), rel=1e-7)
+        assert evaluated[1] in [n / len(train.labels) for n in range(len(train.labels) + 1)]  # not rounded to float32
     assert [model.training for model in together] == [True, False, True], "evaluating left another mode behind"
     with torch.no_grad():
         images, _ = next(train.of_epoch(0))
