@@ -11,8 +11,19 @@ from pathlib import Path
 import torch
 
 from benchmarks import page, timing
-from benchmarks.sweeps import InProcesses, stacked_way
-from benchmarks.workloads import WORKLOADS, CoursesWay, OurWay, Workload, forever, load, our_batches, seeded
+from benchmarks.sweeps import InProcesses, evaluation_ways, stacked_way
+from benchmarks.workloads import (
+    MLP,
+    SIMPLE_NN,
+    WORKLOADS,
+    CoursesWay,
+    OurWay,
+    Workload,
+    forever,
+    load,
+    our_batches,
+    seeded,
+)
 from coursekit import data, models, profiles, storage
 
 
@@ -35,6 +46,7 @@ def main() -> None:
         "sweeps": [
             row for w in sweeps(options.quick) for row in sweep_rows(w, datasets[w.data], number, options.quick)
         ],
+        "evaluations": evaluation_rows(datasets, number, options.quick),
         "costs": cost_rows(datasets, options.quick),
         "scaling": [] if options.quick else scaling_rows(datasets),
     }
@@ -114,6 +126,19 @@ def sweep_rows(workload: Workload, dataset: data.Dataset, number: int, quick: bo
         for name in ways
         if name != "alone"
     ]
+
+
+def evaluation_rows(datasets: dict[str, data.Dataset], number: int, quick: bool, runs: int = 8) -> list[dict]:
+    """Networks validated one after another against the same stacked."""
+    rows = []
+    networks = {"MLP": (MLP, "mnist"), "SimpleNN, BN": (SIMPLE_NN, "cifar10"), "LeNet5": (models.LeNet5, "cifar10")}
+    for name, (model, source) in list(networks.items())[: 1 if quick else None]:
+        seconds = timing.rounds(evaluation_ways(model, datasets[source], runs), number)
+        ms = {way: 1e3 * statistics.median(times) for way, times in seconds.items()}
+        print(f"{name}, {runs} evaluated: {ms}", flush=True)
+        row = {"network": name, "runs": runs, "alone_ms": ms["in turn"], "stacked_ms": ms["as one"]}
+        rows.append(row | {"ratio": timing.ratio(seconds["in turn"], seconds["as one"])})
+    return rows
 
 
 # VmHWM and not getrusage: that one begins with the peak of the process that started this one.

@@ -29,6 +29,11 @@ in one process, or four in each of two processes with one thread.
 
 {sweeps}
 
+After every epoch each of them is evaluated on the validation images, here 5,000: one network after the other, or the
+stack as one. All threads, float32.
+
+{evaluations}
+
 ## Costs
 
 {costs}
@@ -58,6 +63,10 @@ def whole(found: dict) -> str:
     ]
     for line, r in zip(sweep, found["sweeps"], strict=True):
         line.append(cell(r["ratio"], r["bar"]))
+    evaluations = [
+        [r["network"], *(f"{r[key]:.0f}" for key in ("alone_ms", "stacked_ms")), cell(r["ratio"], None)]
+        for r in found["evaluations"]
+    ]
     costs = [[r["what"], f"{r['value']:.3g}", f"≤ {r['bar']:g} {mark(r['value'] <= r['bar'])}"] for r in found["costs"]]
     scaling = [[r["what"], f"{r['images_per_second']:,.0f}"] for r in found["scaling"]]
     loop_head = ["network, batch", "ours in", "courses, 0 workers: ms/step", "2 workers", "ours"]
@@ -69,6 +78,7 @@ def whole(found: dict) -> str:
         bf16=m["peaks"]["bfloat16"],
         loops=table(loop_head, loops),
         sweeps=table(["network, batch", "stacked in", "ms/step of all, in turn", "stacked", "ratio"], sweep),
+        evaluations=table(["eight of", "ms in turn", "as one", "ratio"], evaluations),
         costs=table(["what", "measured", "bar"], costs),
         scaling=table(["", "images/s"], scaling),
         **{name: m[name] for name in ("torch", "threads", "data", "date", "rounds")},

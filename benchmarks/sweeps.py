@@ -6,8 +6,9 @@ from collections.abc import Callable
 
 import torch
 
-from benchmarks.workloads import Workload, autocast, forever, load, our_batches, seeded
-from coursekit import models, profiles, stacked
+from benchmarks.workloads import STANDARD, Workload, autocast, forever, load, our_batches, seeded
+from coursekit import data, models, profiles, stacked, training
+from coursekit.batches import Batches
 
 
 def stacked_way(workload: Workload, runs: int, bfloat16: bool = False, quick: bool = False) -> Callable[[], None]:
@@ -25,6 +26,18 @@ def stacked_way(workload: Workload, runs: int, bfloat16: bool = False, quick: bo
             stacked.train_one_epoch(stack, steps, optimizers).tolist()
 
     return train
+
+
+def evaluation_ways(model: Callable, dataset: data.Dataset, runs: int) -> dict[str, Callable[[], None]]:
+    """`runs` networks validated on the 5,000 last images (fewer where there are fewer), in turn and as one."""
+    images, labels = dataset.train_images[-5000:], dataset.train_labels[-5000:]
+    batches = Batches(images, labels, 1000, normalize=STANDARD if images.ndim == 4 else None)
+    networks = [models.pooling_first(model()).to(memory_format=torch.channels_last) for _ in range(runs)]
+    stack = stacked.stack([models.pooling_first(model()).to(memory_format=torch.channels_last) for _ in range(runs)])
+    return {
+        "in turn": lambda: [training.evaluate(network, batches) for network in networks],
+        "as one": lambda: stacked.evaluate(stack, batches),
+    }
 
 
 class InProcesses:

@@ -23,6 +23,7 @@ def test_a_quick_round_writes_the_page(tmp_path):
     assert [row["precision"] for row in found["loops"]] == ["float32", "bfloat16"]
     assert all(row["ratio_0"]["median"] > 0 and row["gflops"] > 0 for row in found["loops"])
     assert all(row["ratio"]["median"] > 0 for row in found["sweeps"])
+    assert all(row["ratio"]["median"] > 0 for row in found["evaluations"])
     assert len(found["costs"]) == 4
     assert readme.read_text() == f"before\n{MARK}\n{extract(found)}{MARK}\nafter\n"
 
