@@ -96,10 +96,11 @@ def test_together_decides_how_many_are_trained_as_one(tmp_path):
     ("threads", "profile", "gpu", "script", "expected"),
     [
         (2, "cpu", False, False, (2, 1)),
-        (16, "full", False, False, (2, 8)),
+        (16, "cpu", False, False, (2, 8)),
         (3, "cpu", False, False, (2, 1)),
         (1, "cpu", False, False, None),
         (2, "sample", False, False, None),
+        (2, "full", False, False, None),
         (2, "full", True, False, None),
         (2, "cpu", False, True, None),
     ],
