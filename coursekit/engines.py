@@ -43,7 +43,7 @@ def processes(workers: int | None = None, threads: int = 1) -> Factory:
 def side_by_side() -> Factory | None:
     """Two processes with half of this one's threads each, for runs of minutes; None, which is this process, otherwise.
 
-    On two cores two trainings of ResNet-20 beside each other take 0.8 of the time that they take in turn. There is
+    On two cores two trainings of ResNet-20 beside each other took 0.85 of their time in turn. There is
     nothing to gain with one thread or where a GPU does the work. In profile "sample" starting takes longer than
     training, and "full" refuses without a GPU, which has to be heard here. A script would be run again by its workers.
     """
