@@ -1,5 +1,6 @@
 """Runs that differ in their learning rate: stacked, in this process or in several with one thread each."""
 
+import copy
 import itertools
 import multiprocessing
 from collections.abc import Callable
@@ -33,7 +34,7 @@ def evaluation_ways(model: Callable, dataset: data.Dataset, runs: int) -> dict[s
     images, labels = dataset.train_images[-5000:], dataset.train_labels[-5000:]
     batches = Batches(images, labels, 1000, normalize=STANDARD if images.ndim == 4 else None)
     networks = [models.pooling_first(model()).to(memory_format=torch.channels_last) for _ in range(runs)]
-    stack = stacked.stack([models.pooling_first(model()).to(memory_format=torch.channels_last) for _ in range(runs)])
+    stack = stacked.stack(copy.deepcopy(networks))
     return {
         "in turn": lambda: [training.evaluate(network, batches) for network in networks],
         "as one": lambda: stacked.evaluate(stack, batches),

@@ -101,7 +101,7 @@ def test_together_decides_how_many_are_trained_as_one(tmp_path):
         (1, "cpu", False, False, None),
         (2, "sample", False, False, None),
         (2, "full", False, False, None),
-        (2, "full", True, False, None),
+        (2, "cpu", True, False, None),
         (2, "cpu", False, True, None),
     ],
 )
