@@ -9,7 +9,7 @@ import re
 import signal
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
@@ -36,11 +36,13 @@ class Progress:
     totals: Tensor | None = None  # of the epoch that is running
     best_accuracy: float = -1.0
     best_state: dict | None = None
-    exact: bool = True  # False after a resume on another kind of machine
+    exact: bool = True  # False after a resume on another kind of machine, or in other company
+    steps_per_epoch: int = 1
 
-
-# Told of every training that begins, begin(progress), and of every step, step(): `live.Show` is one. No key sees them.
-watchers: list = []
+    @property
+    def epochs(self) -> float:
+        """How many are done, parts of one included."""
+        return self.step / self.steps_per_epoch
 
 
 class Stop:
@@ -77,8 +79,6 @@ class Stop:
 
     def leave_if_asked(self, save: Callable[[], None]) -> None:
         """After Ctrl-C `save`, then raise KeyboardInterrupt; after SIGTERM the same with SystemExit (143)."""
-        for watcher in watchers:
-            watcher.step()
         if self.asked:
             save()
             self._leave()
@@ -87,9 +87,12 @@ class Stop:
         raise KeyboardInterrupt if self.asked == signal.SIGINT else SystemExit(128 + self.asked)
 
 
-def write(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, progress: Progress) -> None:
+def write(
+    folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, progress: Progress, company: str = "alone"
+) -> None:
     """Everything that the next step depends on: weights, buffers, optimizer, progress, random state; and on what kind
-    of machine they were made. Of a run that has diverged nothing: taken up before that, it diverges again and says how.
+    of machine and in what `company` (see `company`) they were made. Of a run that has diverged nothing: taken up before
+    that, it diverges again and says how.
     """
     if progress.totals is not None and not progress.totals[0].isfinite():
         return
@@ -100,19 +103,30 @@ def write(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, prog
     plain["probes"] = [{name: float(value) for name, value in values.items()} for values in progress.probes]
     weights = {name: value.clone() for name, value in model.state_dict().items()}  # of a stack: without its neighbours
     state = {"model": weights, "optimizer": optimizer.state_dict(), "progress": plain, "random": random}
-    save(folder, progress.step, state | {"settings": _settings(optimizer), "machine": _machine()})
+    made = {"settings": _settings(optimizer), "machine": _machine() | {"trained": company}}
+    save(folder, progress.step, state | made)
 
 
-def restore(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> Progress:
-    """Put model, optimizer and random state back as the newest checkpoint has them; a new Progress where there is none.
+def restore(
+    folder: Path,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    company: str = "alone",
+    step: int | None = None,
+) -> Progress:
+    """Put model, optimizer and random state back as the newest checkpoint has them, or the one of `step` (0: none); a
+    new Progress where there is none.
 
-    On another kind of machine it goes on with a warning, and `exact` is False. Raises StorageError when the checkpoint
-    is another run's (model or hyper-parameters), when none is readable, or when the folder cannot be written.
+    On another kind of machine, or in other company, it goes on with a warning, and `exact` is False. Raises
+    StorageError when the checkpoint is another run's (model or hyper-parameters), when none is readable, or when the
+    folder cannot be written.
     """
     storage.probe(folder)
+    if step is not None:
+        _drop_after(folder, step)
     state = load(folder, next(model.parameters()).device)
     if state is None:
-        return _begun(Progress())
+        return Progress()
     changed = _changes(_shapes(state["model"]), _shapes(model.state_dict()))
     # How the steps are computed is the checkpoint's: a run that leaves its stack goes on with a fused optimizer.
     stored, here = ({n: v for n, v in s.items() if "fused" not in n} for s in (state["settings"], _settings(optimizer)))
@@ -121,21 +135,53 @@ def restore(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer) ->
         raise StorageError(f"{folder} belongs to another run: {changed}; use another folder or delete it")
     model.load_state_dict(state["model"])
     optimizer.load_state_dict(state["optimizer"])
+    _lay_out_as_parameters(optimizer)
     torch.set_rng_state(state["random"]["cpu"].cpu())
     if "cuda" in state["random"] and torch.cuda.is_available():
         torch.cuda.set_rng_state(state["random"]["cuda"].cpu())
     progress = Progress(**state["progress"])
-    elsewhere = _changes(state["machine"], _machine())
+    elsewhere = _changes({"trained": "alone"} | state["machine"], _machine() | {"trained": company})
     if elsewhere:
         progress.exact = False
         print(f"warning: resume of step {progress.step} is approximate: {elsewhere}", file=sys.stderr)
-    return _begun(progress)
-
-
-def _begun(progress: Progress) -> Progress:
-    for watcher in watchers:
-        watcher.begin(progress)
     return progress
+
+
+def company(folders: Sequence[Path]) -> str:
+    """In words who is trained as one, each known by its folder: a stack of others rounds otherwise."""
+    names = storage.sha256("\n".join(folder.name for folder in folders).encode())
+    return f"as one of {len(folders)} ({names[:6]})"
+
+
+def common_step(folders: Iterable[Path]) -> int | None:
+    """The last step that every folder has an intact checkpoint of: 0 where none has any, None where they share none."""
+    steps = [
+        {int(NAME.fullmatch(path.name)[1]) for path in _newest_first(folder) if _intact(path)} for folder in folders
+    ]
+    return max(set.intersection(*steps), default=None) if any(steps) else 0
+
+
+def _intact(path: Path) -> bool:
+    with contextlib.suppress(OSError):
+        return storage.sha256(path.read_bytes())[:16] == NAME.fullmatch(path.name)[2]
+    return False
+
+
+def _drop_after(folder: Path, step: int) -> None:
+    for path in _newest_first(folder):
+        if int(NAME.fullmatch(path.name)[1]) > step:
+            path.unlink(missing_ok=True)
+
+
+def _lay_out_as_parameters(optimizer: torch.optim.Optimizer) -> None:
+    """Give every state of a parameter's shape its memory format, whatever the one it was saved in.
+
+    torch's fused SGD reads a momentum buffer in the memory order of the parameter: in another it updates wrong weights.
+    """
+    for parameter, state in optimizer.state.items():
+        for name, value in state.items():
+            if isinstance(value, Tensor) and value.shape == parameter.shape and value.stride() != parameter.stride():
+                state[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
 
 
 def _sign(folder: Path) -> None:

@@ -20,6 +20,7 @@ from coursekit import download, samples, storage
 from coursekit.errors import DataError, StorageError, UsageError
 
 IMAGE_SHAPES = {"mnist": (28, 28), "cifar10": (32, 32, 3), "letters": (16, 8)}
+SMALLEST_CLASS = {"mnist": 5421, "cifar10": 5000, "letters": 50}  # training images of the published sets
 SOURCES = ("auto", "real", "sample")
 WAIT_S = 600  # for another process that downloads the same, at most
 LARGEST_BYTES = 1_000_000_000  # five times what the largest data set takes

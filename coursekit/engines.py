@@ -20,7 +20,6 @@ from multiprocessing.context import BaseContext
 
 import torch
 
-from coursekit import profiles
 from coursekit.errors import UsageError
 
 Factory = Callable[[], Executor]
@@ -44,11 +43,10 @@ def side_by_side() -> Factory | None:
     """Two processes with half of this one's threads each, for runs of minutes; None, which is this process, otherwise.
 
     On two cores two trainings of ResNet-20 beside each other took 0.85 of their time in turn. There is nothing to gain
-    with one thread or where a GPU does the work. In profile "sample" starting takes longer than training, and "full"
-    refuses without a GPU, which has to be heard here. A script would be run again by its workers.
+    with one thread or where a GPU does the work. A script would be run again by its workers.
     """
     threads, in_script = torch.get_num_threads(), hasattr(sys.modules["__main__"], "__file__")
-    if threads == 1 or in_script or torch.cuda.is_available() or profiles.profile() != "cpu":
+    if threads == 1 or in_script or torch.cuda.is_available():
         return None
     return processes(2, threads // 2)
 

@@ -6,16 +6,20 @@ import math
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import nn
 
-from coursekit import data, fingerprint, models, profiles, recall, results, splits, stacked, training
+from coursekit import checkpoint, data, fingerprint, models, profiles, recall, results, splits, stacked, training
 from coursekit.checkpoint import Progress
 from coursekit.data import Dataset
 from coursekit.errors import DataError, Diverged, UsageError
+from coursekit.models import INITIALIZATIONS
 from coursekit.results import Result
 from coursekit.splits import Splits
 from coursekit.training import Journal
@@ -23,6 +27,8 @@ from coursekit.training import Journal
 CHECKPOINT_SECONDS = 30
 PIXELS = ("unit", "standard", "raw")
 PRECISIONS = ("float32", "bfloat16")
+COUNTS = ("epoch", "step")  # of what a schedule is a function
+LEAST = dict(epochs=1, batch_size=1, seed=0, validation=0, train_size=1, probe_every=1)
 
 
 @dataclass(frozen=True)
@@ -60,86 +66,122 @@ class Experiment:
     measure: Callable[[nn.Module], Mapping] | None = None
     keep_weights: bool = False
 
+    def __post_init__(self):
+        _check(self)
+
+
+def _check(experiment: Experiment) -> None:
+    """Raise UsageError for a setting out of its range, before anything is loaded or trained."""
+    known = {"pixels": PIXELS, "precision": PRECISIONS, "schedule_by": COUNTS, "initialization": INITIALIZATIONS}
+    for name, words in known.items():
+        if getattr(experiment, name) not in words:
+            raise UsageError(f"invalid {name} {getattr(experiment, name)!r}; expected one of {', '.join(words)}")
+    for name, least in LEAST.items():
+        value = getattr(experiment, name)
+        if value is None and name == "train_size":
+            continue
+        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+            raise UsageError(f"invalid {name} {value!r}; expected a whole number of at least {least}")
+    smallest = data.SMALLEST_CLASS.get(experiment.data)
+    if smallest and experiment.validation >= smallest:
+        raise UsageError(
+            f"invalid validation {experiment.validation}; a class of {experiment.data} has {smallest} training images"
+        )
+    if not 0 <= experiment.label_smoothing < 1:
+        raise UsageError(f"invalid label_smoothing {experiment.label_smoothing}; expected 0 or more, less than 1")
+    classes = experiment.classes
+    if classes is not None and (len(set(classes)) < max(2, len(classes)) or not set(classes) <= set(range(10))):
+        raise UsageError(
+            f"invalid classes {list(classes)}; expected two or more different numbers of classes, from 0 to 9"
+        )
+
 
 def run(experiment: Experiment, name: str = "", refresh: bool = False) -> Result:
     """Train, or load what an equal experiment left in the results store; a diverged run is a result with that status.
 
-    `refresh` trains in any case. Raises UsageError for unknown `pixels`, `precision` or `schedule_by`, and
-    NotStored where `recall.refuse_hours` does.
+    `refresh` retrains. Raises NotStored where `recall.refuse_hours` does.
     """
     stored = None if refresh else find(experiment)
-    return stored or train_and_keep([experiment], [name])[0]
+    if stored:
+        return stored
+    recall.refuse_hours(name or "run")
+    return train_and_keep([experiment], [name])[0]
 
 
 def find(experiment: Experiment) -> Result | None:
-    """What an equal experiment on the data that `profiles.source` names left in the store; raises as `run` does."""
-    _check_words(experiment)
+    """What an equal experiment on the data that `profiles.source` names left in the store."""
     source = profiles.source()
     checksum = data.expected_sha256(experiment.data, source)
     stored = _stored(experiment, checksum)
     if stored is None:
-        found = data.load(experiment.data, source).sha256
-        if found != checksum:  # another copy than the published one: a run of its own
-            stored = _stored(experiment, found)
+        loaded = data.load(experiment.data, source).sha256
+        if loaded != checksum:  # another copy than the published one: a run of its own
+            stored = _stored(experiment, loaded)
     return stored
 
 
-def train_and_keep(
-    experiments: Sequence[Experiment], names: Sequence[str], keys: Sequence[str] = (), data_sha256: str = ""
-) -> list[Result]:
-    """Train and keep; several only when they can be `stacked`: equal but for model weights, seed and optimizer.
-
-    `keys` are those of `key_of`, from a process that has the source of a notebook's functions, for these data;
-    raises DataError where this machine has others.
-    """
-    for experiment in experiments:
-        _check_words(experiment)
-    start, device = time.perf_counter(), profiles.device()
-    dataset = data.load(experiments[0].data, profiles.source())
-    if keys and dataset.sha256 != data_sha256:
-        raise DataError(f"{dataset.name} is another here ({dataset.source}) than for the sweep: give all one copy")
-    recall.refuse_hours(names[0] or "run")
-    keys = keys or [key_of(experiment, dataset.sha256) for experiment in experiments]
-    folders = [results.folder() / "running" / key[:24] for key in keys]  # a run that is cut off goes on from here
-    if len(experiments) == 1:
-        outcomes = [_compute(experiments[0], dataset, device, folders[0])]
-    else:
-        outcomes = _compute_together(experiments, dataset, device, folders)
-    seconds = (time.perf_counter() - start) / len(experiments)
-    made = []
-    for key, name, experiment, outcome in zip(keys, names, experiments, outcomes, strict=True):
-        provenance = recall.provenance(dataset) | {
-            "precision": "bfloat16" if _in_bfloat16(experiment) else "float32",
-            "seconds": seconds,
-            "stacked": len(experiments),
-        }
-        made.append(results.keep(_result(key, name, experiment, outcome, provenance), outcome.weights))
-    for key, folder in zip(keys, folders, strict=True):
-        if results.path(key).exists():  # on a full disk it does not, and the checkpoint is all there is
-            shutil.rmtree(folder, ignore_errors=True)
-    return made
-
-
-def _check_words(experiment: Experiment) -> None:
-    if experiment.pixels not in PIXELS:
-        raise UsageError(f"no pixels {experiment.pixels!r}; choose {', '.join(PIXELS)}")
-    if experiment.precision not in PRECISIONS:
-        raise UsageError(f"no precision {experiment.precision!r}; choose {', '.join(PRECISIONS)}")
-    if experiment.schedule_by not in ("epoch", "step"):
-        raise UsageError(f"schedule_by must be 'epoch' or 'step', got {experiment.schedule_by!r}")
-
-
 def _stored(experiment: Experiment, checksum: str) -> Result | None:
-    found = results.load(key_of(experiment, checksum))
-    lost = found and found.status == "ok" and experiment.keep_weights and results.load_weights(found) is None
-    return None if lost else found
+    stored = results.load(key_of(experiment, checksum))
+    lost = stored and stored.status == "ok" and experiment.keep_weights and results.load_weights(stored) is None
+    return None if lost else stored
 
 
 def key_of(experiment: Experiment, checksum: str) -> str:
     """The key of its result, on data of this SHA-256."""
-    callables = [value for value in vars(experiment).values() if callable(value)]
-    described = fingerprint.describe(experiment) | {"data_sha256": checksum}
-    return fingerprint.key(described, _compute, _compute_together, *callables)
+    handed_over = [value for value in vars(experiment).values() if callable(value)]
+    return fingerprint.key(fingerprint.describe(experiment) | {"data_sha256": checksum}, *handed_over)
+
+
+def train_and_keep(
+    experiments: Sequence[Experiment],
+    names: Sequence[str],
+    keys: Sequence[str] = (),
+    data_sha256: str = "",
+    on_step: Callable[[str, Progress], None] | None = None,
+) -> list[Result]:
+    """Train and keep; several only when they can be `stacked`: equal but for model weights, seed and optimizer.
+
+    `keys` are those of `key_of`, from a process that has the source of a notebook's functions, for these data;
+    raises DataError where this machine has others. `on_step(name, progress)` is called after every step of each run.
+    """
+    start, device = time.perf_counter(), profiles.device()
+    dataset = data.load(experiments[0].data, profiles.source())
+    if keys and dataset.sha256 != data_sha256:
+        raise DataError(f"{dataset.name} is another here ({dataset.source}) than for the sweep: give all one copy")
+    keys = keys or [key_of(experiment, dataset.sha256) for experiment in experiments]
+    runs = [
+        _Run(experiment, results.running(key), on_step and partial(on_step, name))
+        for experiment, key, name in zip(experiments, keys, names, strict=True)
+    ]
+    outcomes = _train_together(runs, dataset, device) if len(runs) > 1 else [_train(runs[0], dataset, device)]
+    seconds = (time.perf_counter() - start) / len(runs)
+    kept = []
+    for key, name, run, outcome in zip(keys, names, runs, outcomes, strict=True):
+        provenance = results.provenance(dataset) | {
+            "precision": "bfloat16" if _in_bfloat16(run.experiment) else "float32",
+            "seconds": seconds,
+            "exact": outcome.progress.exact,
+            "stacked": [key[:8] for key in keys] if outcome.stacked else [],
+        }
+        kept.append(results.keep(_result(key, name, run.experiment, outcome, provenance), outcome.weights))
+    for key, run in zip(keys, runs, strict=True):
+        if results.load(key):  # on a full disk it is not there, and the checkpoint is all there is
+            shutil.rmtree(run.folder, ignore_errors=True)
+    return kept
+
+
+class _Run(NamedTuple):
+    """What is to be trained, where its checkpoints are, and who is told of every step."""
+
+    experiment: Experiment
+    folder: Path
+    on_step: Callable[[Progress], None] | None
+
+    def options(self) -> dict:
+        """The options of `training.fit` and `training.Journal` that a single run and one of a stack share."""
+        names = ("schedule", "schedule_by", "probe", "probe_every")
+        own = {name: getattr(self.experiment, name) for name in names}
+        return own | dict(folder=self.folder, checkpoint_seconds=CHECKPOINT_SECONDS, on_step=self.on_step)
 
 
 @dataclass(frozen=True)
@@ -148,63 +190,76 @@ class _Outcome:
     progress: Progress
     metrics: dict
     weights: dict | None = None
+    stacked: bool = False
 
 
 def _result(key: str, name: str, experiment: Experiment, outcome: _Outcome, provenance: dict) -> Result:
     status, metrics, progress = outcome.status, outcome.metrics, outcome.progress
     if not all(math.isfinite(metrics[loss]) for loss in ("train_loss", "test_loss") if loss in metrics):
         status, metrics = "diverged", {}  # in the very last steps, which no training loss has seen
-    provenance["exact"] = progress.exact
     described = fingerprint.describe(experiment)
     return Result(key, name, status, described, progress.history, progress.probes, metrics, provenance)
 
 
-def _compute(experiment: Experiment, dataset: Dataset, device: torch.device, folder: Path) -> _Outcome:
-    """Train one run; this function, the next and all they reach are part of every key."""
+def _train(run: _Run, dataset: Dataset, device: torch.device) -> _Outcome:
+    experiment = run.experiment
     parts = _split(experiment, dataset, device)
     model, optimizer = _begin(experiment, device)
-    options = _options(experiment, folder)
-    options |= dict(penalty=experiment.penalty, label_smoothing=experiment.label_smoothing)
+    own = dict(penalty=experiment.penalty, label_smoothing=experiment.label_smoothing)
     watched = _watched(experiment, parts)
-    try:
-        with _autocast(experiment, device):
+    with _autocast(experiment, device):
+        try:
             progress = training.fit(
-                models.pooling_first(model), parts.train, watched, optimizer, experiment.epochs, **options
+                models.pooling_first(model), parts.train, watched, optimizer, experiment.epochs, **own, **run.options()
             )
-    except Diverged as error:
-        return _Outcome("diverged", error.progress, {})
-    return _finish(experiment, model, parts, progress, device)
+        except Diverged as error:
+            return _Outcome("diverged", error.progress, {})
+        last = [training.evaluate(model, batches) for batches in (parts.train_in_order, parts.test)]
+    return _finish(experiment, model, parts, progress, device, last)
 
 
-def _compute_together(
-    experiments: Sequence[Experiment], dataset: Dataset, device: torch.device, folders: Sequence[Path]
-) -> list[_Outcome]:
-    """Train several as one. Checkpoints of different steps, as a kill may leave them, are taken up one by one."""
-    first = experiments[0]
+def _train_together(runs: Sequence[_Run], dataset: Dataset, device: torch.device) -> list[_Outcome]:
+    """Train several as one, from the last step that all of them have a checkpoint of."""
+    folders = [run.folder for run in runs]
+    step = checkpoint.common_step(folders)
+    if step is None:  # a run that diverged has none of the later ones
+        outcomes = [_train(run, dataset, device) for run in runs]
+        for outcome in outcomes:
+            outcome.progress.exact = False
+        return outcomes
+    first = runs[0].experiment
     parts = _split(first, dataset, device)
-    trains = {experiment.seed: copy.copy(parts.train) for experiment in experiments}
+    trains = {run.experiment.seed: copy.copy(parts.train) for run in runs}
     for seed, batches in trains.items():
         batches.seed = seed
-    networks, optimizers = zip(*(_begin(experiment, device) for experiment in experiments), strict=True)
+    networks, optimizers = zip(*(_begin(run.experiment, device) for run in runs), strict=True)
     stack = stacked.stack([models.pooling_first(model) for model in networks])
+    place = dict(company=checkpoint.company(folders), step=step)
     with _autocast(first, device):
         journals = [
             Journal(
-                model, trains[experiment.seed], _watched(experiment, parts), optimizer, **_options(experiment, folder)
+                model,
+                trains[run.experiment.seed],
+                _watched(run.experiment, parts),
+                optimizer,
+                **run.options(),
+                **place,
             )
-            for experiment, model, optimizer, folder in zip(experiments, stack.models, optimizers, folders, strict=True)
+            for run, model, optimizer in zip(runs, stack.models, optimizers, strict=True)
         ]
-        if len({journal.progress.step for journal in journals}) > 1:
-            return [_compute(one, dataset, device, folder) for one, folder in zip(experiments, folders, strict=True)]
-        penalties = [experiment.penalty for experiment in experiments]
-        diverged = stacked.fit(stack, journals, first.epochs, penalties, first.label_smoothing)
-        last = zip(*(stacked.evaluate(stack, batches) for batches in (parts.train_in_order, parts.test)), strict=True)
+        penalties = [run.experiment.penalty for run in runs]
+        errors = stacked.fit(stack, journals, first.epochs, penalties, first.label_smoothing)
+        scores = [[None] * len(runs)] * 2
+        if not all(errors):
+            scores = [stacked.evaluate(stack, batches) for batches in (parts.train_in_order, parts.test)]
     stack.unstack()
     return [
-        _Outcome("diverged", error.progress, {})
+        _Outcome("diverged", error.progress, {}, stacked=True)
         if error
-        else _finish(experiment, model, parts, journal.progress, device, own)
-        for experiment, model, journal, error, own in zip(experiments, networks, journals, diverged, last, strict=True)
+        else replace(_finish(run.experiment, model, parts, journal.progress, device, last), stacked=True)
+        for run, model, journal, error, last in zip(
+            runs, networks, journals, errors, zip(*scores, strict=True), strict=True
+        )
     ]
 
 
@@ -228,11 +283,6 @@ def _begin(experiment: Experiment, device: torch.device) -> tuple[nn.Module, tor
     return model, experiment.optimizer(model.parameters(), **({"fused": True} if fused else {}))
 
 
-def _options(experiment: Experiment, folder: Path) -> dict:
-    options = {name: getattr(experiment, name) for name in ("schedule", "schedule_by", "probe", "probe_every")}
-    return options | {"folder": folder, "checkpoint_seconds": CHECKPOINT_SECONDS}
-
-
 def _in_bfloat16(experiment: Experiment) -> bool:
     return experiment.precision == "bfloat16" and profiles.gains_by_bfloat16()
 
@@ -243,18 +293,22 @@ def _autocast(experiment: Experiment, device: torch.device) -> torch.autocast:
 
 
 def _finish(
-    experiment: Experiment, model: nn.Module, parts: Splits, progress: Progress, device: torch.device, last: tuple = ()
+    experiment: Experiment,
+    model: nn.Module,
+    parts: Splits,
+    progress: Progress,
+    device: torch.device,
+    last: Sequence[tuple[float, float]],
 ) -> _Outcome:
-    """Loss and accuracy of the last weights on both splits (or `last`), then of the best, which stay, on the test."""
+    """With loss and accuracy of the `last` weights on both splits; then of the best, which stay, on the test split."""
     metrics = dict(experiment.measure(model.eval())) if experiment.measure else {}
-    with _autocast(experiment, device):
-        last = last or [training.evaluate(model, batches) for batches in (parts.train_in_order, parts.test)]
-        for name, values in zip(("train", "test"), last, strict=True):
-            metrics[f"{name}_loss"], metrics[f"{name}_accuracy"] = tested = values
-        if progress.best_state:
-            model.load_state_dict(progress.best_state)
-            best = max(progress.history, key=lambda row: row["val_accuracy"])  # the first of equals
-            if best is not progress.history[-1]:
+    for split, tested in zip(("train", "test"), last, strict=True):
+        metrics[f"{split}_loss"], metrics[f"{split}_accuracy"] = tested
+    if progress.best_state:
+        model.load_state_dict(progress.best_state)
+        best = max(progress.history, key=lambda row: row["val_accuracy"])  # the first of equals
+        if best is not progress.history[-1]:
+            with _autocast(experiment, device):
                 tested = training.evaluate(model, parts.test)
-            metrics["best_test_loss"], metrics["best_test_accuracy"] = tested
+        metrics["best_test_loss"], metrics["best_test_accuracy"] = tested
     return _Outcome("ok", progress, metrics, model.state_dict() if experiment.keep_weights else None)

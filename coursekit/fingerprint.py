@@ -1,4 +1,4 @@
-"""A name for a computation: its configuration and the source code that it reaches, so a stale result is never met."""
+"""The key of a result: configuration in one spelling, data, `NUMERICS`, and the source of what a run hands over."""
 
 import ast
 import contextlib
@@ -11,7 +11,7 @@ import linecache
 import math
 import sys
 import textwrap
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from pathlib import PurePath
 from types import CodeType, FunctionType, ModuleType, SimpleNamespace
@@ -20,98 +20,134 @@ import numpy as np
 
 from coursekit.errors import UsageError
 
-# Where the pixels come from and how results are kept do not change a result: the data's checksum is part of the key.
-OUTSIDE = {
-    f"coursekit.{room}"
-    for room in ("data", "download", "samples", "storage", "results", "errors", "checkpoint", "fingerprint")
-}
+# Raise it when the numbers of the machinery (loop, evaluation, batches, stacks, NumPy trainings) change on purpose:
+# every stored result is then trained again. `tests/test_golden.py` fails when they change.
+NUMERICS = 1
+
+# Rooms whose code a run can hand over. Code of any other room is machinery, which NUMERICS stands for.
+HANDED_OVER = {"models", "resnet", "schedules", "penalties", "augment", "diagnostics", "landscape"}
+HANDED_OVER |= {"scratch.layers", "scratch.networks"}
 INSTALLED = {"site-packages", "dist-packages"}
 PLAIN = bool | int | float | str | range | list | tuple | Mapping | np.generic
-QUOTES = ("'", '"', '"""', "'''")  # in the order of preference
+NOT_CODE = {"annotation", "returns", "type_comment", "type_params", "type_ignores", "ctx", "kind"}
+
+
+def key(description, *handed_over) -> str:
+    """SHA-256 of `NUMERICS`, a description, and the source of the callables that are handed over, in any container.
+
+    With each callable counts what it uses among `HANDED_OVER` and in the notebook, and the plain values that it reads.
+    """
+    parts = [NUMERICS, description, sorted(_sources(handed_over))]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, allow_nan=False).encode()).hexdigest()
 
 
 def describe(value):
-    """Plain JSON for a configuration value; callables become their name and bound arguments.
+    """A configuration value as plain JSON, the same for every spelling of it.
 
-    Raises UsageError for a value that has no description of its own.
+    Arguments go by name and are left out where they equal the default, so that a new parameter renames nothing. Ours go
+    by name without their module, so that files may move. Raises UsageError for what has no description of its own.
     """
     if isinstance(value, np.generic):
         value = value.item()
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
     if value is None or isinstance(value, bool | int | str) or (isinstance(value, float) and math.isfinite(value)):
         return value
     if isinstance(value, PurePath):
-        return str(value)
+        return value.as_posix()
     if isinstance(value, Mapping):
-        return {str(key): describe(item) for key, item in value.items()}
+        return {str(name): describe(item) for name, item in value.items()}
     if isinstance(value, list | tuple | range):
         return [describe(item) for item in value]
     if isinstance(value, functools.partial):
-        return {"call": describe(value.func), "args": describe(value.args), **describe(value.keywords)}
+        return _short(describe_call(value.func, value.args, value.keywords))
     if is_dataclass(value) and not isinstance(value, type):
-        described = {field: describe(getattr(value, field.name)) for field in fields(value)}
-        # A field at its default is left out, so that a new field does not rename the runs that do not use it.
-        set_here = {f.name: d for f, d in described.items() if f.default is MISSING or d != describe(f.default)}
-        return {"call": _name(type(value)), **set_here} if callable(value) else set_here
+        changed = {
+            field.name: described
+            for field in fields(value)
+            if not _is_default(described := describe(getattr(value, field.name)), field.default)
+        }
+        return _short({"call": _name(type(value)), **changed}) if callable(value) else changed
     if isinstance(value, FunctionType):
-        closed = zip(value.__code__.co_freevars, value.__closure__ or (), strict=True)
-        cells = {name: describe(cell.cell_contents) for name, cell in closed}
-        return {"call": _name(value), **cells} if cells else _name(value)
+        return _short({"call": _name(value), **describe(_closure(value))})
     if isinstance(value, type):
         return _name(value)
     raise UsageError(f"cannot build a key from {value!r} (type {type(value).__name__})")
 
 
+def _is_default(described, default) -> bool:
+    return default is not MISSING and default is not inspect.Parameter.empty and described == describe(default)
+
+
+def describe_call(function: Callable, arguments: Iterable = (), keywords: Mapping | None = None) -> dict:
+    """A call in one spelling: arguments by parameter, without those that equal the default.
+
+    Raises UsageError for arguments that the function does not take.
+    """
+    try:
+        signature = inspect.signature(function)
+        bound = signature.bind_partial(*arguments, **(keywords or {})).arguments
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"{getattr(function, '__name__', function)}: {error}") from None
+    described = {"call": _name(function)} if isinstance(function, FunctionType | type) else {"call": describe(function)}
+    for name, value in bound.items():
+        parameter = signature.parameters[name]
+        if parameter.kind is parameter.VAR_KEYWORD:
+            described |= describe(value)
+        elif not _is_default(argument := describe(value), parameter.default):
+            described[name] = argument
+    return described
+
+
+def _short(call: dict):
+    return call if len(call) > 1 else call["call"]
+
+
 def _name(thing) -> str:
-    # A function of a notebook belongs to __main__ here and to another module there: its source tells, not its module.
-    from_notebook = "." not in thing.__module__ and _is_ours(thing)
-    return thing.__qualname__ if from_notebook else f"{thing.__module__}.{thing.__qualname__}"
-
-
-def key(description, *callables: Callable) -> str:
-    """SHA-256 of a description and of all the code of ours that the callables reach."""
-    text = json.dumps(description, sort_keys=True, allow_nan=False)
-    return hashlib.sha256(json.dumps([text, sorted(_reached(list(callables)))]).encode()).hexdigest()
-
-
-def _reached(todo: list) -> set[tuple[str, str]]:
-    """Name and normalised source of every function and class of ours that these use, however far down; constants."""
-    found: set[tuple[str, str]] = set()
-    seen: dict[int, object] = {}  # holds the objects, so that no id is used twice
-    while todo:
-        thing = todo.pop()
-        if callable(thing) and not isinstance(thing, type):
-            thing = inspect.unwrap(thing)  # from a decorator, functools.cache say
-        if id(thing) in seen:
-            continue
-        seen[id(thing)] = thing
-        if isinstance(thing, functools.partial):
-            todo += [thing.func, *thing.args, *thing.keywords.values()]
-        elif isinstance(thing, list | tuple):
-            todo += thing
-        elif isinstance(thing, Mapping):
-            todo += thing.values()
-        elif isinstance(thing, FunctionType | type):
-            if _is_ours(thing):
-                found |= {(_name(thing), _source(thing)), *_constants(thing)}
-                todo += _used(thing)
-        elif is_dataclass(thing):
-            todo += [type(thing), *vars(thing).values()]
-    return found
+    return thing.__qualname__ if _is_ours(thing) else f"{thing.__module__}.{thing.__qualname__}"
 
 
 def _is_ours(thing) -> bool:
     """Written in coursekit, in a notebook or beside it: not part of Python, not installed."""
     module = thing.__name__ if isinstance(thing, ModuleType) else getattr(thing, "__module__", None) or "builtins"
-    if module in OUTSIDE or module in sys.stdlib_module_names:
-        return False
+    if module == "__main__" or module.split(".")[0] == "coursekit":
+        return True
     file = getattr(sys.modules.get(module), "__file__", None)
     # Wherever that is: beside this Python, with the system's, or in the home folder (pip install --user).
     installed = file is None or not INSTALLED.isdisjoint(PurePath(file).parts)
-    return module == "__main__" or module.startswith("coursekit") or not installed
+    return not installed and module.split(".")[0] not in sys.stdlib_module_names
+
+
+def _is_machinery(thing) -> bool:
+    package, _, room = thing.__module__.partition(".")
+    return package == "coursekit" and room not in HANDED_OVER
+
+
+def _sources(handed_over: Iterable) -> set[tuple[str, str]]:
+    """Name and code of what is handed over and of what it uses, short of the machinery, with the values they read."""
+    todo, sources = [(thing, True) for thing in handed_over], set()
+    seen: dict[int, object] = {}  # holds the objects, so that no id is used twice
+    while todo:
+        thing, handed = todo.pop()
+        thing = inspect.unwrap(thing) if callable(thing) and not isinstance(thing, type) else thing  # functools.cache
+        if (id(thing), handed) in seen:
+            continue
+        seen[id(thing), handed] = thing
+        if isinstance(thing, functools.partial):
+            todo += [(part, handed) for part in (thing.func, *thing.args, *thing.keywords.values())]
+        elif isinstance(thing, list | tuple | Mapping):
+            todo += [(item, handed) for item in (thing.values() if isinstance(thing, Mapping) else thing)]
+        elif isinstance(thing, FunctionType | type):
+            if _is_ours(thing) and (handed or not _is_machinery(thing)):
+                sources |= {(_name(thing), _source(thing)), *_values_read(thing)}
+                todo += [(used, False) for used in _used(thing)]
+        elif is_dataclass(thing):
+            todo += [(part, handed) for part in (type(thing), *vars(thing).values())]
+    return sources
 
 
 def _source(thing) -> str:
-    """The code without comments, docstrings and layout: what the machine does."""
+    """The code without comments, docstrings, annotations and layout, the same under every Python."""
     return _normalised(thing, tuple(function.__code__ for function in _functions(thing)))
 
 
@@ -123,27 +159,24 @@ def _normalised(thing, _codes: tuple[CodeType, ...]) -> str:
         raise UsageError(f"cannot build a key from a lambda in {thing.__module__}: give the function a name")
     try:
         tree = ast.parse(textwrap.dedent(inspect.getsource(thing)))
-    except OSError:
+    except (OSError, TypeError):
         tree = _class_in_cell(thing)
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.ClassDef) and ast.get_docstring(node) is not None:
             node.body = node.body[1:] or [ast.Pass()]
-    return ast.unparse(_OneNotation().visit(tree))
+        if isinstance(node, ast.JoinedStr):  # Python 3.12.1 ends the format of an f-string with an empty text
+            node.values = [part for part in node.values if getattr(part, "value", None) != ""]
+    return json.dumps(_plain(tree))
 
 
-class _OneNotation(ast.NodeTransformer):
-    """f-strings as Python 3.11 writes them; later ones choose other quotes, and a key must not tell them apart."""
-
-    def visit_JoinedStr(self, node: ast.JoinedStr) -> ast.expr:
-        node = self.generic_visit(node)
-        written = [ast.unparse(ast.JoinedStr([part])).removeprefix("f") for part in node.values]
-        text = "".join(part[3:-3] if part[:3] in QUOTES else part[1:-1] for part in written)
-        free = next((quote for quote in QUOTES if quote not in text and text[-1:] != quote[0]), None)
-        return ast.Name(f"f{free}{text}{free}") if free else node
-
-    def visit_FormattedValue(self, node: ast.FormattedValue) -> ast.expr:
-        node.value = self.visit(node.value)  # not its format, which is an f-string without quotes
-        return node
+def _plain(node):
+    """A syntax tree as lists. `ast.unparse` and `ast.dump` write one tree differently in different Pythons."""
+    if isinstance(node, ast.AST):
+        parts = {name: _plain(part) for name, part in ast.iter_fields(node) if name not in NOT_CODE}
+        return [type(node).__name__, {name: part for name, part in parts.items() if part not in (None, [])}]
+    if isinstance(node, list):
+        return [_plain(part) for part in node]
+    return node if node is None or type(node) in (bool, int, str) else repr(node)
 
 
 def _class_in_cell(cls: type) -> ast.AST:
@@ -152,7 +185,7 @@ def _class_in_cell(cls: type) -> ast.AST:
         cell = linecache.getlines(method.__code__.co_filename) if isinstance(method, FunctionType) else []
         for node in ast.walk(ast.parse("".join(cell))):
             if isinstance(node, ast.ClassDef) and node.name == cls.__name__:
-                return node
+                return ast.Module([node], [])
     raise UsageError(f"cannot build a key from {cls.__name__}: its source is nowhere; give it a method, or a file")
 
 
@@ -163,63 +196,60 @@ def _functions(thing) -> list[FunctionType]:
 
 
 def _members(cls: type) -> list:
-    found = [member for base in cls.__mro__ if _is_ours(base) for member in vars(base).values()]
-    return [getattr(member, "__func__", getattr(member, "fget", member)) for member in found]
+    members = [member for base in cls.__mro__ if _is_ours(base) for member in vars(base).values()]
+    return [getattr(member, "__func__", getattr(member, "fget", member)) for member in members]
 
 
 def _used(thing) -> list:
     """Functions, classes and tables that the code of a function, or of all methods of a class, refers to."""
     used = [*thing.__mro__[1:], *(m for m in _members(thing) if isinstance(m, type))] if isinstance(thing, type) else []
     for function in _functions(thing):
-        names = _names(function.__code__)
-        found = [function.__globals__[name] for name in names if name in function.__globals__]
-        for value in found:  # grows: a module leads to what is in it, which may be a module
+        names = {name for code in _codes(function.__code__) for name in code.co_names}
+        values = [function.__globals__[name] for name in names if name in function.__globals__]
+        for value in values:  # grows: a module leads to what is in it, which may be a module
             if isinstance(value, ModuleType) and _is_ours(value):
                 inside = [getattr(value, name) for name in names if hasattr(value, name)]
-                found += [item for item in inside if not any(item is other for other in found)]
-        used += found + list(_bound(function).values())
+                values += [item for item in inside if not any(item is other for other in values)]
+        used += values + list(_bound(function).values())
     return used
 
 
-def _constants(thing) -> set[tuple[str, str]]:
-    """Plain values that code of a notebook reads from outside its own text: globals, closures, defaults, attributes.
-
-    Those of coursekit change with its code alone.
-    """
-    if thing.__module__.startswith("coursekit"):
-        return set()
+def _values_read(thing) -> set[tuple[str, str]]:
+    """Plain values that code reads from outside its own text: globals, closures, defaults, attributes."""
     read = {}
     for function in _functions(thing):
-        values = {name: function.__globals__.get(name) for name in _globals(function.__code__)} | _bound(function)
+        values = {name: function.__globals__.get(name) for name in _globals(function)} | _bound(function)
         read |= {f"{_name(function)}: {name}": value for name, value in values.items()}
     for base in filter(_is_ours, thing.__mro__ if isinstance(thing, type) else ()):
         read |= {f"{_name(base)}.{name}": value for name, value in vars(base).items() if not name.startswith("__")}
-    found = set()
+    described = set()
     for name, value in read.items():
         value = vars(value) if isinstance(value, SimpleNamespace) else value
         value = sorted(value, key=repr) if isinstance(value, set | frozenset) else value
         if isinstance(value, PLAIN) or (is_dataclass(value) and not isinstance(value, type)):
             with contextlib.suppress(UsageError):  # tensors and the like: the data's checksum stands for them
-                found.add((name, json.dumps(describe(value), sort_keys=True)))
-    return found
+                described.add((name, json.dumps(describe(value), sort_keys=True)))
+    return described
+
+
+def _closure(function: FunctionType) -> dict:
+    cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
+    return {name: cell.cell_contents for name, cell in cells}
 
 
 def _bound(function: FunctionType) -> dict:
     """What a function took along when it was defined: the values of its closure and of its defaults."""
-    closed = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
     defaults = dict(enumerate(function.__defaults__ or ())) | (function.__kwdefaults__ or {})
-    return {name: cell.cell_contents for name, cell in closed} | {f"default {k}": v for k, v in defaults.items()}
+    return _closure(function) | {f"default {name}": value for name, value in defaults.items()}
 
 
-def _globals(code: CodeType) -> set[str]:
+def _globals(function: FunctionType) -> set[str]:
     """Names of the global variables that are read, without those of attributes."""
-    here = {step.argval for step in dis.get_instructions(code) if step.opname in ("LOAD_GLOBAL", "LOAD_NAME")}
-    return here.union(*map(_globals, _nested(code)))
+    steps = (step for code in _codes(function.__code__) for step in dis.get_instructions(code))
+    return {step.argval for step in steps if step.opname in ("LOAD_GLOBAL", "LOAD_NAME")}
 
 
-def _names(code: CodeType) -> set[str]:
-    return set(code.co_names).union(*map(_names, _nested(code)))
-
-
-def _nested(code: CodeType) -> list[CodeType]:
-    return [constant for constant in code.co_consts if isinstance(constant, CodeType)]
+def _codes(code: CodeType) -> list[CodeType]:
+    """A code object and those of the functions that are defined in it."""
+    nested = (constant for constant in code.co_consts if isinstance(constant, CodeType))
+    return [code, *(inner for outer in nested for inner in _codes(outer))]

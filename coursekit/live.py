@@ -1,16 +1,16 @@
 """A sweep while it trains: a line with the time left and, where wanted, the losses so far; each one output of a cell.
 
-It reads what `checkpoint` hands out, so no key knows of it, and waits for no GPU.
+`training.fit` calls it after every step; it waits for no GPU.
 """
 
 import io
 import time
-from collections.abc import Sequence
 
+import pandas as pd
 from matplotlib import pyplot as plt
 from tqdm import tqdm
 
-from coursekit import checkpoint, explore, history, plots
+from coursekit import explore, plots
 from coursekit.checkpoint import Progress
 
 REFRESH_S, DRAW_S = 0.5, 3.0
@@ -36,43 +36,42 @@ class Bar(tqdm):
 
 
 class Show:
-    """Looks at the trainings that are begun in its `with` block: `epochs` in all, and with `plot` their losses.
+    """The trainings of a sweep, `epochs` in all, and with `plot` their losses, while its `with` block runs.
 
     The plot needs somebody to see it: a batch run has none.
     """
 
     def __init__(self, epochs: int, plot: bool = False):
         nothing = {} if epochs else {"disable": True}  # left out, TQDM_DISABLE decides
-        self.bar = Bar(total=epochs, unit="epoch", leave=False, **nothing)
+        form = "{desc}{percentage:3.0f}%|{bar}| {n:.1f}/{total} epochs [{elapsed}<{remaining}]"
+        # Smoothing 0: the time left is reckoned from all that was done, not from the last half second.
+        self.bar = Bar(total=epochs, leave=False, smoothing=0, bar_format=form, **nothing)
         self.plot = _output() if plot and epochs and explore.is_interactive() else None
         self.runs: list[tuple[str, Progress]] = []
-        self.ended = self.before = 0  # epochs of the runs that have ended, and how many of `runs` those are
-        self.names: list[str] = []
+        self.ended = 0  # epochs of the runs that have ended
+        self.running: dict[int, Progress] = {}
         self.due = self.drawn = 0.0
 
     def __enter__(self) -> "Show":
-        checkpoint.watchers.append(self)
         return self
 
     def __exit__(self, *_) -> None:
-        checkpoint.watchers.remove(self)
         self.bar.close()
         self._draw()
 
-    def change(self, epochs: int, names: Sequence[str], text: str) -> None:
-        """Runs of so many epochs have ended, here or elsewhere; those of these variants come next, says `text`."""
+    def change(self, epochs: int, text: str) -> None:
+        """Runs of so many epochs have ended, here or elsewhere; `text` says what comes next."""
         if epochs:
-            self.ended, self.before = self.ended + epochs, len(self.runs)
-        self.names = list(names)
+            self.ended, self.running = self.ended + epochs, {}
         self._count()
         self.bar.set_description(text)
 
-    def begin(self, run: Progress) -> None:
-        """A training begins, or goes on from a checkpoint."""
-        self.runs.append((self.names.pop(0) if self.names else "again", run))
-
-    def step(self) -> None:
-        """One step is done."""
+    def step(self, name: str, run: Progress) -> None:
+        """A run of the variant `name` has done one step more."""
+        if id(run) not in self.running:
+            self.running[id(run)] = run
+            self.runs.append((name, run))
+            self.bar.initial += (run.step - 1) / run.steps_per_epoch  # done before, where it was taken up
         now = time.monotonic()
         if now >= self.due:
             self.due = now + REFRESH_S
@@ -82,14 +81,11 @@ class Show:
                 self._draw()
 
     def _count(self) -> None:
-        here = sum(len(run.history) for _, run in self.runs[self.before :])
-        self.bar.update(self.ended + here - self.bar.n)
+        self.bar.update(self.ended + sum(run.epochs for run in self.running.values()) - self.bar.n)
 
     def _draw(self) -> None:
-        histories: dict[str, list] = {}
-        for name, run in self.runs:
-            histories.setdefault(name, []).append(run.history)
-        frame = history.to_frame(histories)
+        rows = (dict(variant=name, seed=n, **row) for n, (name, run) in enumerate(self.runs) for row in run.history)
+        frame = pd.DataFrame(rows)
         if self.plot is None or frame.empty:
             return
         losses = [loss for loss in LOSSES if loss in frame]

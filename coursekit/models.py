@@ -11,6 +11,7 @@ from torch import nn
 from coursekit.errors import UsageError
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "sigmoid": nn.Sigmoid, "tanh": nn.Tanh, "swish": nn.SiLU}
+INITIALIZATIONS = ("default", "he", "xavier")
 RISING = (nn.ReLU, nn.Sigmoid, nn.Tanh)
 
 
@@ -133,17 +134,15 @@ def initialize(model: nn.Module, scheme: str) -> nn.Module:
     "he": std sqrt(2 / fan_in) (He et al. 2015); "xavier": std sqrt(2 / (fan_in + fan_out)) (Glorot & Bengio 2010);
     "default" leaves torch's U(±1/sqrt(fan_in)), whose std is 0.41 of He's. Raises UsageError for any other word.
     """
-    schemes: dict[str, Callable | None] = {
-        "default": None,
+    if scheme not in INITIALIZATIONS:
+        raise UsageError(f"no initialisation {scheme!r}; choose {', '.join(INITIALIZATIONS)}")
+    draw: dict[str, Callable] = {
         "he": lambda weight: nn.init.kaiming_normal_(weight, nonlinearity="relu"),
         "xavier": nn.init.xavier_normal_,
     }
-    if scheme not in schemes:
-        raise UsageError(f"no initialisation {scheme!r}; choose {', '.join(schemes)}")
-    draw = schemes[scheme]
-    for layer in model.modules() if draw else ():
+    for layer in model.modules() if scheme in draw else ():
         if isinstance(layer, nn.Linear | nn.Conv2d):
-            draw(layer.weight)
+            draw[scheme](layer.weight)
             if layer.bias is not None:
                 layer.bias.zero_()
     return model

@@ -5,6 +5,7 @@ Outputs carry what the report needs (caption, width, run) in their metadata, so 
 
 import inspect
 import io
+import os
 import platform
 import textwrap
 
@@ -20,8 +21,13 @@ PAGE_WIDTH = 6.6  # inches of text on A4
 RUN = "run"  # output metadata that the runner gathers: profile, device, data sources
 
 
-def setup() -> str:
-    """Set the figures' style, say on what this notebook runs, and return the profile."""
+def setup(name: str = "") -> str:
+    """Set the figures' style, say on what this notebook runs, and return the profile.
+
+    `name` is the folder of the results store that keeps what this notebook trains.
+    """
+    if name:
+        os.environ["COURSEKIT_NOTEBOOK"] = name
     plots.set_theme()
     name = profiles.device_name()
     run = dict(profile=profiles.profile(), device=name, torch=torch.__version__, python=platform.python_version())

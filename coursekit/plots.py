@@ -57,6 +57,17 @@ def learning_curves(frame: pd.DataFrame, metric: str, ax: Axes | None = None, x:
     return ax
 
 
+def learning_curve_panels(frame: pd.DataFrame, metrics: Sequence[str], drops: Iterable[float] = ()) -> Figure:
+    """`learning_curves` of several metrics, two in a row, under one legend; dotted lines after the epochs `drops`."""
+    fig, axes = figure(-(-len(metrics) // 2), 2)
+    for ax, metric in zip(axes, metrics, strict=False):
+        learning_curves(frame, metric, ax).get_legend().remove()
+        for epoch in drops:
+            ax.axvline(epoch + 0.5, linestyle=":", color="black", linewidth=1.2)
+    fig.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
+    return fig
+
+
 def compare(scores: Mapping[str, Iterable[float]], label: str, ax: Axes | None = None) -> Axes:
     """Every run as a dot, one row per variant, with the mean as a bar: what is inside the spread is a tie."""
     ax = ax or plt.gca()

@@ -38,6 +38,11 @@ def budget(*, sample: Value, cpu: Value, full: Value) -> Value:
     return dict(sample=sample, cpu=cpu, full=full)[profile()]
 
 
+def notebook() -> str:
+    """COURSEKIT_NOTEBOOK, which a notebook's `setup` sets, else "runs": the folder of the store for new results."""
+    return os.environ.get("COURSEKIT_NOTEBOOK") or "runs"
+
+
 def device_name() -> str:
     """The device in words, as it stands beside every result."""
     cuda = torch.cuda.is_available()

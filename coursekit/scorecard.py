@@ -74,7 +74,7 @@ def record(
         complete = complete and epochs >= published.epochs
     values = [[_rounded(number) for number in np.atleast_1d(value)] for value in values]
     made_on = device or ", ".join(sorted({run.provenance["device"] for run in runs})) or profiles.device_name()
-    keys = sorted(run.key[:24] for run in runs)
+    keys = sorted(run.key[:8] for run in runs)
     score = Score(id, values, seeds or len(values), epochs, complete, profiles.profile(), made_on, keys)
     scores.save(score)
     row = judge(published, score)

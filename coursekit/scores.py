@@ -1,6 +1,6 @@
 """What the notebooks measured for the published numbers: one small file for each number and profile."""
 
-import json
+import contextlib
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -27,11 +27,11 @@ class Score:
 
 def save(score: Score) -> None:
     """Write a score under results/scores; one that says what is there already leaves the file alone."""
-    text = json.dumps(asdict(score), sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-    content = f'{{"sha256":"{storage.sha256(text.encode())}","score":{text}}}\n'.encode()
     path = _path(score.profile, score.id)
-    if not path.is_file() or path.read_bytes() != content:  # so that a replay works in a read-only folder
-        storage.write_bytes(path, content)
+    with contextlib.suppress(OSError, ValueError):  # missing, or damaged
+        if storage.read_json(path) == storage.as_read(asdict(score)):  # so that a replay works in a read-only folder
+            return
+    storage.write_json(path, asdict(score))
 
 
 def load(profile: str, id: str) -> Score | None:
@@ -40,13 +40,10 @@ def load(profile: str, id: str) -> Score | None:
     if not path.is_file():
         return None
     try:
-        head, text = path.read_bytes().decode().rstrip("\n").split(',"score":', 1)
-        if json.loads(head + "}")["sha256"] != storage.sha256(text[:-1].encode()):
-            raise ValueError("sha256 differs")
-        return Score(**json.loads(text[:-1]))
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        what = f"warning: score {profile}/{path.name} is damaged ({error}) and counts as not run"
-        print(f"{what}; the notebook that records it writes it anew", file=sys.stderr)
+        return Score(**storage.read_json(path))
+    except (OSError, ValueError, TypeError) as error:
+        reason = f"warning: score {profile}/{path.name} is damaged ({error}) and counts as not run"
+        print(f"{reason}; the notebook that records it writes it anew", file=sys.stderr)
         return None
 
 

@@ -21,7 +21,7 @@ from coursekit.stacked_layers import (
     linear,
     obstacle,
 )
-from coursekit.training import Journal, Penalty, in_eval_mode
+from coursekit.training import Journal, Penalty, in_eval_mode, widened
 
 
 class StackedModel:
@@ -127,8 +127,7 @@ def train_step(
 
 def _logits_and_losses(stacked: StackedModel, images: Tensor, labels: Tensor, label_smoothing: float = 0.0) -> tuple:
     """Logits (runs, batch, classes) and the loss of each image (runs, batch)."""
-    logits = stacked(images)
-    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    logits = widened(stacked(images))
     labels = labels.expand(len(logits), -1)
     losses = functional.cross_entropy(
         logits.flatten(0, 1), labels.flatten(), reduction="none", label_smoothing=label_smoothing
@@ -215,9 +214,13 @@ def fit(
             for run, journal in enumerate(journals):
                 try:
                     if not errors[run]:
-                        journal.finish(epoch, {name: found[run] for name, found in evaluated.items()})
+                        journal.finish(epoch, {name: scores[run] for name, scores in evaluated.items()})
                 except Diverged as error:
                     errors[run] = error
+            going_on = [journal for journal, error in zip(journals, errors, strict=True) if not error]
+            if any(journal.is_due() for journal in going_on):
+                for journal in going_on:  # all at one step, where they can be taken up together
+                    journal.save()
     return errors
 
 

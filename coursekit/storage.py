@@ -1,8 +1,9 @@
-"""Bytes written so that a reader sees the old file or the new one, never half of either."""
+"""Files written so that a reader sees the old one or the new one, never half of either."""
 
 import contextlib
 import errno
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -92,6 +93,52 @@ def remove_temporaries(folder: Path) -> None:
         found = TEMPORARY.fullmatch(path.name)
         if found and not psutil.pid_exists(int(found[1])):
             path.unlink(missing_ok=True)
+
+
+def write_json(path: Path, body: dict) -> None:
+    """Write a dictionary so that it reads well, a row of a list or an entry of a dictionary per line, with its digest.
+
+    Floats keep six significant digits.
+    """
+    text = _text(body)
+    write_bytes(path, f'{text},\n"sha256": "{sha256(text.encode())}"}}\n'.encode())
+
+
+def read_json(path: Path) -> dict:
+    """What `write_json` wrote; raises ValueError where one byte is another."""
+    text, _, digest = path.read_bytes().decode().rpartition(',\n"sha256": ')
+    if digest != f'"{sha256(text.encode())}"}}\n':
+        raise ValueError("sha256 differs")
+    return json.loads(text + "}")
+
+
+def as_read(body: dict) -> dict:
+    """A dictionary with the digits and types that `read_json` would find in its file."""
+    return json.loads(_text(body) + "}")
+
+
+def _text(body: dict) -> str:
+    return "{" + ",\n".join(f'"{name}": {_block(_rounded(value))}' for name, value in body.items())
+
+
+def _block(value) -> str:
+    if isinstance(value, dict):
+        return "{\n" + ",\n".join(f"  {json.dumps(str(name))}: {_line(item)}" for name, item in value.items()) + "}"
+    if isinstance(value, list) and value and isinstance(value[0], dict):
+        return "[\n" + ",\n".join(f"  {_line(row)}" for row in value) + "]"
+    return _line(value)
+
+
+def _line(value) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _rounded(value):
+    if isinstance(value, float):
+        return float(f"{value:.6g}")
+    if isinstance(value, dict):
+        return {name: _rounded(item) for name, item in value.items()}
+    return [_rounded(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def _replace(temporary: Path, path: Path, tries: int = 5) -> None:

@@ -16,6 +16,7 @@ from coursekit.errors import DataError, Diverged
 
 Penalty = Callable[[nn.Module], Tensor]
 Probe = Callable[[nn.Module], Mapping[str, Tensor]]
+OnStep = Callable[[Progress], None]
 
 
 def check(model: nn.Module, batches: Batches) -> None:
@@ -58,7 +59,7 @@ def train_step(
 
     The penalty enters the gradient, not the returned loss. `.grad` keeps the gradient at the weights before the step.
     """
-    logits = _logits(model, images)
+    logits = widened(model(images))
     loss = cross_entropy(logits, labels, label_smoothing=label_smoothing)
     optimizer.zero_grad()
     (loss + penalty(model) if penalty else loss).backward()
@@ -90,9 +91,9 @@ def train_one_epoch(
     return totals
 
 
-def _logits(model: nn.Module, images: Tensor) -> Tensor:
-    logits = model(images)
-    return logits.to(torch.promote_types(logits.dtype, torch.float32))  # a softmax is never taken in bfloat16
+def widened(logits: Tensor) -> Tensor:
+    """Logits in float32 at least: a softmax is never taken in bfloat16."""
+    return logits.to(torch.promote_types(logits.dtype, torch.float32))
 
 
 @torch.inference_mode()
@@ -101,7 +102,7 @@ def evaluate(model: nn.Module, batches: Batches) -> tuple[float, float]:
     loss = correct = count = 0
     with in_eval_mode(model):
         for images, labels in batches.of_epoch(0):
-            logits = _logits(model, images)
+            logits = widened(model(images))
             loss += cross_entropy(logits, labels, reduction="sum")
             correct += (logits.argmax(1) == labels).sum()
             count += len(labels)
@@ -111,7 +112,8 @@ def evaluate(model: nn.Module, batches: Batches) -> tuple[float, float]:
 class Journal:
     """What one training does between its steps: learning rates, probes, history, the best weights, checkpoints.
 
-    `fit` keeps one, `stacked.fit` one for each of its networks. The options are those of `fit`.
+    `fit` keeps one, `stacked.fit` one for each of its networks. The options are those of `fit`; of a network in a stack
+    `company` says which (`checkpoint.company`) and `step` where all of them are taken up.
     """
 
     def __init__(
@@ -128,12 +130,17 @@ class Journal:
         folder: Path | None = None,
         checkpoint_every: int | None = None,
         checkpoint_seconds: float = 0,
+        on_step: OnStep | None = None,
+        company: str = "alone",
+        step: int | None = None,
     ):
         check(model, train)
         self.model, self.train, self.evaluations, self.optimizer = model, train, evaluations, optimizer
         self.schedule, self.schedule_by, self.probe, self.probe_every = schedule, schedule_by, probe, probe_every
         self.folder, self.checkpoint_every, self.checkpoint_seconds = folder, checkpoint_every, checkpoint_seconds
-        self.progress = checkpoint.restore(folder, model, optimizer) if folder else Progress()
+        self.on_step, self.company = on_step, company
+        self.progress = checkpoint.restore(folder, model, optimizer, company, step) if folder else Progress()
+        self.progress.steps_per_epoch = len(train)
         self.losses: list[Tensor] = []  # of the epoch that is running
         self.saved = time.monotonic()
         for group in optimizer.param_groups:
@@ -161,6 +168,8 @@ class Journal:
         run.step, run.totals = run.step + 1, totals
         if self.schedule and self.schedule_by == "step":
             self._set_lr(run.step)
+        if self.on_step:
+            self.on_step(run)
         if self.checkpoint_every and run.step % self.checkpoint_every == 0:
             self.save()
 
@@ -190,13 +199,15 @@ class Journal:
             run.best_accuracy = row["val_accuracy"]
             run.best_state = {name: value.clone() for name, value in self.model.state_dict().items()}
         run.totals = None
-        if time.monotonic() - self.saved >= self.checkpoint_seconds:
-            self.save()
+
+    def is_due(self) -> bool:
+        """Whether the last checkpoint is old enough for another one at the end of an epoch."""
+        return time.monotonic() - self.saved >= self.checkpoint_seconds
 
     def save(self) -> None:
         """Write a checkpoint, where there is a folder for it."""
         if self.folder:
-            checkpoint.write(self.folder, self.model, self.optimizer, self.progress)
+            checkpoint.write(self.folder, self.model, self.optimizer, self.progress, self.company)
         self.saved = time.monotonic()
 
     def _set_lr(self, count: int) -> None:
@@ -221,27 +232,49 @@ def fit(
     *,
     penalty: Penalty | None = None,
     label_smoothing: float = 0.0,
-    **options,
+    schedule: Callable[[int], float] | None = None,
+    schedule_by: str = "epoch",
+    probe: Probe | None = None,
+    probe_every: int = 10,
+    folder: Path | None = None,
+    checkpoint_every: int | None = None,
+    checkpoint_seconds: float = 0,
+    on_step: OnStep | None = None,
 ) -> Progress:
     """Train for some epochs, evaluating after each on every set of `evaluations`; "val" decides which weights are best.
 
-    Options: `schedule(epoch)`, or `schedule(step)` with `schedule_by="step"`, both counted from 0, multiplies the base
-    lr. `probe(model)` is read every `probe_every` steps, gradients at hand. With a `folder`, a checkpoint is written
-    there at the end of an epoch (at most one in `checkpoint_seconds`) and every `checkpoint_every` steps, and a
-    training found there is taken up: bit-identical on the same kind of machine; Ctrl-C and SIGTERM write one before
-    they end it. Raises Diverged, with the history so far in `.progress`, at the end of an epoch with a loss that is not
-    finite, and DataError as `check` does.
+    `schedule(epoch)`, or `schedule(step)` with `schedule_by="step"`, both counted from 0, multiplies the base lr.
+    `probe(model)` is read every `probe_every` steps, gradients at hand. `on_step(progress)` is called after every step.
+    With a `folder`, a checkpoint is written there at the end of an epoch (at most one in `checkpoint_seconds`) and
+    every `checkpoint_every` steps, and a training found there is taken up: bit-identical on the same kind of machine;
+    Ctrl-C and SIGTERM write one before they end it. Raises Diverged, with the history so far in `.progress`, at the
+    end of an epoch with a loss that is not finite, and DataError as `check` does.
     """
-    journal = Journal(model, train, evaluations, optimizer, **options)
+    journal = Journal(
+        model,
+        train,
+        evaluations,
+        optimizer,
+        schedule=schedule,
+        schedule_by=schedule_by,
+        probe=probe,
+        probe_every=probe_every,
+        folder=folder,
+        checkpoint_every=checkpoint_every,
+        checkpoint_seconds=checkpoint_seconds,
+        on_step=on_step,
+    )
 
     def after_step(loss: Tensor, totals: Tensor) -> None:
         journal.after_step(loss, totals)
         stop.leave_if_asked(journal.save)
 
-    with checkpoint.Stop(journal.folder) as stop:
+    with checkpoint.Stop(folder) as stop:
         for epoch in range(len(journal.progress.history), epochs):
             batches, totals = journal.begin(epoch), journal.progress.totals
             train_one_epoch(model, batches, optimizer, penalty, label_smoothing, totals, after_step)
             journal.stop_clock()
             journal.finish(epoch)
+            if journal.is_due():
+                journal.save()
     return journal.progress

@@ -24,10 +24,11 @@ _one = threading.Lock()  # two runs in one process would share torch's random nu
 def settings(source: str) -> dict[str, str]:
     """The environment variables that decide here how a run is trained, where its data are and its result lies."""
     decided = {"COURSEKIT_PROFILE": profiles.profile(), "COURSEKIT_SOURCE": source}
+    decided |= {"COURSEKIT_NOTEBOOK": profiles.notebook()}
     decided |= {"COURSEKIT_RESULTS": str(results.folder().resolve())}
     if "COURSEKIT_DATA" in os.environ:
         decided["COURSEKIT_DATA"] = str(data.cache_folder().resolve())
-    return decided | {name: os.environ[name] for name in ("COURSEKIT_TRAIN",) if name in os.environ}
+    return decided
 
 
 def train(

@@ -1,7 +1,10 @@
-import ast
 import importlib
 import itertools
+import json
 import linecache
+import os
+import shutil
+import subprocess
 import sys
 import types
 from dataclasses import dataclass, replace
@@ -12,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 
-from coursekit import augment, experiment, fingerprint, models, penalties
+from coursekit import augment, diagnostics, experiment, fingerprint, models, penalties, resnet, schedules
 from coursekit.errors import UsageError
 from coursekit.experiment import Experiment
 from coursekit.fingerprint import describe, key
@@ -30,41 +33,12 @@ def of(**changes) -> str:
     return experiment.key_of(replace(BASE, **changes), "checksum")
 
 
-# --- descriptions -----------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("value", "same"),
-    [
-        (np.float64(0.1), 0.1),
-        (np.float32(0.5), 0.5),
-        (np.int64(3), 3),
-        (np.bool_(True), True),
-        ((1, (2, 3)), [1, [2, 3]]),
-        (range(3), [0, 1, 2]),
-        (torch.Size([2, 3]), [2, 3]),
-        (Path("a") / "b", "a/b"),
-        ({"b": 1, "a": 2}, {"a": 2, "b": 1}),
-    ],
-)
-def test_equal_values_have_one_description(value, same):
-    assert key(describe(value)) == key(describe(same))
-
-
-def test_np_float32_is_its_own_value():
-    assert describe(np.float32(0.1)) == float(np.float32(0.1)) != 0.1
-
-
-VALUES = [0, 1, 2, "1", "", 0.5, -0.5, None, [], [1], [[1]], [1, 2], [2, 1], {"a": 1}, {"a": 2}, {"b": 1}, {}]
-
-
-def test_different_values_have_different_descriptions():
-    for one, other in itertools.combinations(VALUES, 2):
-        assert key(describe(one)) != key(describe(other)), (one, other)
-
-
 def function(x):
     return x
+
+
+def two(a, b=(3,), **others):
+    return a, b, others
 
 
 def adder(amount):
@@ -84,6 +58,47 @@ class Decay:
         return self.rate**epoch
 
 
+# --- descriptions -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("value", "same"),
+    [
+        (np.float64(0.1), 0.1),
+        (np.float32(0.5), 0.5),
+        (np.int64(3), 3),
+        (np.bool_(True), True),
+        ((1, (2, 3)), [1, [2, 3]]),
+        (range(3), [0, 1, 2]),
+        (torch.Size([2, 3]), [2, 3]),
+        (Path("a") / "b", "a/b"),
+        (1.0, 1),
+        (partial(two, 1, (2,)), partial(two, b=[2], a=1.0)),
+        (partial(two, 1, (3,)), partial(partial(two), a=1)),
+        (partial(two, c=1), partial(two, **{"c": 1})),
+        (partial(two), two),
+        (Decay(), Decay(rate=0.5)),
+        (partial(models.SimpleNN, True), partial(models.SimpleNN, activation="relu", batch_norm=True)),
+        (partial(torch.optim.SGD, lr=1e-3, weight_decay=0), partial(torch.optim.SGD, momentum=0.0)),
+        ({"b": 1, "a": 2}, {"a": 2, "b": 1}),
+    ],
+)
+def test_equal_values_have_one_description(value, same):
+    assert key(describe(value)) == key(describe(same))
+
+
+def test_np_float32_is_its_own_value():
+    assert describe(np.float32(0.1)) == float(np.float32(0.1)) != 0.1
+
+
+VALUES = [0, 1, 2, "1", "", 0.5, -0.5, None, [], [1], [[1]], [1, 2], [2, 1], {"a": 1}, {"a": 2}, {"b": 1}, {}]
+
+
+def test_different_values_have_different_descriptions():
+    for one, other in itertools.combinations(VALUES, 2):
+        assert key(describe(one)) != key(describe(other)), (one, other)
+
+
 @dataclass(frozen=True)
 class Growth:
     rate: float = 0.5
@@ -99,15 +114,15 @@ class Settings:
 
 
 def test_descriptions_are_plain_values():
-    assert describe(function).endswith("function")
+    assert describe(function) == "function", "ours go by name without their module, which may move"
     assert describe(torch.optim.SGD) == "torch.optim.sgd.SGD"
     assert describe(adder(3))["amount"] == 3
-    assert describe(partial(function, 1, b=(2,))) == {"call": describe(function), "args": [1], "b": [2]}
+    assert describe(partial(two, 1, b=(2,))) == {"call": "two", "a": 1, "b": [2]}
     assert describe(Settings(width=9)) == {"width": 9}, "a field at its default is left out"
-    assert describe(Decay())["call"].endswith("Decay")
+    assert (describe(Decay()), describe(Decay(0.25))) == ("Decay", {"call": "Decay", "rate": 0.25})
     assert describe(BASE) == {
-        "model": {"call": "coursekit.models.MLP", "args": [[784, 8, 10]]},
-        "optimizer": {"call": "torch.optim.sgd.SGD", "args": [], "lr": 0.5, "momentum": 0.9},
+        "model": {"call": "MLP", "sizes": [784, 8, 10]},
+        "optimizer": {"call": "torch.optim.sgd.SGD", "lr": 0.5, "momentum": 0.9},
         "data": "mnist",
         "epochs": 3,
         "batch_size": 16,
@@ -207,26 +222,9 @@ def test_the_data_change_the_key():
     assert experiment.key_of(BASE, "one checksum") != experiment.key_of(BASE, "another")
 
 
-def test_what_a_run_goes_through_is_part_of_the_key():
-    reached = {
-        name
-        for name, _ in fingerprint._reached([experiment._compute, experiment._compute_together, *vars(BASE).values()])
-    }
-    parts = {
-        "splits.split",
-        "experiment._finish",
-        "experiment._compute_together",
-        "stacked.fit",
-        "batches.Batches",
-        "batches.stratified",
-        "models.MLP",
-    }
-    parts |= {f"training.{name}" for name in ("fit", "train_one_epoch", "train_step", "evaluate")}
-    parts |= {"models.initialize", "models.activation_layer", "batches.channel_statistics"}
-    assert {f"coursekit.{part}" for part in parts} <= reached
-    outside = ("data", "samples", "storage", "results", "checkpoint", "plots", "notebook")
-    assert not [name for name in reached if name.startswith(tuple(f"coursekit.{room}." for room in outside))]
-    assert not [name for name in reached if name.startswith("torch")]
+def test_an_argument_that_the_function_does_not_take_is_refused_at_once():
+    with pytest.raises(UsageError, match="SimpleNN: got an unexpected keyword argument 'batchnorm'"):
+        of(model=partial(models.SimpleNN, batchnorm=True))
 
 
 # --- code -------------------------------------------------------------------------------------------------------------
@@ -553,31 +551,89 @@ def test_a_function_of_a_notebook_has_the_key_that_it_has_in_a_file(cell, writte
     assert cell(text, "unrelated") == key(describe(net.unrelated), net.unrelated)
 
 
-def test_f_strings_are_in_a_key_as_python_3_11_writes_them():
-    """Under Python 3.12 and later too: the results that are in the workbook must be found on Colab."""
-
-    def said(names, width):
-        return (
-            f"{', '.join(names)!r:>{width}}\n",
-            f'{len(names):.3g} said "hi"',
-            f"""{names["a"]} says "it's so\"""",
-            f"{(1 if width else 2)}",
-        )
-
-    expected = [
-        """f"{', '.join(names)!r:>{width}}\\n\"""",
-        """f'{len(names):.3g} said "hi"'""",
-        "f'''{names['a']} says \"it's so\"'''",
-        """f'{(1 if width else 2)}'""",
-    ]
-    assert fingerprint._source(said).split("return ")[1] == f"({', '.join(expected)})"
+SYNTAX = """
+def all_sorts(names: list[str], /, width: int = 3, *, deep=None) -> str:
+    'Its docstring.'
+    text = f"{', '.join(names)!r:>{width}}\\n" 'and' f"{len(names):.3g} {{}} {width=}"
+    match names:
+        case [first, *_] if (n := len(first)) > 2:
+            return f"{n}" + text
+    async def inner():
+        return [x async for x in deep if x[1:, ...] is not None] + [-1, 1j, b"x", 2**0.5]
+    return {**{k: v for k, v in zip(names, names)}, "lambda": lambda *a, **k: (yield)}
+"""
 
 
-@pytest.mark.skipif(sys.version_info >= (3, 12), reason="the oracle is the ast.unparse of Python 3.11")
-def test_every_f_string_of_the_package_is_in_a_key_as_python_3_11_writes_it():
-    for path in Path(fingerprint.__file__).parent.rglob("*.py"):
-        ours, plain = ast.parse(path.read_text()), ast.parse(path.read_text())
-        assert ast.unparse(fingerprint._OneNotation().visit(ours)) == ast.unparse(plain), path
+def test_the_source_in_a_key_is_the_same_under_every_python(cell):
+    """The results that are in the workbook must be found on Colab. Made with Python 3.11; 3.12 and 3.13 agree."""
+    assert cell(SYNTAX, "all_sorts").startswith("41b6a934df2612acb44430d8")
+
+
+# --- the machinery ----------------------------------------------------------------------------------------------------
+
+MACHINERY = {
+    "experiment.py": [("invalid {name}", "wrong {name}")],
+    "splits.py": [("EVALUATION_BATCH = 1000", "EVALUATION_BATCH = 500")],
+    "sweeps.py": [("replayed from the results store", "found")],
+    "training.py": [("def train_step(", "def unused():\n    pass\n\n\ndef train_step(")],
+    "stacked.py": [
+        ("labels = labels.expand(len(logits), -1)", "labels = labels.expand(len(logits), labels.shape[-1])")
+    ],
+    "data.py": [("WAIT_S = 600", "WAIT_S = 700")],
+    "results.py": [("is damaged", "is broken")],
+}
+NETWORK = {"models.py": [("(8, 16, 3)):", "(8, 16, 5)):")]}
+PRINT_KEYS = """
+import json
+from tests import test_fingerprint
+print(json.dumps(test_fingerprint.keys_of_networks()))
+"""
+
+
+def keys_of_networks() -> dict[str, str]:
+    """The key of a run for each network, one of a stack's, one of a measure of the package."""
+    nets = {name: getattr(models, name) for name in ("LeNet5", "SimpleNN", "SimpleCNN", "cnn4", "cnn_c", "DeepMLP")}
+    nets |= {"MLP": partial(models.MLP, (784, 8, 10)), "SimpleNN, BN": partial(models.SimpleNN, True)}
+    keys = {name: of(model=net, augment=augment.crop_flip) for name, net in nets.items()}
+    schedule = partial(schedules.cosine, total=30)
+    return keys | {"ResNet-20": of(model=resnet.resnet20, schedule=schedule, probe=diagnostics.layer_gradients)}
+
+
+def keys_after(folder: Path, edits: dict) -> dict[str, str]:
+    """`keys_of_networks` in a copy of the package with some text replaced."""
+    root = Path(fingerprint.__file__).parents[1]
+    shutil.copytree(root / "coursekit", folder / "coursekit", ignore=shutil.ignore_patterns("__pycache__"))
+    (folder / "tests").mkdir()
+    shutil.copy(__file__, folder / "tests")
+    for name, replacements in edits.items():
+        path = folder / "coursekit" / name
+        for old, new in replacements:
+            assert old in path.read_text(), f"{name} has no {old}"
+            path.write_text(path.read_text().replace(old, new))
+    done = subprocess.run(
+        [sys.executable, "-c", PRINT_KEYS],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(folder)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_an_edit_of_the_machinery_gives_no_new_key(tmp_path):
+    assert keys_after(tmp_path, MACHINERY) == keys_of_networks()
+
+
+def test_an_edit_of_a_network_gives_its_runs_a_new_key_and_no_others(tmp_path):
+    before, after = keys_of_networks(), keys_after(tmp_path, NETWORK)
+    assert {name for name in before if before[name] != after[name]} == {"SimpleNN", "SimpleNN, BN"}
+
+
+def test_numerics_are_part_of_every_key(monkeypatch):
+    before = of()
+    monkeypatch.setattr(fingerprint, "NUMERICS", fingerprint.NUMERICS + 1)
+    assert of() != before
 
 
 def test_code_installed_elsewhere_is_not_ours(tmp_path, monkeypatch):

@@ -1,19 +1,24 @@
 import math
+import types
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
 
 from coursekit import history, plots
 from coursekit.history import Spread
 
-RUNS = {"a": [[dict(epoch=1, loss=2.0), dict(epoch=2, loss=1.0)], [dict(epoch=1, loss=4.0), dict(epoch=2, loss=3.0)]]}
+HISTORIES = [dict(epoch=1, loss=2.0), dict(epoch=2, loss=1.0)], [dict(epoch=1, loss=4.0), dict(epoch=2, loss=3.0)]
+RUNS = {"a": [types.SimpleNamespace(seed=seed, history=rows) for seed, rows in zip((0, 7), HISTORIES, strict=True)]}
 
 
 def test_to_frame_has_a_row_for_each_variant_seed_and_epoch():
     frame = history.to_frame(RUNS)
     assert frame.columns.tolist() == ["variant", "seed", "epoch", "loss"]
     assert frame.loss.tolist() == [2, 1, 4, 3]
-    assert frame.seed.tolist() == [0, 0, 1, 1]
+    assert frame.seed.tolist() == [0, 0, 7, 7]
 
 
 def test_spread_is_the_sample_standard_deviation():
@@ -24,10 +29,55 @@ def test_spread_is_the_sample_standard_deviation():
     assert str(Spread([0.5])) == "0.500"
 
 
-def test_beats_only_beyond_both_spreads():
-    assert Spread([1.0, 1.1]).beats(Spread([0.5, 0.6]))
-    assert not Spread([0.5, 0.9]).beats(Spread([0.5, 0.6]))
-    assert Spread([1.0]).beats(Spread([0.5]))
+def test_a_comparison_is_the_paired_t_interval():
+    a, b = [0.981, 0.979, 0.984, 0.980], [0.975, 0.976, 0.979, 0.978]
+    comparison = history.compare(a, b)
+    oracle = stats.ttest_rel(a, b)
+    interval = oracle.confidence_interval(0.95)
+    assert (comparison.low, comparison.high) == pytest.approx((interval.low, interval.high))
+    assert comparison.difference == pytest.approx(np.mean(a) - np.mean(b))
+    assert (comparison.verdict, comparison.better) == ("better", True)
+    assert f"{comparison}" == f"{comparison.difference:+.4f} [{interval.low:+.4f}, {interval.high:+.4f}]"
+
+
+@given(st.lists(st.tuples(st.floats(-1, 1), st.floats(-1, 1)), min_size=2, max_size=9))
+def test_comparisons_are_antisymmetric_and_agree_with_the_t_test(pairs):
+    a, b = zip(*pairs, strict=True)
+    forth, back = history.compare(a, b), history.compare(b, a)
+    opposite = {"better": "worse", "worse": "better", "undecided": "undecided"}
+    assert opposite[forth.verdict] == back.verdict
+    assert (forth.low, forth.high) == pytest.approx((-back.high, -back.low))
+    spread = np.ptp(np.subtract(a, b))
+    if spread > 1e-6:
+        p = stats.ttest_rel(a, b).pvalue
+        if abs(p - 0.05) > 1e-6:
+            assert (forth.verdict == "undecided") == (p > 0.05)
+
+
+def test_pairs_that_agree_are_better_where_their_spreads_overlap():
+    base = np.array([0.97, 0.99, 0.95, 0.98, 0.96, 0.94, 0.985, 0.975])
+    assert history.compare(base + 0.003 + base / 1e3, base).better
+    assert history.compare([1, 2], [1.01, 1.9]).verdict == "undecided", "two seeds that happen to"
+
+
+def test_one_seed_decides_nothing_nor_do_values_that_are_not_finite():
+    assert history.compare([0.9], [0.1]).verdict == "undecided"
+    assert history.compare([0.9, math.nan, 0.8], [0.1, 0.2, math.inf]).verdict == "undecided"
+    assert history.compare([], []).verdict == "undecided"
+    assert f"{history.compare([0.9], [0.5])}" == "+0.4000 (one seed)"
+
+
+def test_equal_is_said_only_of_an_interval_within_what_was_stated():
+    a, b = [0.901, 0.899, 0.900], [0.900, 0.900, 0.900]
+    assert history.compare(a, b).verdict == "undecided"
+    assert history.compare(a, b, equal_within=0.003).verdict == "equal"
+    assert history.compare(a, b, equal_within=0.002).verdict == "undecided", "the interval is ±0.0025"
+    assert str(history.compare(a, b, equal_within=0.003)).endswith("equal within 0.003")
+
+
+def test_of_a_loss_less_is_better():
+    assert history.compare([1.0, 1.1], [2.0, 2.1], lower_is_better=True).verdict == "better"
+    assert history.compare([1.0, 1.1], [2.0, 2.1]).verdict == "worse"
 
 
 def test_what_never_happens_has_no_spread():
@@ -39,15 +89,6 @@ def test_what_never_happens_has_no_spread():
 def test_seeds_in_words():
     assert [history.seeds(count) for count in (1, 3)] == ["one seed", "3 seeds"]
     assert [history.spread_over(count) for count in (1, 3)] == ["one seed", "mean ± std of 3 seeds"]
-
-
-def test_last_takes_each_runs_final_epoch():
-    assert history.last(history.to_frame(RUNS), "loss")["a"].values.tolist() == [1, 3]
-
-
-def test_last_takes_nan_for_what_it_is():
-    rows = [[dict(epoch=1, loss=1.0), dict(epoch=2, loss=math.nan)]]
-    assert math.isnan(history.last(history.to_frame({"a": rows}), "loss")["a"].mean)
 
 
 def test_learning_curve_is_the_mean_with_a_band():

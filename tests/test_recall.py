@@ -7,7 +7,7 @@ from functools import partial
 import pytest
 import torch
 
-from coursekit import data, experiment, fingerprint, models, profiles, recall, results
+from coursekit import data, experiment, models, profiles, recall, results
 from coursekit.errors import NotStored
 from coursekit.experiment import Experiment
 
@@ -22,6 +22,10 @@ def double(x):
 
 def triple(x):
     return FACTOR * x
+
+
+def adder(amount, x):
+    return x + amount
 
 
 def work(number, how=double, note=""):
@@ -45,12 +49,20 @@ def test_arguments_code_and_data_are_part_of_the_key(monkeypatch):
     recall.recall(DIGITS, work, 1)
     recall.recall(DIGITS, work, 2)
     recall.recall(DIGITS, work, 1, how=triple)
-    recall.recall(DIGITS, work, 1, partial(triple))
+    recall.recall(DIGITS, work, 1, partial(adder, 1))
     recall.recall(DIGITS, work, 1, note="other")
     recall.recall(LETTERS, work, 1)
     monkeypatch.setitem(globals(), "FACTOR", 4)
     recall.recall(DIGITS, work, 1, how=triple)
     assert next(CALLS) == 7
+
+
+def test_one_call_has_one_key_however_it_is_spelled():
+    for _ in range(2):
+        recall.recall(DIGITS, work, 1)
+        recall.recall(DIGITS, work, number=1.0)
+        recall.recall(DIGITS, work, 1, partial(double), note="")
+    assert next(CALLS) == 1
 
 
 def test_without_the_data_set_what_was_stored_of_the_real_one_comes_back(monkeypatch):
@@ -67,10 +79,11 @@ def test_without_the_data_set_what_was_stored_of_the_real_one_comes_back(monkeyp
 
 
 def test_code_in_a_list_of_arguments_is_part_of_the_key(monkeypatch):
-    seen = []
-    monkeypatch.setattr(fingerprint, "key", lambda _, *callables: seen.append(callables) or "0" * 64)
-    recall.recall(None, how_many, [work])
-    assert seen[0] == (how_many, [work])
+    recall.recall(None, how_many, [triple])
+    keys = {path.name for path in results.folder().rglob("*.json")}
+    monkeypatch.setitem(globals(), "FACTOR", 4)
+    recall.recall(None, how_many, [triple])
+    assert len({path.name for path in results.folder().rglob("*.json")} - keys) == 1
 
 
 def how_many(functions):
@@ -87,9 +100,9 @@ def test_what_draws_its_own_data_is_kept_without_a_data_set():
 
 def test_provenance_is_kept():
     recall.recall(DIGITS, work, 1)
-    [path] = results.folder().glob("*.json")
+    [path] = results.folder().rglob("*.json")
     text = path.read_text()
-    for word in ('"profile":"sample"', '"device":', '"data_sha256":', '"seconds":'):
+    for word in ('"profile": "sample"', '"device":', '"data_sha256":', '"seconds":'):
         assert word in text
 
 

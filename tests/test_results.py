@@ -1,12 +1,13 @@
 import json
 import math
+import re
 from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
 
 import coursekit
-from coursekit import results
+from coursekit import results, storage
 from coursekit.results import Result
 
 KEY = "0123456789abcdef" * 4
@@ -14,7 +15,7 @@ RESULT = Result(
     key=KEY,
     name="Größe ×2",
     status="ok",
-    experiment={"lr": 0.1, "model": {"call": "MLP", "args": [[4, 3]]}, "validation": None},
+    experiment={"model": {"call": "MLP", "sizes": [4, 3]}, "optimizer": "SGD", "validation": 5},
     history=[{"epoch": 1, "train_loss": 0.25}, {"epoch": 2, "train_loss": 1e-12}],
     probes=[{"step": 0, "gradient": 3.5}],
     metrics={"test_accuracy": 0.5, "counts": [1, 2, 3]},
@@ -27,7 +28,7 @@ def test_round_trip():
     loaded = results.load(KEY)
     assert loaded == RESULT
     assert (RESULT.replayed, loaded.replayed) == (False, True)
-    assert path.name == f"{KEY[:24]}.json"
+    assert path == results.folder() / "runs" / "Gr-e-2-seed0-01234567.json"
     assert "replayed" not in path.read_text()
 
 
@@ -44,7 +45,57 @@ def test_saving_again_replaces():
     results.save(RESULT)
     results.save(replace(RESULT, status="diverged"))
     assert results.load(KEY).status == "diverged"
-    assert len(list(results.folder().iterdir())) == 1
+    assert len(list(results.folder().rglob("*.json"))) == 1
+
+
+def test_a_result_is_found_by_its_key_wherever_it_lies_and_stays_there(monkeypatch):
+    monkeypatch.setenv("COURSEKIT_NOTEBOOK", "05_regularisation")
+    path = results.save(RESULT)
+    assert path.parent.name == "05_regularisation"
+    monkeypatch.setenv("COURSEKIT_NOTEBOOK", "07_schedules")
+    assert results.load(KEY) == RESULT
+    assert results.save(replace(RESULT, name="another name")) == path
+    other = replace(RESULT, key=KEY[:8] + "f" * 56)
+    assert results.load(other.key) is None, "the first eight digits are not the key"
+    assert results.save(other).parent.name == "07_schedules"
+    assert (results.load(KEY).name, results.load(other.key).name) == ("another name", RESULT.name)
+
+
+@pytest.mark.parametrize(
+    ("name", "experiment", "file"),
+    [
+        ("lr 0.1, BN", {"optimizer": "SGD", "seed": 3}, "lr-0.1-BN-seed3"),
+        ("../../etc/×", {"optimizer": "SGD"}, "etc-seed0"),
+        ("", {"optimizer": "SGD"}, "run-seed0"),
+        ("x" * 300, {"call": "fit", "seed": 2}, "x" * 60 + "-seed2"),
+        ("solve", {"call": "solve"}, "solve"),
+    ],
+)
+def test_names_of_files_say_variant_and_seed_and_are_safe(name, experiment, file):
+    path = results.save(replace(RESULT, name=name, experiment=experiment))
+    assert path == results.folder() / "runs" / f"{file}-01234567.json"
+
+
+def test_what_is_asked_of_one_run():
+    rows = [
+        dict(epoch=1, loss=2.0, accuracy=0.5),
+        dict(epoch=2, loss=1.0, accuracy=0.9),
+        dict(epoch=3, loss=1.5, accuracy=0.7),
+    ]
+    run = replace(RESULT, history=rows)
+    assert (run.last("loss"), run.best("loss"), run.best("accuracy"), run.final("test_accuracy")) == (
+        1.5,
+        1.0,
+        0.9,
+        0.5,
+    )
+    assert (run.first_epoch("accuracy", 0.6), run.first_epoch("loss", 1.0), run.first_epoch("loss", 0.9)) == (
+        2,
+        2,
+        math.inf,
+    )
+    assert math.isnan(replace(run, metrics={}).final("test_accuracy"))
+    assert math.isnan(replace(run, history=[]).last("loss"))
 
 
 def test_numbers_keep_six_digits_wherever_they_are():
@@ -83,16 +134,14 @@ def flip(path):
 
 
 def edit(path):
-    path.write_text(path.read_text().replace('"test_accuracy":0.5', '"test_accuracy":0.9'))
+    path.write_text(path.read_text().replace('"test_accuracy": 0.5', '"test_accuracy": 0.9'))
 
 
 def drop_a_field(path):
     """A file whose digest is right and whose content is not a result."""
-    text = path.read_text().split(',"result":', 1)[1].rstrip("\n")[:-1]
-    body = json.loads(text)
+    body = storage.read_json(path)
     del body["status"]
-    text = json.dumps(body)
-    path.write_text(f'{{"sha256":"{results.storage.sha256(text.encode())}","result":{text}}}\n')
+    storage.write_json(path, body)
 
 
 DAMAGE = {
@@ -123,7 +172,7 @@ def test_a_damaged_file_is_set_aside_and_counts_as_none(harm, capsys):
 def test_folder_is_that_of_the_environment_or_the_workbook_or_here(monkeypatch, tmp_path):
     monkeypatch.setenv("COURSEKIT_RESULTS", str(tmp_path / "mine"))
     assert results.folder() == tmp_path / "mine"
-    assert results.save(RESULT).parent == tmp_path / "mine"
+    assert results.save(RESULT).parents[1] == tmp_path / "mine"
     monkeypatch.delenv("COURSEKIT_RESULTS")
     workbook = Path(coursekit.__file__).parents[1] / "results"
     assert results.folder() == (workbook if workbook.is_dir() else Path("results"))
@@ -133,8 +182,17 @@ def test_folder_is_that_of_the_environment_or_the_workbook_or_here(monkeypatch, 
     assert results.folder() == tmp_path / "elsewhere" / "results"
 
 
-def test_a_file_is_one_line_with_every_field(monkeypatch):
-    text = results.save(RESULT).read_text()
-    assert text.count("\n") == 1
-    assert set(json.loads(text)["result"]) == {field.name for field in fields(Result)} - {"replayed"}
-    assert "Größe ×2" in text
+def test_a_file_reads_well_and_has_every_field():
+    lines = results.save(replace(RESULT, name="Größe ×2")).read_text().splitlines()
+    assert '  {"epoch": 2, "train_loss": 1e-12}],' in lines, "a row of the history is a line"
+    assert '  "device": "CPU (2 threads)",' in lines
+    body = json.loads("\n".join(lines))
+    assert set(body) - {"sha256"} == {field.name for field in fields(Result)} - {"replayed"}
+    assert body["name"] == "Größe ×2"
+
+
+def test_provenance_names_the_commit_of_the_code():
+    commit = results.provenance(None)["commit"]
+    assert re.fullmatch(r"([0-9a-f]{7,40}\+?)?", commit)
+    in_git = (Path(coursekit.__file__).parents[1] / ".git").exists()
+    assert bool(commit) == in_git

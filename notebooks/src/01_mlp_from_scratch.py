@@ -29,7 +29,7 @@ from coursekit.notebook import claim, finding, setup, show_data, show_figure, sh
 from coursekit.published import PUBLISHED
 from coursekit.recall import recall, recalled
 
-setup()
+setup("01_mlp_from_scratch")
 
 # %% tags=["parameters"]
 SEEDS = range(profiles.budget(sample=2, cpu=5, full=5))

@@ -32,7 +32,7 @@ from coursekit.published import PUBLISHED
 from coursekit.recall import recall
 from coursekit.sweeps import sweep
 
-setup()
+setup("02_activations_and_xor")
 
 # %% tags=["parameters"]
 XOR_SEEDS = range(10)

@@ -31,7 +31,7 @@ from coursekit.published import PUBLISHED
 from coursekit.sweeps import sweep
 from coursekit.training import train_step
 
-setup()
+setup("03_optimizers")
 
 # %% tags=["parameters"]
 EPOCHS = profiles.budget(sample=3, cpu=20, full=20)

@@ -28,7 +28,7 @@ from coursekit.notebook import claim, finding, setup, show_data, show_figure, sh
 from coursekit.recall import recall
 from coursekit.sweeps import sweep
 
-setup()
+setup("04_gradient_flow")
 
 # %% tags=["parameters"]
 INIT_SEEDS = range(profiles.budget(sample=2, cpu=5, full=5))  # a backward pass costs next to nothing

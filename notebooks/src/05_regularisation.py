@@ -29,7 +29,7 @@ from coursekit.published import PUBLISHED
 from coursekit.sweeps import sweep
 
 PROFILE = profiles.profile()
-setup()
+setup("05_regularisation")
 
 # %% tags=["parameters"]
 DIGIT_EPOCHS = profiles.budget(sample=3, cpu=20, full=20)

@@ -29,7 +29,7 @@ from coursekit.notebook import claim, finding, setup, show_data, show_figure, sh
 from coursekit.resnet import resnet20
 from coursekit.sweeps import sweep
 
-PROFILE = setup()
+PROFILE = setup("06_cnns")
 
 # %% tags=["parameters"]
 SEEDS = range(profiles.budget(sample=1, cpu=1, full=3))

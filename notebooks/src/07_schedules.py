@@ -29,7 +29,7 @@ from coursekit.history import Spread
 from coursekit.notebook import claim, finding, setup, show_data, show_figure, show_source, show_table
 from coursekit.sweeps import sweep
 
-PROFILE = setup()
+PROFILE = setup("07_schedules")
 
 # %% tags=["parameters"]
 SEEDS = range(profiles.budget(sample=1, cpu=3, full=3))

@@ -54,7 +54,7 @@ from coursekit.published import PUBLISHED
 from coursekit.recall import recall
 from coursekit.sweeps import sweep
 
-PROFILE = setup()
+PROFILE = setup("08_resnet20")
 
 # %% tags=["parameters"]
 SEEDS = range(profiles.budget(sample=1, cpu=1, full=3))
