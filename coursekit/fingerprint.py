@@ -49,9 +49,10 @@ def describe(value):
     """
     if isinstance(value, np.generic):
         value = value.item()
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    if value is None or isinstance(value, bool | int | str) or (isinstance(value, float) and math.isfinite(value)):
+    if isinstance(value, float) and math.isfinite(value):
+        value = float(f"{value:.12g}")  # processors differ in the last digits of a power or a logarithm
+        return int(value) if value.is_integer() else value
+    if value is None or isinstance(value, bool | int | str):
         return value
     if isinstance(value, PurePath):
         return value.as_posix()

@@ -46,6 +46,7 @@ class Show:
         form = "{desc}{percentage:3.0f}%|{bar}| {n:.1f}/{total} epochs [{elapsed}<{remaining}]"
         # Smoothing 0: the time left is reckoned from all that was done, not from the last half second.
         self.bar = Bar(total=epochs, leave=False, smoothing=0, bar_format=form, **nothing)
+        self.bar.initial = 0  # which a bar that is disabled lacks
         self.plot = _output() if plot and epochs and explore.is_interactive() else None
         self.runs: list[tuple[str, Progress]] = []
         self.ended = 0  # epochs of the runs that have ended

@@ -1,9 +1,11 @@
-"""The command line of a sweep: where its runs are trained, and what is left to do at its end."""
+"""The command line of runs: sweep them, audit some of those in the store, write what is in it."""
 
 import argparse
+import math
 import os
 from pathlib import Path
 
+from coursekit import arguments
 from coursekit.arguments import at_least_one
 from coursekit.errors import SweepError, UsageError
 
@@ -17,7 +19,7 @@ SLURM = {
 
 
 def add_commands(commands: argparse._SubParsersAction, shared: argparse.ArgumentParser) -> None:
-    """Add `coursekit sweep` to the commands of the command line."""
+    """Add `coursekit sweep`, `audit` and `results` to the commands of the command line."""
     sweep = commands.add_parser("sweep", parents=[shared], help="train every experiment of a file, with every seed")
     sweep.add_argument("file", type=Path, metavar="FILE", help="YAML or JSON, see docs/scale.md")
     sweep.add_argument("--workers", type=at_least_one, metavar="N", help="processes; jobs with --slurm (default 1)")
@@ -32,6 +34,15 @@ def add_commands(commands: argparse._SubParsersAction, shared: argparse.Argument
     sweep.add_argument("--source", choices=("auto", "real", "sample"), help="where the data come from")
     sweep.add_argument("--refresh", action="store_true", help="train what is in the results store too")
     sweep.set_defaults(command=_sweep)
+    audit = commands.add_parser("audit", parents=[shared], help="retrain some stored results and compare every digit")
+    audit.add_argument("count", type=at_least_one, metavar="N", help="how many, chosen at random")
+    audit.add_argument("--seed", type=int, default=0, help="of the choice")
+    audit.add_argument(
+        "--limit", type=arguments.seconds, default=math.inf, metavar="SECONDS", help="none that took longer"
+    )
+    audit.set_defaults(command=_audit)
+    contents = commands.add_parser("results", parents=[shared], help="write results/README.md: what is in the store")
+    contents.set_defaults(command=_contents)
 
 
 def _sweep(options: argparse.Namespace) -> None:
@@ -63,3 +74,25 @@ def _engine(options: argparse.Namespace):
     if options.dask:
         return cluster.local(options.workers, threads)
     return engines.processes(options.workers, threads) if options.workers else engines.serial(options.threads)
+
+
+def _audit(options: argparse.Namespace) -> None:
+    from coursekit import audit
+
+    compared = []
+    for row in audit.audit(options.count, arguments.SOURCES, options.seed, options.limit):
+        compared.append(row)
+        verdict = "every digit equal" if not row.difference else f"differs by {row.difference:.1g} at {row.place}"
+        print(f"{row.file.parent.name}/{row.file.name}: {verdict}", flush=True)
+    different = sum(row.difference > 0 for row in compared)
+    print(f"{len(compared)} results audited: {len(compared) - different} equal in every digit")
+    if different:
+        raise SweepError(f"{different} of {len(compared)} audited results differ")
+
+
+def _contents(_: argparse.Namespace) -> None:
+    from coursekit import contents, results
+
+    path = results.folder() / "README.md"
+    contents.write(path)
+    print(path)

@@ -71,18 +71,24 @@ class Runs(dict[str, list[Result]]):
         equal_within: float | None = None,
         *,
         at: str = "final",
+        lower_is_better: bool | None = None,
     ) -> Comparison:
-        """Variant a against b over the seeds that both have, as `history.compare`; of a loss less is better.
+        """Variant a against b over the seeds that both have, as `history.compare`.
 
         `at` names the method of `Result` that reads the metric: "final", "last" or "best". A function of a run reads a
-        number by itself, of which more is better.
+        number by itself. Lower is better by default where the metric's name ends in "loss".
         """
         read = metric if callable(metric) else methodcaller(at, metric)
         values = [{run.seed: read(run) for run in self[name]} for name in (a, b)]
         shared = [seed for seed in values[0] if seed in values[1]]
         pairs = ([of_seed[seed] for seed in shared] for of_seed in values)
-        lower_is_better = isinstance(metric, str) and metric.endswith("loss")
+        if lower_is_better is None:
+            lower_is_better = isinstance(metric, str) and metric.endswith("loss")
         return history.compare(*pairs, equal_within, lower_is_better)
+
+    def against(self, baseline: str, metric: str | Callable[[Result], float], **options) -> dict[str, Comparison]:
+        """Every other variant compared with a baseline; the options are those of `compare`."""
+        return {name: self.compare(name, baseline, metric, **options) for name in self if name != baseline}
 
 
 def sweep(

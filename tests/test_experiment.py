@@ -53,9 +53,9 @@ def trainings(monkeypatch):
     calls = []
     train = experiment.train_and_keep
 
-    def counted(experiments, names):
+    def counted(experiments, names, **options):
         calls.extend(experiments)
-        return train(experiments, names)
+        return train(experiments, names, **options)
 
     monkeypatch.setattr(experiment, "train_and_keep", counted)
     return calls
@@ -76,7 +76,7 @@ def test_the_second_call_is_replayed_and_equal(trainings):
     assert (first.replayed, second.replayed) == (False, True)
     assert second == first
     assert (first.status, first.name, len(first.history)) == ("ok", "a name", 2)
-    assert [path.name for path in results.folder().glob("*.json")] == [f"{first.key[:24]}.json"]
+    assert [path.name for path in results.folder().rglob("*.json")] == [f"a-name-seed0-{first.key[:8]}.json"]
 
 
 def test_a_replay_takes_less_than_50_ms():
@@ -148,7 +148,7 @@ def test_refresh_trains_again(trainings):
 
 def test_a_damaged_result_trains_again(trainings, capsys):
     first = run(BASE)
-    [path] = results.folder().glob("*.json")
+    [path] = results.folder().rglob("*.json")
     path.write_bytes(path.read_bytes()[:-20])
     assert untimed(run(BASE)) == untimed(first)
     assert len(trainings) == 2
@@ -181,7 +181,7 @@ def test_provenance():
     assert (made["source"], made["data_sha256"], made["profile"]) == (dataset.source, dataset.sha256, "sample")
     assert (made["device"], made["torch"]) == (profiles.device_name(), torch.__version__)
     assert made["seconds"] >= result.history[-1]["seconds"] > 0
-    assert result.experiment["model"] == {"call": "coursekit.models.MLP", "args": [[784, 8, 10]], "dropout": 0.2}
+    assert result.experiment["model"] == {"call": "MLP", "sizes": [784, 8, 10], "dropout": 0.2}
 
 
 @pytest.mark.parametrize("change", [{"pixels": "gray"}, {"precision": "half"}, {"schedule_by": "week"}])
@@ -192,8 +192,37 @@ def test_unknown_words_are_refused_before_a_training_that_is_asked_for_again(cha
     assert not list(results.folder().glob("running/*"))
 
 
+OUT_OF_RANGE = [
+    dict(epochs=0),
+    dict(epochs=-1),
+    dict(epochs=2.5),
+    dict(epochs=True),
+    dict(batch_size=0),
+    dict(seed=-1),
+    dict(train_size=-5),
+    dict(train_size=0),
+    dict(validation=-1),
+    dict(validation=100_000),
+    dict(probe_every=0),
+    dict(classes=(1,)),
+    dict(classes=(1, 1)),
+    dict(classes=(1, 12)),
+    dict(label_smoothing=-1),
+    dict(label_smoothing=1.0),
+    dict(initialization="zeros"),
+    dict(schedule_by="batch"),
+]
+
+
+@pytest.mark.parametrize("setting", OUT_OF_RANGE, ids=str)
+def test_a_setting_out_of_its_range_is_refused_before_anything_is_loaded(setting):
+    [name] = setting
+    with pytest.raises(UsageError, match=rf"^invalid {name} .*; (expected|a class of mnist has 5421)"):
+        replace(BASE, **setting)
+
+
 def test_unknown_pixels_are_refused():
-    with pytest.raises(UsageError, match="no pixels 'gray'; choose unit, standard, raw"):
+    with pytest.raises(UsageError, match="invalid pixels 'gray'; expected one of unit, standard, raw"):
         run(replace(BASE, pixels="gray"))
 
 
@@ -429,8 +458,8 @@ def test_a_run_that_is_cut_off_goes_on_and_leaves_the_same_result(monkeypatch):
     monkeypatch.setattr(experiment, "CHECKPOINT_SECONDS", 0)
     steps, write = [], checkpoint.write
 
-    def cut_off(folder, model, optimizer, progress):
-        write(folder, model, optimizer, progress)
+    def cut_off(folder, model, optimizer, progress, company):
+        write(folder, model, optimizer, progress, company)
         steps.append(progress.step)
         if len(steps) == 2:
             raise KeyboardInterrupt
@@ -439,7 +468,7 @@ def test_a_run_that_is_cut_off_goes_on_and_leaves_the_same_result(monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         run(longer)
     assert list((results.folder() / "running").iterdir())
-    assert not list(results.folder().glob("*.json"))
+    assert not list(results.folder().rglob("*.json"))
     result = run(longer)
     assert steps == [3, 6, 9, 12], "two epochs before, two after"
     assert untimed(result) == untimed(whole)

@@ -73,6 +73,7 @@ class Decay:
         (torch.Size([2, 3]), [2, 3]),
         (Path("a") / "b", "a/b"),
         (1.0, 1),
+        (0.1 + 0.2, 0.3),
         (partial(two, 1, (2,)), partial(two, b=[2], a=1.0)),
         (partial(two, 1, (3,)), partial(partial(two), a=1)),
         (partial(two, c=1), partial(two, **{"c": 1})),
@@ -88,7 +89,8 @@ def test_equal_values_have_one_description(value, same):
 
 
 def test_np_float32_is_its_own_value():
-    assert describe(np.float32(0.1)) == float(np.float32(0.1)) != 0.1
+    assert describe(np.float32(0.1)) == pytest.approx(float(np.float32(0.1)), rel=1e-12)
+    assert describe(np.float32(0.1)) != describe(0.1)
 
 
 VALUES = [0, 1, 2, "1", "", 0.5, -0.5, None, [], [1], [[1]], [1, 2], [2, 1], {"a": 1}, {"a": 2}, {"b": 1}, {}]

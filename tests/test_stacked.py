@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from coursekit import models, penalties, stacked, training
+from coursekit import checkpoint, models, penalties, stacked, training
 from coursekit.batches import Batches
 from coursekit.errors import UsageError
 
@@ -234,3 +234,53 @@ def test_what_cannot_be_stacked_is_refused(nets):
     with pytest.raises(UsageError, match="stack"):
         stacked.stack(nets)
     assert len(nets) != 1 or not stacked.can_stack(nets[0])
+
+
+STATEFUL = {
+    "momentum": (partial(SGD, lr=0.05, momentum=0.9, weight_decay=1e-3), True),
+    "Nesterov": (partial(SGD, lr=0.05, momentum=0.9, nesterov=True), True),
+    "ProximalSGD": (partial(penalties.ProximalSGD, lr=0.05, strength=0.01, momentum=0.9), True),
+    "Adam": (partial(ADAM, lr=0.01), True),
+    "AdamW": (partial(torch.optim.AdamW, lr=0.01), True),
+    "Adagrad": (partial(torch.optim.Adagrad, lr=0.01), True),
+    "RMSprop": (partial(torch.optim.RMSprop, lr=0.01, momentum=0.5), False),
+}
+CASES = [(name, fused) for name, (_, can) in STATEFUL.items() for fused in ((False, True) if can else (False,))]
+
+
+def conv(layout: str) -> nn.Module:
+    """A network as a single run has it (channels-last), or as a view of a stack (contiguous)."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(3, 4, 5), nn.ReLU(), nn.Flatten(), nn.Linear(64, 10))
+    if layout == "single":
+        return model.to(memory_format=torch.channels_last)
+    return stacked.stack([model, copy.deepcopy(model)]).models[0]
+
+
+def some_steps(model: nn.Module, optimizer: torch.optim.Optimizer, seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    for _ in range(3):
+        for parameter in model.parameters():
+            gradient = torch.randn(parameter.shape, generator=generator)
+            parameter.grad = torch.empty_like(parameter).copy_(gradient)  # as autograd lays it out
+        optimizer.step()
+
+
+@pytest.mark.parametrize(("name", "fused"), CASES)
+@pytest.mark.parametrize("layouts", [("stack", "single"), ("single", "stack"), ("single", "single")], ids=" to ".join)
+def test_an_optimizers_state_is_taken_up_in_the_layout_of_the_weights(tmp_path, name, fused, layouts):
+    """torch's fused SGD reads a momentum buffer in the memory order of the parameter, whatever its strides say."""
+    make, can_fuse = STATEFUL[name]
+    make = partial(make, fused=fused) if can_fuse else make
+    models_ = [conv(layout) for layout in layouts]
+    optimizers = [make(model.parameters()) for model in models_]
+    some_steps(models_[0], optimizers[0], seed=1)
+    checkpoint.write(tmp_path, models_[0], optimizers[0], checkpoint.Progress(step=3))
+    checkpoint.restore(tmp_path, models_[1], optimizers[1])
+    for model, optimizer in zip(models_, optimizers, strict=True):
+        some_steps(model, optimizer, seed=2)
+    assert_alike = partial(torch.testing.assert_close, rtol=1e-5, atol=1e-6)
+    for one, other in zip(*(model.parameters() for model in models_), strict=True):
+        assert_alike(one.detach(), other.detach())
+        for state in optimizers[1].state[other].values():
+            assert state.shape != other.shape or state.stride() == other.stride()

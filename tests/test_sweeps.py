@@ -10,9 +10,9 @@ import torch
 
 from coursekit import checkpoint, experiment, models, penalties, profiles, results, samples, sweeps, training
 from coursekit.augment import crop_flip
-from coursekit.errors import Diverged
+from coursekit.errors import Diverged, UsageError
 from coursekit.experiment import Experiment
-from coursekit.sweeps import sweep
+from coursekit.sweeps import Runs, sweep
 
 SGD, ADAM = torch.optim.SGD, torch.optim.Adam
 BASE = Experiment(
@@ -56,7 +56,8 @@ VARIANTS = {
 
 def assert_alike(together: results.Result, alone: results.Result, stacked: int) -> None:
     assert (together.key, together.name, together.status) == (alone.key, alone.name, alone.status)
-    assert (together.provenance["stacked"], alone.provenance["stacked"]) == (stacked, 1)
+    assert (len(together.provenance["stacked"]), alone.provenance["stacked"]) == (stacked, [])
+    assert together.key[:8] in together.provenance["stacked"]
     assert together.experiment == alone.experiment
     for kept in ("history", "probes"):
         for row, other in zip(getattr(together, kept), getattr(alone, kept), strict=True):
@@ -112,7 +113,7 @@ def test_the_others_go_on_with_their_own_batches_after_one_diverged(seeds):
         for name, one in longer.items():
             alone = experiment.run(replace(one, seed=seed), name, refresh=True)
             assert_alike(
-                found[name][number], alone, 4 if len(seeds) == 1 else found[name][number].provenance["stacked"]
+                found[name][number], alone, 4 if len(seeds) == 1 else len(found[name][number].provenance["stacked"])
             )
 
 
@@ -179,7 +180,7 @@ def test_a_clock_stops_before_any_run_of_the_stack_is_evaluated(monkeypatch):
 def test_what_is_stored_is_not_trained_again(monkeypatch):
     trained = []
     train = experiment.train_and_keep
-    monkeypatch.setattr(experiment, "train_and_keep", lambda e, n: trained.append(len(e)) or train(e, n))
+    monkeypatch.setattr(experiment, "train_and_keep", lambda e, n, **o: trained.append(len(e)) or train(e, n, **o))
     sweep({"plain": BASE}, [0])
     sweep(VARIANTS, [0])
     again = sweep(VARIANTS, [0])
@@ -242,7 +243,7 @@ def numbers(found) -> list:
 
 def test_a_stack_that_is_cut_off_goes_on_bit_for_bit(monkeypatch):
     whole = numbers(sweep(FOUR, [0, 1]))
-    for path in results.folder().glob("*.json"):
+    for path in results.folder().rglob("*.json"):
         path.unlink()
     cut_off_after(4, monkeypatch)
     found = sweep(FOUR, [0, 1])
@@ -250,14 +251,91 @@ def test_a_stack_that_is_cut_off_goes_on_bit_for_bit(monkeypatch):
     assert {result.provenance["exact"] for row in found.values() for result in row} == {True}
 
 
-def test_checkpoints_of_different_steps_are_taken_up_one_by_one(monkeypatch):
+@pytest.mark.parametrize("writes", [1, 3, 5, 6, 7])
+def test_checkpoints_of_different_steps_are_taken_up_from_the_last_that_all_have(monkeypatch, writes):
+    """A stack killed while its four runs write their checkpoints, one after the other."""
     whole = numbers(sweep(FOUR, [0, 1]))
-    for path in results.folder().glob("*.json"):
+    for path in results.folder().rglob("*.json"):
         path.unlink()
-    cut_off_after(6, monkeypatch)
-    for (history, metrics), (expected, others) in zip(numbers(sweep(FOUR, [0, 1])), whole, strict=True):
-        assert metrics == pytest.approx(others, rel=1e-3, abs=1e-4)
-        assert [row["train_loss"] for row in history] == pytest.approx([r["train_loss"] for r in expected], rel=1e-3)
+    cut_off_after(writes, monkeypatch)
+    again = sweep(FOUR, [0, 1])
+    exact = {result.provenance["exact"] for row in again.values() for result in row}
+    assert (numbers(again) == whole and exact == {True}) or exact == {False}
+    assert exact == {writes >= 4}, "before all have one, they go on one by one"
+
+
+def test_a_run_that_leaves_its_stack_says_that_it_is_not_exact(monkeypatch, capsys):
+    whole = sweep(FOUR, [0, 1])
+    for path in results.folder().rglob("*.json"):
+        path.unlink()
+    cut_off_after(4, monkeypatch)
+    alone = experiment.run(FOUR["plain"])
+    assert not alone.provenance["exact"]
+    assert "is approximate: trained as one of 4" in capsys.readouterr().err
+    assert alone.metrics == pytest.approx(whole["plain"][0].metrics, rel=1e-3, abs=1e-4)
+
+
+RUNS = Runs(
+    {
+        name: [
+            results.Result(
+                "",
+                name,
+                "ok",
+                {"seed": seed},
+                [{"epoch": 1, "loss": loss}, {"epoch": 2, "loss": loss / 2}],
+                [],
+                {"accuracy": accuracy},
+                {},
+            )
+            for seed, loss, accuracy in rows
+        ]
+        for name, rows in {
+            "a": [(0, 1.0, 0.5), (1, 2.0, 0.6), (2, 1.5, 0.7)],
+            "b": [(2, 3.0, 0.69), (0, 2.0, 0.49), (5, 9.0, 0.0)],
+        }.items()
+    }
+)
+
+
+def test_what_is_asked_of_the_runs_of_a_sweep():
+    assert RUNS.frame().columns.tolist() == ["variant", "seed", "epoch", "loss"]
+    assert RUNS.frame().query("variant == 'b'").seed.tolist() == [2, 2, 0, 0, 5, 5]
+    assert RUNS.last("loss")["a"].values.tolist() == [0.5, 1.0, 0.75]
+    assert RUNS.best("loss")["b"].mean == pytest.approx(7 / 3)
+    assert RUNS.final("accuracy")["a"].mean == pytest.approx(0.6)
+    assert RUNS.first_epoch("loss", 1.0)["a"].values.tolist() == [1, 2, 2]
+    assert RUNS.each(lambda run: run.seed)["b"].values.tolist() == [2, 0, 5]
+    table = RUNS.table({"accuracy": RUNS.final("accuracy"), "loss": RUNS.last("loss")}, ".2f")
+    assert table.loc["a"].tolist() == ["0.60 ± 0.10", "0.75 ± 0.25"]
+
+
+def test_variants_are_compared_over_the_seeds_that_both_have():
+    comparison = RUNS.compare("a", "b", "accuracy")
+    assert comparison.differences == pytest.approx((0.01, 0.01)), "seeds 0 and 2"
+    assert comparison.better
+    assert RUNS.compare("a", "b", "loss", at="last").differences == (-0.5, -0.75)
+    assert RUNS.compare("a", "b", lambda run: float(run.seed)).differences == (0, 0)
+    assert RUNS.compare("a", "b", "accuracy", 0.02).verdict == "equal"
+    assert RUNS.compare("a", "b", "accuracy", lower_is_better=True).verdict == "worse"
+    assert RUNS.against("b", "accuracy") == {"a": comparison}
+    falling = RUNS | {"c": [replace(run, history=[{"loss": 9.0 + run.seed / 10}]) for run in RUNS["a"]]}
+    assert falling.compare("a", "c", "loss", at="best").better, "of a loss less is better"
+
+
+def test_runs_that_did_not_end_well_can_be_left_out():
+    both = RUNS | {"a": [*RUNS["a"], replace(RUNS["a"][0], status="diverged", metrics={})]}
+    assert isinstance(both, Runs)
+    assert [len(both["a"]), len(both.ok["a"]), len(both.ok["b"])] == [4, 3, 3]
+    assert both.final("accuracy")["a"].mean != both.final("accuracy")["a"].mean, (
+        "nan, not in silence the mean of others"
+    )
+
+
+@pytest.mark.parametrize("seeds", [[1, 1], [0, True, 1], [-1], [0.5]])
+def test_seeds_that_are_none_or_equal_are_refused(seeds):
+    with pytest.raises(UsageError, match="invalid seed"):
+        sweep({"plain": BASE}, seeds)
 
 
 def test_each_source_of_images_makes_its_batches_once():

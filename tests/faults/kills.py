@@ -1,9 +1,11 @@
-"""Trainings killed with SIGKILL at random moments and taken up again until they are done: kills.py FOLDER RUNS KILLS.
+"""Trainings killed with SIGKILL at random moments and taken up again until done: kills.py FOLDER RUNS KILLS [stack].
 
-Prints as JSON how many runs ended with exactly the weights, buffers, optimizer and history of the same run left alone.
+Prints as JSON how many runs ended with exactly the weights, buffers, optimizer and history of the same run left alone;
+of stacks, what is kept of them, and how many say themselves that they are not exact.
 A process of its own, because it forks: torch is imported once and no thread runs yet.
 """
 
+import contextlib
 import io
 import json
 import os
@@ -17,9 +19,12 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from coursekit import storage, training
+from coursekit import experiment, samples, storage, training
 from coursekit.augment import crop_flip
 from coursekit.batches import Batches
+from coursekit.experiment import Experiment
+from coursekit.models import LeNet5
+from coursekit.sweeps import sweep
 
 OPTIMIZERS = (
     partial(torch.optim.SGD, lr=0.05, momentum=0.9, weight_decay=1e-3),
@@ -51,13 +56,31 @@ def train(folder: Path, seed: int, epochs: int = 3) -> None:
     storage.write_bytes(folder / "final", buffer.getvalue())
 
 
+def train_stack(folder: Path, seed: int) -> None:
+    """Three convolutional networks trained as one through the results store, a checkpoint after every epoch."""
+    os.environ |= {"COURSEKIT_RESULTS": str(folder), "COURSEKIT_PROFILE": "sample", "TQDM_DISABLE": "1"}
+    samples.ARRAYS["cifar10"] = partial(samples.shapes, 60, 20)
+    experiment.CHECKPOINT_SECONDS = 0
+    sgd = partial(torch.optim.SGD, momentum=0.9)
+    variants = {
+        f"lr {lr}": Experiment(LeNet5, partial(sgd, lr=lr), "cifar10", 4, 16, validation=2) for lr in (0.01, 0.03, 0.1)
+    }
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        runs = [run for results in sweep(variants, [seed]).values() for run in results]
+    rows = [[{n: v for n, v in row.items() if n != "seconds"} for row in run.history] for run in runs]
+    state = {"history": rows, "metrics": [run.metrics for run in runs], "exact": [r.provenance["exact"] for r in runs]}
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    storage.write_bytes(folder / "final", buffer.getvalue())
+
+
 def fork(folder: Path, seed: int) -> int:
-    """Start `train` in a child; returns its process id."""
+    """Start the training in a child; returns its process id."""
     child = os.fork()
     if child:
         return child
     try:
-        train(folder, seed)
+        (train_stack if "stack" in sys.argv else train)(folder, seed)
         os._exit(0)
     except BaseException as error:
         print(f"run {seed}: {type(error).__name__}: {error}", file=sys.stderr)
@@ -91,7 +114,7 @@ def main(folder: Path, runs: int, kills: int) -> dict:
     """So many runs with about so many kills in all."""
     torch.set_num_threads(1)
     rng = random.Random(0)
-    identical = total = 0
+    identical = approximate = total = 0
     for seed in range(runs):
         start = time.perf_counter()
         os.waitpid(fork(folder / f"{seed}-whole", seed), 0)
@@ -99,8 +122,10 @@ def main(folder: Path, runs: int, kills: int) -> dict:
         total += killed(folder / f"{seed}", seed, -(-(kills - total) // (runs - seed)), seconds, rng)
         finals = [folder / name / "final" for name in (f"{seed}", f"{seed}-whole")]
         if all(final.exists() for final in finals):
-            identical += same(*(torch.load(final, weights_only=True) for final in finals))
-    return {"runs": runs, "kills": total, "identical": identical}
+            ended, whole = (torch.load(final, weights_only=True) for final in finals)
+            identical += same(ended, whole)
+            approximate += not all(ended.get("exact", [True]))
+    return {"runs": runs, "kills": total, "identical": identical, "approximate": approximate}
 
 
 if __name__ == "__main__":

@@ -212,6 +212,6 @@ def test_c8_no_time_is_ever_read(tmp_path):
 
 def test_c9_file_names_are_plain_and_text_is_utf8():
     path = results.save(Result(KEY, "Größe: 2/3 «김»", "ok", {}, [], [], {}, {}))
-    assert re.fullmatch(r"[a-z0-9.-]{1,64}", path.name)
+    assert re.fullmatch(r"[A-Za-z0-9.=-]{1,85}", path.name)
     assert "«김»" in path.read_text(encoding="utf-8")
-    assert json.loads(path.read_text(encoding="utf-8"))["result"]["name"] == "Größe: 2/3 «김»"
+    assert json.loads(path.read_text(encoding="utf-8"))["name"] == "Größe: 2/3 «김»"

@@ -1,4 +1,4 @@
-"""FAULTS T1, T2, T4, T6 to T11: trainings killed, full disks, two at once. COURSEKIT_FAULTS=long is the long set."""
+"""FAULTS T1, T2, T4, T6 to T12: trainings killed, full disks, two at once. COURSEKIT_FAULTS=long is the long set."""
 
 import json
 import os
@@ -22,7 +22,7 @@ from coursekit.batches import Batches
 from tests.faults import kills
 
 LONG = os.environ.get("COURSEKIT_FAULTS") == "long"
-RUNS, KILLS, DAMAGES = (40, 210, 300) if LONG else (2, 6, 30)
+RUNS, KILLS, DAMAGES, STACKS = (40, 210, 300, 10) if LONG else (2, 6, 30, 2)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
@@ -36,6 +36,19 @@ def test_t1_killed_at_random_moments_and_resumed_bit_for_bit(tmp_path, record_pr
     assert done.stderr == ""
     assert found["identical"] == found["runs"] == RUNS
     assert found["kills"] >= KILLS / 2, "too few hit a running training"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
+def test_t12_a_stack_killed_at_random_moments_is_bit_identical_or_says_that_it_is_not_exact(tmp_path, record_property):
+    script = Path(__file__).with_name("kills.py")
+    command = [sys.executable, "-W", "error", str(script), str(tmp_path), str(STACKS), str(4 * STACKS), "stack"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=600)
+    found = json.loads(done.stdout)
+    record_property("injected", f"{found['kills']} SIGKILLs in {found['runs']} stacks of three")
+    record_property("lost", f"{found['runs'] - found['identical']} stacks not bit-identical, all of them said so")
+    assert done.stderr == ""
+    assert found["identical"] + found["approximate"] == found["runs"] == STACKS
+    assert found["kills"] >= STACKS, "too few hit a running training"
 
 
 def flipped(content: bytes, rng: random.Random) -> bytes:
