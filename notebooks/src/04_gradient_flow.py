@@ -12,6 +12,7 @@
 
 # %% tags=["setup"]
 from functools import partial
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -23,7 +24,6 @@ from coursekit import data, diagnostics, history, models, plots, profiles, train
 from coursekit.batches import Batches, channel_statistics
 from coursekit.checks import check
 from coursekit.experiment import Experiment
-from coursekit.history import Spread
 from coursekit.notebook import claim, finding, setup, show_data, show_figure, show_source, show_table
 from coursekit.recall import recall
 from coursekit.sweeps import sweep
@@ -285,6 +285,7 @@ claim(
 # ## Seven layers, during training
 #
 # (S2.2B.2, S2.2B.3) Plain SGD at 0.01, as in notebook 03, plus Adam at 0.001, which divides every weight's step by the running size of its own gradient.
+# Runs with the same seed share the order of their batches, so we compare in pairs: the mean difference with its 95 % interval.
 
 # %% tags=["key"]
 ADAM = {"sigmoid, Adam": ("sigmoid", "default"), "ReLU, Adam": ("relu", "default")}
@@ -306,15 +307,11 @@ deep = {
 deep_runs = sweep(deep, SEEDS)
 
 # %% tags=["figure"]
-deep_frame = history.to_frame({name: [run.history for run in runs] for name, runs in deep_runs.items()})
-fig, [left, right] = plots.figure(1, 2, height=4.2)
-plots.learning_curves(deep_frame, "train_loss", left)
-plots.learning_curves(deep_frame, "test_accuracy", right)
-legend_above(fig, [left, right], columns=4)
+fig = plots.learning_curve_panels(deep_runs.frame(), ("train_loss", "test_accuracy"))
 show_figure(
     fig,
     "04-deep-training",
-    f"784-[256]×6-10 on MNIST, batch {BATCH}, SGD {LR} or Adam {ADAM_LR}: mean ± std of {len(SEEDS)} seeds.",
+    f"784-[256]×6-10 on MNIST, batch {BATCH}, SGD {LR} or Adam {ADAM_LR}: {history.spread_over(len(SEEDS))}.",
 )
 
 
@@ -373,26 +370,16 @@ show_figure(
 )
 
 # %% tags=["figure"]
-epoch = {number: deep_frame[deep_frame["epoch"] == number].groupby("variant") for number in (1, 2, EPOCHS)}
+loss_2 = deep_runs.each(lambda run: run.history[1]["train_loss"])
+test_1 = deep_runs.each(lambda run: run.history[0]["test_accuracy"])
+test_end = deep_runs.last("test_accuracy")
+table = deep_runs.table({"running loss, epoch 2": loss_2, "test, epoch 1": test_1, f"test, epoch {EPOCHS}": test_end})
 late = tracked[tracked["step"] >= last_step - last_step // 10]
-loss_2, test_1, test_end = (
-    {name: Spread(epoch[number].get_group(name)[metric]) for name in deep}
-    for number, metric in ((2, "train_loss"), (1, "test_accuracy"), (EPOCHS, "test_accuracy"))
-)
-rows = {
-    name: {
-        "running loss, epoch 2": f"{loss_2[name]:.3f}",
-        "test, epoch 1": f"{test_1[name]:.3f}",
-        f"test, epoch {EPOCHS}": f"{test_end[name]:.3f}",
-        "gradient last / first at the end": f"{(group['linear 7'] / group['linear 1']).median():.2g}",
-    }
-    for name, group in late.groupby("variant", sort=False)
-}
-table = pd.DataFrame(rows).T.loc[list(deep)]
-table.index.name = "variant"
+late_ratio = (late["linear 7"] / late["linear 1"]).groupby(late["variant"]).median()
+table["gradient last / first at the end"] = late_ratio.map("{:.2g}".format)
 show_table(
     table,
-    f"Mean training loss over epoch 2, test accuracy: mean ± std of {len(SEEDS)} seeds; what is left of the gradient: median.",
+    f"Mean training loss over epoch 2, test accuracy: {history.spread_over(len(SEEDS))}; what is left of the gradient: median.",
 )
 
 # %% tags=["claim"]
@@ -408,9 +395,8 @@ claim(
     REAL,
 )
 claim(test_end["sigmoid, Adam"].values.min() >= 0.9, "Adam trains the sigmoid network: ≥ 0.9 for every seed", REAL)
-claim(
-    test_end["ReLU, He"].beats(test_end["ReLU"]), "the same ReLU network, SGD: He's weights beat the default ones", REAL
-)
+he_gain = deep_runs.compare("ReLU, He", "ReLU", "test_accuracy", at="last")
+claim(he_gain.better, f"the same ReLU network, SGD: He's weights score higher than the default ones: {he_gain}", REAL)
 
 # %% tags=["finding"]
 finding(
@@ -487,17 +473,20 @@ show_table(
 # %% tags=["claim"]
 typical = {key: float(np.median(values)) for key, values in norm.items()}
 claim(
-    typical["mlp1", "ReLU"] > typical["mlp2", "ReLU"] > typical["cnn3", "ReLU"] > typical["cnn4", "ReLU"] > typical["cnn5", "ReLU"],
-    "R16: first-layer L2 norm with ReLU: mlp1 > mlp2 > cnn3 > cnn4 > cnn5", REAL,
-)  # fmt: skip
-claim(
-    all((norm[net, "sigmoid"] < norm[net, "ReLU"]).all() for net in NETS),
-    "R16: every sigmoid twin is smaller, for every seed",
+    all((norm[a, "ReLU"] > norm[b, "ReLU"]).all() for a, b in pairwise(NETS)),
+    "first-layer L2 norm with ReLU: mlp1 > mlp2 > cnn3 > cnn4 > cnn5, for every seed",
+    REAL,
 )
 claim(
-    max(ratio["mlp1"], ratio["mlp2"]) < ratio["cnn3"] < ratio["cnn4"] < ratio["cnn5"],
-    "R16: the ratio ReLU / sigmoid grows with depth", REAL,
-)  # fmt: skip
+    all((norm[net, "sigmoid"] < norm[net, "ReLU"]).all() for net in NETS),
+    "every sigmoid twin has a smaller norm, for every seed",
+)
+by_seed = {net: norm[net, "ReLU"] / norm[net, "sigmoid"] for net in NETS}
+claim(
+    all((by_seed[a] < by_seed[b]).all() for a, b in [("mlp1", "cnn3"), *pairwise(["mlp2", "cnn3", "cnn4", "cnn5"])]),
+    "the ratio ReLU / sigmoid grows with depth, for every seed",
+    REAL,
+)
 
 # %% [markdown]
 # ### Why? The source's explanations
@@ -544,15 +533,17 @@ show_figure(
 # %% tags=["claim"]
 level = {scheme: [np.median(values[:, 0]) for values in gradients.values()] for scheme, gradients in by_layer.items()}
 apart = {scheme: max(values) / min(values) for scheme, values in level.items()}
-within = {
-    scheme: float(np.median(values["cnn5"].max(1) / values["cnn5"].min(1))) for scheme, values in by_layer.items()
-}
+within = {scheme: values["cnn5"].max(axis=1) / values["cnn5"].min(axis=1) for scheme, values in by_layer.items()}
 claim(
     apart["he"] < 4 < 10 < apart["default"],
-    "E11: first layers of cnn3, cnn4, cnn5: > 10 apart with default weights, < 4 with He's",
+    "first layers of cnn3, cnn4, cnn5, medians: > 10 apart with default weights, < 4 with He's",
     REAL,
 )
-claim(within["he"] < within["default"], "E11: the layers of cnn5 are closer together with He's weights", REAL)
+claim(
+    (within["he"] < within["default"]).all(),
+    "with He's weights the layers of cnn5 are closer together, for every seed",
+    REAL,
+)
 
 # %% tags=["finding"]
 by_norm, by_mean = (
@@ -620,53 +611,45 @@ show_figure(
 )
 
 # %% tags=["figure"]
-last = smooth.groupby(["variant", "seed"]).last().groupby("variant").median()
-five_loss, five_test = (
-    {name: Spread(run.metrics[metric] for run in runs) for name, runs in five_runs.items()}
-    for metric in ("train_loss", "test_accuracy")
-)
-rows = {
-    name: {
-        "training loss": f"{five_loss[name]:.3f}",
-        "test accuracy": f"{five_test[name]:.3f}",
-        "L2 at the start": f"{five_runs[name][0].probes[0]['gradient']:.1e}",
-        "L2 at the end": f"{last.loc[name, 'gradient']:.1e}",
-    }
-    for name in five
-}
-table = pd.DataFrame(rows).T
-table.index.name = "network"
+last = smooth.groupby(["variant", "seed"])["gradient"].last()
+five_loss = five_runs.final("train_loss")
+table = five_runs.table({"training loss": five_loss, "test accuracy": five_runs.final("test_accuracy")})
+table["L2 at the start"] = [f"{runs[0].probes[0]['gradient']:.1e}" for runs in five_runs.values()]
+table["L2 at the end"] = last.groupby("variant").median().map("{:.1e}".format)
 show_table(
-    table,
+    table.rename_axis("network"),
     f"After {CIFAR_EPOCHS} epochs of SGD {LR}, batch {CIFAR_BATCH}; {history.spread_over(len(CIFAR_SEEDS))}. Loss and accuracy of the last weights; gradient of the first layer: first reading of seed 0, and running median at the end.",
 )
 
 # %% tags=["claim"]
-stuck = [name for name, loss in five_loss.items() if loss.mean >= 2.25]
+stuck = [name for name, loss in five_loss.items() if loss.values.min() >= 2.25]
+in_runs = f"in every run ({history.seeds(len(CIFAR_SEEDS))})"
 claim(
     {"cnn4, sigmoid", "cnn5, sigmoid"} <= set(stuck),
-    f"R17: cnn4 and cnn5 with sigmoids are stuck: loss ≥ 2.25 after {CIFAR_EPOCHS} epochs",
+    f"{in_runs} cnn4 and cnn5 with sigmoids are stuck: loss ≥ 2.25 after {CIFAR_EPOCHS} epochs",
     REAL,
 )
 claim(
-    all(five_loss[f"{net}, ReLU"].mean <= five_loss[f"{net}, sigmoid"].mean + 1e-3 for net in NETS),
-    "no sigmoid network has a lower training loss than its ReLU twin", REAL,
-)  # fmt: skip
-
+    all((five_loss[f"{net}, ReLU"].values <= five_loss[f"{net}, sigmoid"].values + 1e-3).all() for net in NETS),
+    f"{in_runs} the ReLU twin has the lower training loss, or an equal one within 0.001",
+    REAL,
+)
 claim(
-    all(last.loc[f"{net}, ReLU", "gradient"] > 10 * five_runs[f"{net}, ReLU"][0].probes[0]["gradient"] for net in CNNS),
-    "the first-layer gradient of every CNN with ReLU grows more than tenfold as it learns",
+    all(
+        last[f"{net}, ReLU", run.seed] > 10 * run.probes[0]["gradient"]
+        for net in CNNS
+        for run in five_runs[f"{net}, ReLU"]
+    ),
+    f"{in_runs} the first-layer gradient of a CNN with ReLU grows more than tenfold as it learns",
     REAL,
 )
 
 # %% tags=["finding"]
 finding(
-    f"After {CIFAR_EPOCHS} epochs these networks are where they began (loss ≥ 2.25, ln 10 = {np.log(10):.2f}): {'; '.join(stuck)}. "
-    f"For each network the ReLU twin has the lower training loss, or an equal one. The highest test accuracy so far is {max(value.mean for value in five_test.values()):.3f} "
-    f"({max(five_test, key=lambda name: five_test[name].mean)}). A CNN that leaves its plateau *raises* its first layer's gradient: that of "
-    f"cnn4 with ReLU from {five_runs['cnn4, ReLU'][0].probes[0]['gradient']:.1e} to {last.loc['cnn4, ReLU', 'gradient']:.1e}. "
-    f"So a small gradient at the start means a plateau, and only the training tells whether it ends. "
-    + ("One seed was run: the order of close networks may be luck." if len(CIFAR_SEEDS) == 1 else ""),
+    f"Only the training shows whether a plateau ends: after {CIFAR_EPOCHS} epochs ({history.seeds(len(CIFAR_SEEDS))}) "
+    f"{' and '.join(name.replace(',', ' with') for name in stuck)} are still at the loss of guessing, while the first layer's gradient has grown "
+    "more than tenfold in every CNN with ReLU."
+    + (" One seed does not decide the order of the others." if len(CIFAR_SEEDS) == 1 else ""),
     when=REAL,
 )
 
@@ -703,6 +686,7 @@ table.index.name = "pixels"
 show_table(
     table,
     f"First layer of mlp1 before the first step, {IMAGES} images, one seed: z and its slope, and the L2 norm of the weight gradient.",
+    name="04-pixels-start",
 )
 
 # %% [markdown]
@@ -820,26 +804,22 @@ show_figure(
 
 
 # %% tags=["figure"]
-def scores(runs, metric):
-    """A metric of the runs that did not diverge; those that did have none."""
-    values = Spread(run.metrics[metric] for run in runs if run.status == "ok")
-    return f"{values:.3f}" if values.mean < 100 else f"{values:.1e}"
-
-
-rows = [
-    {
-        "network": net,
+def fate_row(runs, setting):
+    """What became of the runs of a setting, and what those that did not diverge reached."""
+    loss, accuracy = (runs.ok.final(metric)[setting] for metric in ("train_loss", "test_accuracy"))
+    return {
         "pixels, rate": setting,
-        "what became of it": fates(runs),
-        "training loss": scores(runs, "train_loss"),
-        "test accuracy": scores(runs, "test_accuracy"),
+        "what became of it": fates(runs[setting]),
+        "training loss": f"{loss:.3f}" if loss.mean < 100 else f"{loss:.1e}",
+        "test accuracy": f"{accuracy:.3f}",
     }
-    for net, settings in input_runs.items()
-    for setting, runs in settings.items()
-]
+
+
+rows = [{"network": net} | fate_row(runs, setting) for net, runs in input_runs.items() for setting in runs]
 show_table(
     pd.DataFrame(rows).set_index("network"),
     f"After one epoch, batch {CIFAR_BATCH}; mean ± std of {len(INPUT_SEEDS)} seeds (cnn3: {len(CIFAR_SEEDS)}). Dead and exploded runs are in the means, diverged ones only in the counts.",
+    name="04-inputs-table",
 )
 
 # %% tags=["claim"]
@@ -853,8 +833,9 @@ accuracy = {
 }
 claim(
     all(min(accuracy[net, good]) > max(accuracy[net, bad]) for net in INPUT_NETS for good in scaled for bad in raw),
-    "every scaled run beats every run on raw pixels, at each of the three rates, for each network and seed", REAL,
-)  # fmt: skip
+    "every scaled run scores higher than every run on raw pixels, at each rate, for each network and seed",
+    REAL,
+)
 failed = {net: [fate(run) for run in settings["[0, 255], lr 0.01"]] for net, settings in input_runs.items()}
 claim(
     all(word != "learns" for words in failed.values() for word in words),
@@ -867,17 +848,25 @@ claim(
     "raw pixels: z about 255 times larger, the ReLU's gradient even more",
     REAL,
 )
+gains = {
+    net: input_runs[net].compare("standardised, lr 0.01", "[0, 1], lr 0.01", "test_accuracy")
+    for net in ("mlp1, ReLU", "mlp1, sigmoid")
+}
+for net, gain in gains.items():
+    claim(gain.better, f"{net}: standardised pixels score higher than [0, 1] after one epoch: {gain}", REAL)
 
 # %% tags=["finding"]
-best_raw = max((np.mean(accuracy[net, bad]), net, bad) for net in INPUT_NETS for bad in raw)
+best_raw = max(np.mean(accuracy[net, bad]) for net in INPUT_NETS for bad in raw)
+worst_scaled = min(min(accuracy[net, good]) for net in INPUT_NETS for good in scaled)
 finding(
-    f"**Inputs in [0, 255] (S1.4.2.4).** The first layer's z grows {growth_by['z']:.0f}-fold and its gradient {growth_by['ReLU']:.0f}-fold with ReLU, "
-    f"{growth_by['sigmoid']:.0f}-fold with sigmoid, where {at_pixels.loc['[0, 255]', 'saturated']:.0%} of the units, over all images, start with a slope below 0.01 "
-    f"(scaled: {at_pixels.loc['[0, 1]', 'saturated']:.0%}). At lr 0.01 no run does better than guessing: "
-    + "; ".join(f"{net}: {' or '.join(dict.fromkeys(words))}" for net, words in failed.items())
-    + f". Neither smaller rate makes up for it within one epoch: the best on raw pixels after one epoch is {best_raw[0]:.2f} ({best_raw[1]}, {best_raw[2].split(', ')[-1]}); "
-    f"the worst scaled one is {min(min(accuracy[net, good]) for net in INPUT_NETS for good in scaled):.2f}. The losses of the ReLU networks start far above ln 10 and at 1e-6 are still on their way down. "
-    f"Standardising helps beyond [0, 1], where all inputs are positive and one image moves all weights of a unit in the same direction: mlp1 with ReLU scores {Spread(accuracy['mlp1, ReLU', 'standardised, lr 0.01']):.3f} in place of {Spread(accuracy['mlp1, ReLU', '[0, 1], lr 0.01']):.3f}.",
+    f"On pixels from 0 to 255 no run at lr 0.01 does better than guessing, and neither smaller rate makes up for it within one epoch: the best "
+    f"mean accuracy is {best_raw:.2f}, the worst scaled run scores {worst_scaled:.2f} ([table](#04-inputs-table)). "
+    f"At the start z is {growth_by['z']:.0f} times larger than with [0, 1], and the ReLU network's gradient {growth_by['ReLU']:,.0f} times.",
+    when=REAL,
+)
+finding(
+    f"Standardised pixels score higher than [0, 1] after one epoch, with mlp1 and ReLU by {gains['mlp1, ReLU']}. One reason may be that inputs "
+    "in [0, 1] are all positive. That is not tested here: standardising also makes z and the gradient larger ([table](#04-pixels-start)).",
     when=REAL,
 )
 
