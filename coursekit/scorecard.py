@@ -72,10 +72,11 @@ def record(
         if epochs is None:
             raise UsageError(f"{id}: say from which runs it is, or how many epochs were run")
         complete = complete and epochs >= published.epochs
-    values = [[_rounded(number) for number in np.atleast_1d(value)] for value in values]
+    values = [np.atleast_1d(value).astype(float).tolist() for value in values]
     made_on = device or ", ".join(sorted({run.provenance["device"] for run in runs})) or profiles.device_name()
     keys = sorted(run.key[:8] for run in runs)
     score = Score(id, values, seeds or len(values), epochs, complete, profiles.profile(), made_on, keys)
+    score = Score(**storage.as_read(asdict(score)))
     scores.save(score)
     row = judge(published, score)
     text = f"scorecard: {published.name}: {_ours(row)}, published {_published(published)}: {_verdict(row)}"
@@ -234,8 +235,3 @@ def _texts(numbers: Sequence[float]) -> str:
 def _short(device: str) -> str:
     """The device without its maker and its threads."""
     return device.split(" (")[0].removeprefix("NVIDIA ")
-
-
-def _rounded(number: float) -> float:
-    """Six significant digits, as in results, so that a replay gives the same file; whole numbers stay whole."""
-    return float(number) if float(number).is_integer() else float(f"{number:.6g}")

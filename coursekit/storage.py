@@ -98,7 +98,7 @@ def remove_temporaries(folder: Path) -> None:
 def write_json(path: Path, body: dict) -> None:
     """Write a dictionary so that it reads well, a row of a list or an entry of a dictionary per line, with its digest.
 
-    Floats keep six significant digits.
+    Floats keep six significant digits, whole numbers all.
     """
     text = _text(body)
     write_bytes(path, f'{text},\n"sha256": "{sha256(text.encode())}"}}\n'.encode())
@@ -134,7 +134,7 @@ def _line(value) -> str:
 
 
 def _rounded(value):
-    if isinstance(value, float):
+    if isinstance(value, float) and not value.is_integer():
         return float(f"{value:.6g}")
     if isinstance(value, dict):
         return {name: _rounded(item) for name, item in value.items()}
