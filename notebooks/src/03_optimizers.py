@@ -15,6 +15,7 @@
 import math
 import statistics
 import time
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
 
@@ -25,10 +26,11 @@ from coursekit import data, history, models, plots, profiles, scorecard
 from coursekit.batches import Batches
 from coursekit.checks import check
 from coursekit.experiment import Experiment
-from coursekit.history import Spread
+from coursekit.history import Comparison, Spread
 from coursekit.notebook import claim, finding, setup, show_data, show_figure, show_source, show_table
 from coursekit.published import PUBLISHED
-from coursekit.sweeps import sweep
+from coursekit.results import Result
+from coursekit.sweeps import Runs, sweep
 from coursekit.training import train_step
 
 setup("03_optimizers")
@@ -186,29 +188,21 @@ base = Experiment(
     watch_test=True,
 )
 runs = sweep({name: replace(base, optimizer=optimizer) for name, optimizer in OPTIMIZERS.items()}, SEEDS)
-frame = history.to_frame({name: [result.history for result in results] for name, results in runs.items()})
-assert all(result.status == "ok" for results in runs.values() for result in results)
+frame = runs.frame()
+assert runs.ok == runs
 
 # %% tags=["figure"]
 METRICS = ("train_loss", "test_accuracy")
 yardstick = {(m, name): PUBLISHED[f"S2.2A.{name}.{m.split('_')[1]}"] for m in METRICS for name in OPTIMIZERS}
 published = {m: {name: yardstick[m, name].values[:EPOCHS] for name in OPTIMIZERS} for m in METRICS}
-fig, axes = plots.figure(1, 2, height=4)
-for ax, (metric, table) in zip(axes, published.items(), strict=True):
-    plots.learning_curves(frame, metric, ax, log=metric == "train_loss")
+fig = plots.learning_curve_panels(frame, METRICS)
+dot = dict(linestyle="", marker="o", markersize=3.5, markeredgecolor="black", markeredgewidth=0.4)
+for ax, table in zip(fig.axes, published.values(), strict=True):
     for name, series in table.items():
-        ax.plot(
-            range(1, EPOCHS + 1),
-            series,
-            "o",
-            color=palette[name],
-            markersize=3.5,
-            markeredgecolor="black",
-            markeredgewidth=0.4,
-        )
-axes[1].get_legend().remove()
+        ax.plot(range(1, EPOCHS + 1), series, color=palette[name], **dot)
+fig.axes[0].set_yscale("log")
 if REAL:
-    axes[1].set_ylim(0.87, 0.985)
+    fig.axes[1].set_ylim(0.87, 0.985)
 show_figure(
     fig,
     "03-optimizers",
@@ -238,6 +232,11 @@ def tolerance(metric: str, name: str, epoch: int) -> float:
 def deviation(metric: str, ours: float, theirs: float) -> float:
     """How far our value is from theirs, in the unit of the tolerance."""
     return ours / theirs - 1 if metric == "train_loss" else ours - theirs
+
+
+def lower(a: Spread, b: Spread) -> Comparison:
+    """Paired comparison of two losses over the same seeds."""
+    return history.compare(a.values, b.values, lower_is_better=True)
 
 
 # %% tags=["figure"]
@@ -300,11 +299,11 @@ show_figure(
 # %% tags=["claim"]
 loss_after = {name: by_epoch["train_loss", name] for name in OPTIMIZERS}
 first = {name: spreads[0] for name, spreads in loss_after.items()}
-final = history.last(frame, "test_accuracy")
+final = runs.last("test_accuracy")
 others = [name for name in OPTIMIZERS if name != "SGD"]
 claim(
-    max(first["Adam"].mean, first["RMSprop"].mean) < first["momentum"].mean < first["SGD"].mean,
-    "R11: loss of the first epoch: Adam and RMSprop below momentum below SGD",
+    all(lower(first[a], first[b]).better for a, b in (("RMSprop", "Adam"), ("Adam", "momentum"), ("momentum", "SGD"))),
+    "R11: loss of the first epoch: RMSprop below Adam below momentum below SGD, each paired interval below 0",
     REAL,
 )
 claim(
@@ -352,11 +351,16 @@ for name in ("momentum", "Adam"):
         REAL,
     )
 claim(kept_within("test_accuracy", "SGD"), "S2.2A: the test accuracy of SGD is within 0.01 after epoch 3", REAL)
+dip = yardstick["test_accuracy", "RMSprop"].values[9:12]
+claim(
+    min(dip[0], dip[2]) - dip[1] > 0.005,
+    f"the published accuracy of RMSprop itself dips at epoch 11: {dip[1]:.4f} between {dip[0]:.4f} and {dip[2]:.4f}",
+)
 
 # %% [markdown]
 # ### Why is our plain SGD a little faster?
 #
-# The loss of SGD is off by more than its tolerance, always to the same side, at most epochs by more than the spread between seeds. Points
+# The loss of SGD is off by more than its tolerance, always to the same side, at most epochs by more than one standard deviation between seeds. Points
 # of one run are not independent: a run that is ahead stays ahead, so this is one deviation and not many. One suspect is the number of images, which the
 # source does not state. Many MNIST programs keep 5,000 of the 60,000 for validation; an epoch then has fewer steps, and a slow learner lags.
 # If that were it, momentum would have to fit as well.
@@ -366,17 +370,22 @@ fewer = {name: replace(base, optimizer=OPTIMIZERS[name], train_size=55_000) for 
 fewer_runs = sweep(fewer, CONTROL_SEEDS)
 
 
-def loss_deviations(results: list, name: str) -> list[float]:
-    """Mean over the seeds of the training loss against the published one, epoch by epoch, relative."""
-    losses = [Spread(r.history[epoch]["train_loss"] for r in results) for epoch in range(EPOCHS)]
-    return [ours.mean / theirs - 1 for ours, theirs in zip(losses, published["train_loss"][name], strict=True)]
+def loss_deviations(name: str, losses: Iterable[float]) -> list[float]:
+    """Training losses against the published ones, epoch by epoch, relative."""
+    return [ours / theirs - 1 for ours, theirs in zip(losses, published["train_loss"][name], strict=True)]
+
+
+def mean_deviation(name: str, result: Result) -> float:
+    """How far the training loss of one run is from the published one: mean over the epochs, without the sign."""
+    return statistics.mean(map(abs, loss_deviations(name, [row["train_loss"] for row in result.history])))
 
 
 # %% tags=["figure"]
 fig, axes = plots.figure(1, 2)
 for ax, name in zip(axes, fewer, strict=True):
-    for images, results in (("60,000 images", runs[name]), ("55,000 images", fewer_runs[name])):
-        ax.plot(range(1, EPOCHS + 1), loss_deviations(results, name), "o-", markersize=4, label=images)
+    for images, of_size in (("60,000 images", runs), ("55,000 images", fewer_runs)):
+        losses = of_size.frame().query("variant == @name").groupby("epoch").train_loss.mean()
+        ax.plot(losses.index, loss_deviations(name, losses), "o-", markersize=4, label=images)
     ax.axhline(0, color="black", linewidth=0.8)
     ax.yaxis.set_major_formatter("{x:+.0%}")
     ax.set(title=name, xlabel="epoch", ylabel="loss, ours / published - 1")
@@ -388,31 +397,26 @@ show_figure(
 )
 
 # %% tags=["claim"]
-typical = {
-    (name, count): statistics.mean(map(abs, loss_deviations(results, name)))
-    for count, source in ((60_000, runs), (55_000, fewer_runs))
-    for name, results in source.items()
-    if name in fewer
-}
-claim(
-    typical["SGD", 55_000] < typical["SGD", 60_000],
-    "with 55,000 images the loss of SGD is nearer to the published one",
-    REAL,
+typical, farther = {}, {}
+for name in fewer:
+    both = Runs({"60,000 images": runs[name], "55,000 images": fewer_runs[name]})
+    typical[name] = both.each(partial(mean_deviation, name))
+    farther[name] = both.compare("55,000 images", "60,000 images", partial(mean_deviation, name))
+table = pd.DataFrame({name: {images: f"{x:.3f}" for images, x in row.items()} for name, row in typical.items()})
+table.loc["difference"] = [f"{difference:+.3f}" for difference in farther.values()]
+show_table(
+    table.rename_axis("trained on"),
+    "Deviation of the training loss from the published one, relative, as the mean over epochs of one run: mean ± std over seeds, and the "
+    f"paired difference over {len(CONTROL_SEEDS)} seeds with its 95 % interval.",
+    name="03-fewer-table",
 )
-claim(
-    typical["momentum", 55_000] > typical["momentum", 60_000],
-    "with 55,000 images that of momentum is farther from it",
-    REAL,
-)
+claim(farther["momentum"].low > 0, "with 55,000 images the loss of momentum is farther from the published one", REAL)
+claim(farther["SGD"].verdict == "undecided", "whether that of SGD is nearer is undecided", REAL)
 
 # %% tags=["finding"]
-dip = yardstick["test_accuracy", "RMSprop"].values
 finding(
-    f"Outside the tolerance: {where or 'nothing'}. "
-    f"Averaged over the epochs the loss of SGD is {typical['SGD', 60_000]:.1%} from the published one with 60,000 images and "
-    f"{typical['SGD', 55_000]:.1%} with 55,000, but momentum's is {typical['momentum', 60_000]:.1%} and {typical['momentum', 55_000]:.1%}: the smaller set "
-    "brings the mean deviation of one curve down and that of the other up, so we keep 60,000. Why that one SGD run was slower remains open; the source gives one run, without "
-    f"its seed. In RMSprop's accuracy, {dip[10]:.4f} at epoch 11 between {dip[9]:.4f} and {dip[11]:.4f} is a dip of the published run itself.",
+    f"Why the published SGD run was slower remains open. With 55,000 images the change of SGD's deviation is undecided, {farther['SGD']:+.3f}; "
+    f"momentum's grows by {farther['momentum']:+.3f}, so we keep 60,000 ([table](#03-fewer-table)).",
     when=REAL,
 )
 
@@ -495,51 +499,79 @@ finding(
 
 # %% tags=["figure"]
 REACHED = 0.95
+epochs_to_95 = runs.first_epoch("test_accuracy", REACHED)
 
 
-def epochs_to_reach(level: float, rows: list[dict]) -> float:
-    """First epoch after which the test accuracy is at least this high; infinite if none is."""
-    return next((row["epoch"] for row in rows if row["test_accuracy"] >= level), math.inf)
-
-
-def reached(name: str) -> str:
-    """Epochs to 95 % over the seeds, as median and range."""
-    counts = [epochs_to_reach(REACHED, result.history) for result in runs[name]]
-    if math.isinf(statistics.median(counts)):
+def median_and_range(counts: Spread) -> str:
+    """Epochs to 95 % over the seeds."""
+    median = statistics.median(counts.values)
+    if math.isinf(median):
         return f"not in {EPOCHS}"
-    return f"{statistics.median(counts):g} ({min(counts)} to {max(counts)})"
+    return f"{median:g} ({counts.values.min():g} to {counts.values.max():g})"
 
 
-best = {name: Spread(max(row["test_accuracy"] for row in r.history) for r in results) for name, results in runs.items()}
-table = pd.DataFrame(
-    {
-        "training loss, last epoch": [f"{spreads[-1]:.4f}" for spreads in loss_after.values()],
-        "test accuracy": [f"{final[name]:.4f}" for name in OPTIMIZERS],
-        "best epoch": [f"{best[name]:.4f}" for name in OPTIMIZERS],
-        "epochs to 95 %": [reached(name) for name in OPTIMIZERS],
-        "seconds": [f"{cost[name] * steps / 1000:.1f}" for name in OPTIMIZERS],
-    },
-    index=pd.Index(OPTIMIZERS, name="optimizer"),
-)
+columns = {
+    "training loss, epoch 1": first,
+    "last epoch": runs.last("train_loss"),
+    "test accuracy": final,
+    "best epoch": runs.best("test_accuracy"),
+}
+table = runs.table(columns, ".4f")
+table["epochs to 95 %"] = [median_and_range(epochs_to_95[name]) for name in runs]
+table["seconds"] = [f"{cost[name] * steps / 1000:.1f}" for name in runs]
 show_table(
-    table,
+    table.rename_axis("optimizer"),
     f"After {EPOCHS} epochs: mean ± std of {len(SEEDS)} seeds; epochs to 95 % test accuracy as median and range; seconds: all "
     "steps at the cost measured side by side. The best epoch is picked on the test set, which flatters every rule: read the column beside it.",
 )
 
+# %% tags=["figure"]
+PAIRS = (("RMSprop", "Adam"), ("RMSprop", "momentum"), ("momentum", "Adam"))
+last_loss, last_accuracy = (
+    {(a, b): runs.compare(a, b, metric, at="last") for a, b in PAIRS} for metric in ("train_loss", "test_accuracy")
+)
+table = pd.DataFrame(
+    {
+        "training loss": [str(comparison) for comparison in last_loss.values()],
+        "test accuracy": [str(comparison) for comparison in last_accuracy.values()],
+    },
+    index=pd.Index([f"{a} − {b}" for a, b in PAIRS], name="last epoch"),
+)
+show_table(
+    table,
+    f"Paired differences after {EPOCHS} epochs over {len(SEEDS)} seeds, each with its 95 % interval. The verdict is on the first of the two.",
+    name="03-pairs",
+)
+
+# %% tags=["claim"]
+claim(last_accuracy["RMSprop", "Adam"].better, "RMSprop ends above Adam on the test set", REAL)
+claim(
+    {last_accuracy[pair].verdict for pair in PAIRS[1:]} == {"undecided"},
+    "RMSprop against momentum and momentum against Adam are undecided there",
+    REAL,
+)
+claim(
+    lower(loss_after["RMSprop"][-1], loss_after["momentum"][-1]).better
+    and lower(loss_after["Adam"][-1], loss_after["momentum"][-1]).better,
+    "the training loss of RMSprop and of Adam ends below that of momentum",
+    REAL,
+)
+claim(
+    max(epochs_to_95[name].values.max() for name in ("RMSprop", "Adam")) < epochs_to_95["momentum"].values.min(),
+    "RMSprop and Adam reach 95 % before momentum does, with every seed",
+    REAL,
+)
+
 # %% tags=["finding"]
-apart = [f"{a} over {b}" for a in others for b in others if final[a].beats(final[b])]
-above = sum(a > b for a, b in zip(final["RMSprop"].values, final["Adam"].values, strict=True))
-last = yardstick["test_accuracy", "RMSprop"].values[-1], max(yardstick["test_accuracy", "momentum"].values)
-sampling = math.sqrt(0.978 * 0.022 / len(digits.test_labels))
+rmsprop, momentum = (yardstick["test_accuracy", name].values for name in ("RMSprop", "momentum"))
 finding(
-    f"The loss of the first epoch is {first['RMSprop'].mean:.3f} with RMSprop, {first['Adam'].mean:.3f} with Adam, {first['momentum'].mean:.3f} with "
-    f"momentum and {first['SGD'].mean:.2f} with plain SGD, which needs {EPOCHS} epochs to come to {final['SGD']:.4f}. The other three end between "
-    f"{min(final[name].mean for name in others):.4f} and {max(final[name].mean for name in others):.4f}; beyond both standard deviations "
-    f"there is {'; '.join(apart) if apart else 'no difference between them'}; seed by seed, from the same weights and with the same batches, RMSprop ends above Adam in {above} of {len(SEEDS)}. "
-    f"The source calls RMSprop best: its {last[0]:.4f} is {last[0] - last[1]:.4f} above momentum's best epoch, {last[1]:.4f}, "
-    f"while one standard deviation of an accuracy near 0.978 on {len(digits.test_labels):,} images is {sampling:.4f} and ours between seeds is "
-    f"{final['RMSprop'].std:.4f} for RMSprop.",
+    f"At these learning rates RMSprop ends above Adam in test accuracy, by {last_accuracy['RMSprop', 'Adam']:+.4f} over {len(SEEDS)} seeds. The other two "
+    "pairs of fast rules are undecided ([table](#03-pairs)).",
+    when=REAL,
+)
+finding(
+    "One run of each rule cannot rank them: the course calls RMSprop best, whose last epoch there is "
+    f"{rmsprop[-1] - max(momentum):.4f} above momentum's best.",
     when=REAL,
 )
 
@@ -548,20 +580,19 @@ finding(
 #
 # The source blames SGD's fixed learning rate. But momentum's is fixed as well, and by the formula above it walks like plain SGD with
 # ten times the learning rate. That can be tried.
+#
+# We call the two test accuracies equal if the 95 % interval of their difference lies within ±0.003: that is two standard errors of an
+# accuracy near 0.978 on 10,000 images.
 
 # %% tags=["key"]
 control = {"SGD lr 0.1": replace(base, optimizer=partial(torch.optim.SGD, lr=0.1))}
-long_step = sweep(control, CONTROL_SEEDS)["SGD lr 0.1"]
+with_control = runs | sweep(control, CONTROL_SEEDS)
 
 # %% tags=["figure"]
-trio = {"SGD": runs["SGD"], "momentum": runs["momentum"], "SGD lr 0.1": long_step}
-trio_frame = history.to_frame({name: [r.history for r in results] for name, results in trio.items()})
-fig, axes = plots.figure(1, 2)
-for ax, metric in zip(axes, published, strict=True):
-    plots.learning_curves(trio_frame, metric, ax, log=metric == "train_loss")
-axes[1].get_legend().remove()
+fig = plots.learning_curve_panels(with_control.frame().query("variant not in ('RMSprop', 'Adam')"), METRICS)
+fig.axes[0].set_yscale("log")
 if REAL:
-    axes[1].set_ylim(0.87, 0.985)
+    fig.axes[1].set_ylim(0.87, 0.985)
 show_figure(
     fig,
     "03-long-step",
@@ -569,26 +600,22 @@ show_figure(
 )
 
 # %% tags=["claim"]
-long_loss, long_final = (Spread(r.history[-1][metric] for r in long_step) for metric in published)
+accuracy_gap = with_control.compare("SGD lr 0.1", "momentum", "test_accuracy", equal_within=0.003, at="last")
+loss_gap = with_control.compare("SGD lr 0.1", "momentum", "train_loss", at="last")
+slow_gap = with_control.compare("SGD", "momentum", "train_loss", at="last")
+claim(accuracy_gap.verdict == "equal", "plain SGD at lr 0.1 ends equal to momentum at lr 0.01, within 0.003", REAL)
 claim(
-    abs(long_final.mean - final["momentum"].mean) <= 0.003,
-    "plain SGD at lr 0.1 ends within 0.003 of momentum at lr 0.01",
-    REAL,
-)
-claim(
-    abs(long_loss.mean - loss_after["momentum"][-1].mean) < abs(long_loss.mean - loss_after["SGD"][-1].mean) / 10,
-    "its loss is more than ten times nearer to momentum's than to that of SGD at lr 0.01",
+    max(-loss_gap.low, loss_gap.high) < slow_gap.low / 10,
+    "its training loss is more than ten times nearer to momentum's than that of SGD at lr 0.01, at the ends of both intervals",
     REAL,
 )
 
 # %% tags=["finding"]
 finding(
-    f"Plain SGD with lr 0.1 ends at a loss of {long_loss:.4f} and a test accuracy of {long_final:.4f}; momentum with lr 0.01 at "
-    f"{loss_after['momentum'][-1]:.4f} and {final['momentum']:.4f}; plain SGD with lr 0.01 at {loss_after['SGD'][-1]:.4f} and "
-    f"{final['SGD']:.4f}. Here the gap between SGD and momentum is a gap between learning rates. Whatever else "
-    "momentum can do on badly conditioned problems, on this one we see none of it.",
+    f"Plain SGD at lr 0.1 ends at the test accuracy of momentum at lr 0.01, {accuracy_gap!s}. Their training losses differ by {loss_gap.difference:+.4f}, "
+    f"those of SGD at lr 0.01 and momentum by {slow_gap.difference:+.2f}.",
     when=REAL,
-    headline=f"Plain SGD at lr 0.1 ends at {long_final:.4f} on MNIST, momentum at lr 0.01 at {final['momentum']:.4f}: what separates them in "
+    headline=f"Plain SGD at lr 0.1 ends at {with_control.last('test_accuracy')['SGD lr 0.1']:.4f} on MNIST, momentum at lr 0.01 at {final['momentum']:.4f}: what separates them in "
     "the published comparison is the learning rate.",
 )
 
@@ -607,44 +634,45 @@ settings = {
     "batch 128, mean 0, std 1": replace(short, pixels="standard"),
 }
 starts = sweep(settings, SEEDS[:3])
-start_loss = {
-    name: [Spread(r.history[epoch]["train_loss"] for r in results) for epoch in range(3)]
-    for name, results in starts.items()
-}
-table = pd.DataFrame(
-    {"published": [f"{x:.4f}" for x in published["train_loss"]["SGD"][:3]]}
-    | {name: [f"{x:.3f}" for x in row] for name, row in start_loss.items()},
-    index=pd.Index([1, 2, 3], name="epoch"),
+start_loss = [starts.each(lambda run, epoch=epoch: run.history[epoch]["train_loss"]) for epoch in range(3)]
+table = starts.table({f"epoch {epoch}": spreads for epoch, spreads in enumerate(start_loss, 1)})
+table.loc["published"] = [f"{x:.4f}" for x in published["train_loss"]["SGD"][:3]]
+show_table(
+    table.rename_axis("setting"), f"Training loss of plain SGD in epochs 1 to 3; mean ± std of {len(SEEDS[:3])} seeds."
 )
-show_table(table.T, f"Training loss of plain SGD in epochs 1 to 3; mean ± std of {len(SEEDS[:3])} seeds.")
 
 # %% tags=["claim"]
+fits = "batch 128, [0, 1]"
+off = starts.each(lambda run: abs(run.history[0]["train_loss"] - published["train_loss"]["SGD"][0]))
 claim(
-    min(settings, key=lambda name: abs(start_loss[name][0].mean - published["train_loss"]["SGD"][0]))
-    == "batch 128, [0, 1]",
-    "batch 128 and raw pixels come closest to the published first epoch",
+    all(lower(off[fits], off[name]).better for name in settings if name != fits),
+    "batch 128 and raw pixels come closest to the published first epoch, each paired interval below 0",
     REAL,
 )
 claim(
-    start_loss["batch 128, mean 0, std 1"][0].mean < start_loss["batch 128, [0, 1]"][0].mean - 0.5,
+    lower(start_loss[0]["batch 128, mean 0, std 1"], start_loss[0][fits]).high < -0.5,
     "standardised pixels lower the loss of SGD after the first epoch by more than 0.5",
     REAL,
 )
+claim(lower(start_loss[0]["batch 64, [0, 1]"], start_loss[0][fits]).better, "half the batch lowers it too", REAL)
 
 # %% [markdown]
 # ## Discussion
 #
-# RMSprop and Adam start fastest ([curves](#03-optimizers)), because they divide each number's step by the size of its own gradient: weights with small gradients move as
-# far as the others from the first batch on. Momentum, which walks ten times as far as plain SGD at the same learning rate, reaches
-# 95 % a little later, and its training loss stays behind to the end. Plain SGD at 0.01 is slow for want of step length and not because its rate is fixed, as the source says: all four rates
-# are fixed, and at 0.1 it keeps up with momentum. Where the three fast ones end differs by a few tenths of a percent, and one run of each would not tell
-# which is ahead; whoever wants to choose between them needs several seeds, a rate tuned for each, and a validation set. What a
+# RMSprop and Adam start fastest ([curves](#03-optimizers)), probably because they divide each number's step by the size of its own gradient, so
+# that weights with small gradients move as far as the others from the first batch on. No run here tests that cause: each rule ran at one
+# usual rate, and a slower rule may only have had the wrong one. Momentum, which takes steps ten times as long as plain SGD at the same learning
+# rate, reaches 95 % later, and its training loss stays behind to the end. Plain SGD at 0.01 is slow because its steps are short, not
+# because its rate is fixed, as the course says: all four rates are fixed, and at 0.1 it keeps up with momentum.
+#
+# Of the three fast rules RMSprop ends above Adam at these rates; the other two pairs are undecided over eight seeds ([table](#03-pairs)), and one run of
+# each could not have shown even that. To choose between rules, tune the rate of each on a validation set, over several seeds. What a
 # step costs follows its number of operations, with plain SGD at the cheap end.
 #
 # ## What to take along
 #
 # - An optimizer *is* its state. Change the learning rate in `param_groups`; a new optimizer forgets.
-# - Compare rules at their own best learning rates. Rates of different rules are different units.
+# - Compare rules at their own best learning rates, which this notebook did not search for. Rates of different rules are different units.
 # - Standardising pixels or halving the batch changed the curve of SGD more than the seeds do: state both.
 # - Time by turns, after a warm-up, with the median.
 #
