@@ -285,12 +285,17 @@ curve = pd.DataFrame(
     for epoch in range(0, LETTERS_EPOCHS, max(1, LETTERS_EPOCHS // 50))
     if hidden == (128, 64)
 )
-fig, [ax] = plots.figure()
-plots.learning_curves(curve, "train_loss", ax, log=True)
+FIRST_STEPS = LETTERS_EPOCHS // 10
+fig, [left, right] = plots.figure(1, 2)
+plots.learning_curves(curve, "train_loss", left, log=True)
+for lr, color in zip(RATES, plots.colors(curve.variant.unique()).values(), strict=True):
+    right.plot(letter_runs[lr, (128, 64)][0]["losses"][:FIRST_STEPS], color=color, linewidth=1)
+right.set(xlabel="step", ylabel=plots.LABELS["train_loss"], yscale="log")
 show_figure(
     fig,
     "01-letters-loss",
-    f"Letters, 128-128-64-10, full-batch gradient descent: loss by learning rate; mean ± std of {len(SEEDS)} seeds.",
+    f"Letters, 128-128-64-10, full-batch gradient descent: loss by learning rate. Left: mean ± std of {len(SEEDS)} seeds. Right: each of the first "
+    f"{FIRST_STEPS} steps of seed 0.",
 )
 
 # %% tags=["figure"]
@@ -349,8 +354,9 @@ claim(
     0.58 <= test.mean <= 0.75 and train.mean - test.mean >= 0.25, "R2: test accuracy in [0.58, 0.75], gap ≥ 0.25", REAL
 )
 claim(
-    slow.mean > early.mean > fast.mean,
-    f"R3: loss(lr 0.01, {LETTERS_EPOCHS // 5} epochs) > loss(lr 0.1, all) > loss(lr 1, all)",
+    all(history.compare(a.values, b.values, lower_is_better=True).better for a, b in ((early, slow), (fast, early))),
+    f"R3: loss(lr 0.01, {LETTERS_EPOCHS // 5} epochs) > loss(lr 0.1, all) > loss(lr 1, all), each paired interval clear of 0",
+    REAL,
 )
 
 # %% tags=["finding"]
@@ -363,17 +369,32 @@ finding(
 )
 
 # %%
-rises = {
-    lr: Spread(sum(after > before for before, after in pairwise(run["losses"])) for run in letter_runs[lr, (128, 64)])
-    for lr in RATES
-}
-print("steps that raised the loss, mean over the seeds:", {lr: round(count.mean) for lr, count in rises.items()})
+losses = {lr: np.array([run["losses"] for run in letter_runs[lr, (128, 64)]]) for lr in RATES}
+growth = {lr: np.diff(of_seeds) / of_seeds[:, :-1] for lr, of_seeds in losses.items()}  # of every step, relative
+rises = {lr: round((steps > 0).sum(axis=1).mean()) for lr, steps in growth.items()}
+print("steps that raised the loss, mean over the seeds:", rises)
+size = history.compare(*([run["scores"][1][2] for run in letter_runs[0.1, hidden]] for hidden in HIDDEN))
+print(f"test accuracy at lr 0.1, hidden sizes {HIDDEN[0]} − {HIDDEN[1]}: {size!s}")
+
+# %% tags=["claim"]
+claim(growth[0.01].max() <= 0, "at lr 0.01 no step raises the loss")
+claim(
+    growth[1.0][:, :FIRST_STEPS].max(axis=1).min() > 0.4 and growth[1.0][:, FIRST_STEPS:].max() < 0.01,
+    f"at lr 1 a step among the first {FIRST_STEPS} raises it by over 40 % with every seed, none after them by 1 %",
+    REAL,
+)
+claim(
+    all(history.compare(losses[1.0][:, -1], losses[lr][:, -1], lower_is_better=True).better for lr in RATES[:-1]),
+    "yet lr 1 ends at the lowest loss, each paired interval below 0",
+    REAL,
+)
+claim(size.verdict == "undecided", "the larger net against the smaller is undecided on the test glyphs", REAL)
 
 # %% [markdown]
 # **Why.** A step of gradient descent lowers the loss if lr is below 2 over the sharpest curvature. At 0.01 every step does, and a
-# thousand of them do not arrive ([curves](#01-letters-loss)). At 1 the step is often beyond that limit: the loss jumps up again and again,
-# as the line above counts, and yet it falls fastest over many steps. Never up is not the same as fast. Hidden size
-# matters little: 25,418 parameters for 500 images, or 10,666, are both far more than it takes to know them by heart.
+# thousand of them are not enough. At 1 the loss jumps up several times at the start (right panel of [the curves](#01-letters-loss)), and later it
+# rises a little in many steps, as the line above counts. Those steps are probably beyond the limit, and yet this rate ends lowest. Never up is
+# not the same as fast. Whether the larger net reads new letters better is undecided: 25,418 parameters for 500 images, or 10,666, are both far more than it takes to memorise them.
 #
 # ## Digits: mini-batches, validation, regularisation
 #
@@ -474,15 +495,21 @@ regressions = {
     name: trained(partial(scratch.SoftmaxRegression, relu=relu, scale=INIT)) for name, relu in variants.items()
 }
 
+
 # %% tags=["figure"]
-frame = history.to_frame({name: [run["history"] for run in runs] for name, runs in regressions.items()})
-fig, axes = plots.figure(2, 2, height=2.8)
-for ax, name in zip(axes, ("train_loss", "val_loss", "train_accuracy", "val_accuracy"), strict=True):
-    plots.learning_curves(frame, name, ax)
-    if ax is not axes[0]:
-        ax.get_legend().remove()
+def frame_of(histories: dict[str, list[list[dict]]]) -> pd.DataFrame:
+    """One row per variant, seed and epoch."""
+    return pd.DataFrame(
+        dict(variant=variant, seed=seed, **row)
+        for variant, of_seeds in histories.items()
+        for seed, rows in enumerate(of_seeds)
+        for row in rows
+    )
+
+
+frame = frame_of({name: [run["history"] for run in runs] for name, runs in regressions.items()})
 show_figure(
-    fig,
+    plots.learning_curve_panels(frame, ("train_loss", "val_loss", "train_accuracy", "val_accuracy")),
     "01-softmax-regression",
     f"Softmax regression on MNIST with and without a ReLU on the logits; mean ± std of {len(SEEDS)} seeds.",
 )
@@ -494,16 +521,13 @@ print("test accuracy of each seed with ReLU:", np.round(regression_test["with Re
 
 # %% tags=["claim"]
 claim(regression_test["no ReLU"].values.min() >= 0.905, "R5: ≥ 0.905 without the ReLU, for every seed", REAL)
-claim(
-    np.median(regression_test["no ReLU"].values) >= np.median(regression_test["with ReLU"].values) - 0.002,
-    "R5: in the median, leaving the ReLU out costs at most 0.002",
-)
+without = history.compare(regression_test["no ReLU"].values, regression_test["with ReLU"].values)
+claim(without.better, "R5: the model without the ReLU scores higher", REAL)
 
 # %% tags=["finding"]
 finding(
-    f"Without the ReLU the linear model scores {regression_test['no ReLU']:.3f} on the test set, for every seed. With it: "
-    f"{regression_test['with ReLU']:.3f}, because {sum(d > 0 for d in dead)} of {len(dead)} seeds end with dead classes "
-    f"({max(dead)} of 10 in the worst). How many depends on the seed, which draws the initial weights and the order of the batches: the ReLU is an error in the exercise, not a feature.",
+    f"Leaving the ReLU out raises the test accuracy by {without:+.3f}, to {regression_test['no ReLU']:.3f}. With it, {sum(d > 0 for d in dead)} of {len(dead)} seeds "
+    f"end with dead classes, up to {max(dead)} of 10: the ReLU is an error in the exercise.",
     when=REAL,
 )
 
@@ -534,19 +558,14 @@ two_layers = partial(scratch.TwoLayerNet, scale=INIT)
 default = trained(two_layers)
 
 # %% tags=["figure"]
-frame = history.to_frame({"default": [run["history"] for run in default]})
-long = {
-    kind: pd.concat(
-        [
-            frame.assign(variant=name, **{kind: frame[f"{split}_{kind}"]})
-            for name, split in (("training", "train"), ("validation", "val"))
-        ]
-    )
-    for kind in ("loss", "accuracy")
-}
-fig, axes = plots.figure(1, 2)
-for ax, (kind, rows) in zip(axes, long.items(), strict=True):
-    plots.learning_curves(rows, kind, ax).set_ylabel("loss (nats)" if kind == "loss" else "accuracy")
+frame = pd.DataFrame(
+    dict(variant=name, seed=seed, epoch=row["epoch"], loss=row[f"{split}_loss"], accuracy=row[f"{split}_accuracy"])
+    for name, split in (("training", "train"), ("validation", "val"))
+    for seed, run in enumerate(default)
+    for row in run["history"]
+)
+fig = plots.learning_curve_panels(frame, ("loss", "accuracy"))
+fig.axes[0].set_ylabel("loss (nats)")
 show_figure(
     fig,
     "01-two-layer",
@@ -556,7 +575,7 @@ show_figure(
 # %% [markdown]
 # Validation can look better than training: the training curve is the mean over an epoch *while the weights improve*, the
 # validation point comes at its end. And the last 12,000 images seem a little easier: in [the table](#01-two-layer-table) below both are
-# measured with the same weights, and validation is often still ahead.
+# measured with the same weights, and at the default setting validation is still ahead.
 #
 # ### The learning rate
 #
@@ -580,10 +599,8 @@ penalties = study("regularization", (1.0, 0.1, 0.01, 1e-3, 1e-4))
 
 def show_study(runs: dict, symbol: str, name: str, caption: str) -> None:
     """Training loss and validation accuracy of each value."""
-    frame = history.to_frame({f"{symbol} {value}": [run["history"] for run in seeds] for value, seeds in runs.items()})
-    fig, [left, right] = plots.figure(1, 2)
-    plots.learning_curves(frame, "train_loss", left)
-    plots.learning_curves(frame, "val_accuracy", right).get_legend().remove()
+    frame = frame_of({f"{symbol} {value}": [run["history"] for run in seeds] for value, seeds in runs.items()})
+    fig = plots.learning_curve_panels(frame, ("train_loss", "val_accuracy"))
     show_figure(fig, name, f"{caption}; mean ± std of {len(SEEDS)} seeds.")
 
 
@@ -608,8 +625,9 @@ show_study(
 #
 # What should help, and why: a larger lr (the study says 1 is not yet too large); initial weights that are not almost zero,
 # so that the hidden units differ from the start; more hidden units, since a larger model can fit more; a weak penalty, since training
-# and validation lie close together, so that underfitting is the trouble. One seed each to choose on the validation set, then three for
-# the winner.
+# and validation lie close together, so that underfitting is the trouble. Each candidate is trained with one seed, and the best of them by validation
+# is trained again with others, which give its score: the seed that it was chosen by would flatter it. One seed decides nothing, so this
+# picks a good setting and does not rank the candidates.
 
 # %% tags=["key"]
 candidates = {
@@ -630,7 +648,7 @@ def tune(seeds: Iterable[int], lr: float, regularization: float, scale: float = 
 
 tuned = {name: tune([0], **setting) for name, setting in candidates.items()}
 winner = max(tuned, key=lambda name: max(row["val_accuracy"] for row in tuned[name][0]["history"]))
-tuned[winner] += tune(SEEDS[1:3], **candidates[winner])
+confirmed = tune(SEEDS[1:3], **candidates[winner])
 
 
 # %% tags=["figure"]
@@ -643,32 +661,57 @@ groups = {
     **{f"lr {value}": runs for value, runs in rates.items()},
     **{f"λ {value}": runs for value, runs in penalties.items()},
     **{f"tuned: {name}": runs for name, runs in tuned.items()},
+    "tuned, other seeds": confirmed,
 }
 results = {name: scores_of(runs) for name, runs in groups.items()}
 table = pd.DataFrame({name: {k: f"{v:.3f}" for k, v in row.items()} for name, row in results.items()}).T
 table["seeds"] = [len(runs) for runs in groups.values()]
+table.loc[[f"tuned: {name}" for name in tuned], "test"] = "–"
 show_table(
     table,
-    f"Two-layer net: accuracy by setting, mean ± std over seeds (one seed where no ± is given), of each run's best epoch on validation. Tuned rows have {TUNING_EPOCHS} epochs, the others {DIGIT_EPOCHS}.",
+    f"Two-layer net: accuracy by setting, mean ± std over seeds (one seed where no ± is given), of each run's best epoch on validation. Tuned rows have {TUNING_EPOCHS} epochs, the others {DIGIT_EPOCHS}; the last is {winner}.",
     name="01-two-layer-table",
 )
 
+# %% tags=["figure"]
+in_order = [f"lr {value}" for value in rates], [f"λ {value}" for value in reversed(penalties)]
+pairs = [pair for names in in_order for pair in pairwise(names)]
+steps = {(a, b): history.compare(results[a]["validation"].values, results[b]["validation"].values) for a, b in pairs}
+show_table(
+    pd.DataFrame(
+        {"validation accuracy": map(str, steps.values())},
+        index=pd.Index([f"{a} − {b}" for a, b in pairs], name="settings"),
+    ),
+    f"Two-layer net: paired differences over {len(SEEDS)} seeds, with 95 % interval and the verdict on the first setting.",
+    name="01-two-layer-pairs",
+)
+
 # %% tags=["claim"]
-valid = {name: row["validation"].mean for name, row in results.items()}
-by_rate = [valid[f"lr {value}"] for value in rates]
-by_penalty = {value: valid[f"λ {value}"] for value in penalties}
-claim(by_rate == sorted(by_rate, reverse=True), "R6: accuracy falls with lr from 1 over 0.1 and 0.05 to 0.01", REAL)
-claim(by_penalty["1"] < 0.35 and by_penalty["0.1"] < 0.6, "R6: λ = 1 stays below 0.35, λ = 0.1 below 0.6", REAL)
-claim(by_penalty["0.0001"] >= by_penalty["0.01"], "R6: λ = 1e-4 is no worse than 1e-2", REAL)
+valid = {name: row["validation"] for name, row in results.items()}
+weak = history.compare(valid["λ 0.0001"].values, valid["λ 0.01"].values)
+easier = history.compare(results["lr 0.1"]["validation"].values, results["lr 0.1"]["train"].values)
+claim(
+    all(steps[pair].better for pair in pairwise(in_order[0])),
+    "R6: accuracy falls with lr from 1 over 0.1 and 0.05 to 0.01, each paired interval clear of 0",
+    REAL,
+)
+claim(valid["λ 1"].mean < 0.35 and valid["λ 0.1"].mean < 0.6, "R6: λ = 1 stays below 0.35, λ = 0.1 below 0.6", REAL)
+claim(weak.better, "R6: λ = 1e-4 is better than 1e-2", REAL)
+claim(easier.better, "at the default setting, validation accuracy is above training accuracy of the same weights", REAL)
 
 # %% tags=["finding"]
-best = results[f"tuned: {winner}"]
+best = results["tuned, other seeds"]
 finding(
-    f"Accuracy rises with the learning rate all the way to 1 ({results['lr 1']['validation']:.3f} on validation, against "
-    f"{results['lr 0.01']['validation']:.3f} at 0.01): weights drawn with deviation {INIT} give the first layer tiny gradients, so at 0.01 the first epochs hardly move and "
-    f"{DIGIT_EPOCHS} are too few. A penalty of λ = 1 pulls every weight to zero ({by_penalty['1']:.2f}, near guessing); from 1e-2 over 1e-3 to 1e-4 the validation "
-    f"accuracy goes {by_penalty['0.01']:.3f}, {by_penalty['0.001']:.3f}, {by_penalty['0.0001']:.3f}. Tuned on validation ({winner}), the net scores **{best['test']:.4f}** on the test set, "
-    f"train {best['train']:.4f}.",
+    f"Validation accuracy rises with the learning rate up to 1, from {valid['lr 0.01']:.3f} to {valid['lr 1']:.3f} ([table](#01-two-layer-pairs)). At 0.01, {DIGIT_EPOCHS} epochs "
+    "are probably too few, because small initial weights give the first layer small gradients; not tested here.",
+    when=REAL,
+)
+finding(
+    f"A penalty of λ = 1 leaves the net near guessing, at {valid['λ 1'].mean:.2f}. From λ = 1e-2 to 1e-4 the validation accuracy gains {weak}.",
+    when=REAL,
+)
+finding(
+    f"Chosen with one seed, {winner} scores **{best['test']:.4f}** on the test set with {len(confirmed)} other seeds; its training accuracy is {best['train'].mean:.4f}.",
     when=REAL,
 )
 
@@ -742,7 +785,7 @@ torch_runs = [result.metrics["returned"] for result in torch_results]
 
 # %% tags=["figure"]
 PUBLISHED_LOSS, PUBLISHED_ACCURACY = PUBLISHED["S2.1A.loss"].values, PUBLISHED["S2.1A.accuracy"].values
-frame = history.to_frame({"ours": torch_runs})
+frame = frame_of({"ours": torch_runs})
 epochs = range(1, TORCH_EPOCHS + 1)
 fig, axes = plots.figure(1, 2)
 for ax, metric, published in zip(
@@ -796,20 +839,30 @@ fewer = max(
     abs(Spread(rows[i]["train_loss"] for rows in torch_runs[:5]).mean / y - 1)
     for i, y in enumerate(PUBLISHED_LOSS[:TORCH_EPOCHS])
 )
-spreads = max(abs(x.mean - y) / x.std for x, y in zip(ours["train_loss"], PUBLISHED_LOSS, strict=False))
-claim(max(map(abs, deviations)) <= 0.10, "S2.1A: the loss of every epoch is within 10 % of the published one", REAL)
+gap = history.compare(final_train.values, final_test.values)
+claim(
+    max(map(abs, deviations)) <= 0.10,
+    f"S2.1A: the mean loss of {len(TORCH_SEEDS)} seeds is within 10 % of the published one at every epoch (with the first 5: {fewer:.1%})",
+    REAL,
+)
+claim(gap.better, "the training accuracy ends above the test accuracy", REAL)
 claim(max(map(abs, differences)) <= 0.005, "S2.1A: the test accuracy of every epoch is within 0.005", REAL)
 claim(final_test.values.min() >= 0.973, "S2.1A: every seed reaches a test accuracy of 0.973", REAL)
 
 # %% tags=["finding"]
 finding(
-    f"After {TORCH_EPOCHS} epochs the MLP's test accuracy is {final_test:.4f} and its training accuracy {final_train:.4f}. "
-    f"The source asks for both and gives only the first; the gap of {final_train.mean - final_test.mean:.4f} says that it overfits a little. "
-    f"The published loss series is one run. Our mean over {len(TORCH_SEEDS)} seeds lies up to {max(map(abs, deviations)):.1%} from it, at most {spreads:.1f} times the standard "
-    f"deviation between seeds (with the first {len(torch_runs[:5])} seeds alone {fewer:.1%}). "
-    f"The mean test accuracy stays within {max(map(abs, differences)):.4f} of the published one. "
-    f"One standard deviation of an accuracy near {final_test.mean:.3f} on {len(digits.test_labels):,} images is "
-    f"{math.sqrt(final_test.mean * (1 - final_test.mean) / len(digits.test_labels)):.4f}, so differences in the fourth decimal mean nothing.",
+    f"After {TORCH_EPOCHS} epochs the MLP overfits a little: its training accuracy is above its test accuracy of {final_test:.4f} by {gap:+.4f}. The course asks for both "
+    "and gives only the second.",
+    when=REAL,
+)
+finding(
+    f"Our mean loss is within {max(map(abs, deviations)):.1%} of the published series, inside the agreed 10 %. Read that verdict with care: we doubled the seeds after the first "
+    f"five had given {fewer:.1%}.",
+    when=REAL,
+)
+finding(
+    f"Differences in the fourth decimal mean nothing: one standard error of an accuracy near {final_test.mean:.3f} on {len(digits.test_labels):,} images is "
+    f"{math.sqrt(final_test.mean * (1 - final_test.mean) / len(digits.test_labels)):.4f}.",
     when=REAL,
     headline=f"A two-layer network in NumPy, its gradients checked, reaches a test accuracy of {best['test']:.4f} on MNIST, "
     f"an MLP in PyTorch {final_test:.4f}.",
