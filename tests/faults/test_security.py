@@ -35,7 +35,7 @@ def test_s1_kept_weights_with_code_are_refused_although_their_digest_is_right(tm
     torch.save({"weight": Evil()}, buffer)
     digest = {"weights_sha256": storage.sha256(buffer.getvalue())}
     result = Result("ab" * 32, "", "ok", {}, [], [], {}, digest)
-    storage.write_bytes(results.folder() / f"{result.key[:24]}.pt", buffer.getvalue())
+    storage.write_bytes(results.path(result).with_suffix(".pt"), buffer.getvalue())
     with pytest.raises(StorageError, match=r"\.pt contains code, refused; delete it") as caught:
         results.load_weights(result)
     assert caught.value.exit_code == 5
