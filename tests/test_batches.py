@@ -15,6 +15,7 @@ def test_first_fraction_is_in_file_order():
     train, validation = first_fraction(10, 0.8)
     assert train.tolist() == list(range(8))
     assert validation.tolist() == [8, 9]
+    assert [part.tolist() for part in first_fraction(5, 0.7)] == [[0, 1, 2], [3, 4]]
 
 
 def test_first_80_percent_of_mnist(real_data):
@@ -28,6 +29,7 @@ def test_stratified_holds_out_the_same_number_of_each_class():
     train, validation = stratified(shuffled, per_class=3, seed=5)
     assert torch.bincount(shuffled[validation].long()).tolist() == [3] * 10
     assert sorted(train.tolist() + validation.tolist()) == list(range(200))
+    assert all(part.tolist() == sorted(part.tolist()) for part in (train, validation))
     assert torch.equal(validation, stratified(shuffled, 3, seed=5)[1])
     assert not torch.equal(validation, stratified(shuffled, 3, seed=6)[1])
 
@@ -118,17 +120,79 @@ def test_only_uint8_images_with_as_many_labels():
         Batches(COLOUR, LABELS[:-1], 64)
 
 
-def test_augmentation_sees_the_batch_and_the_generator_of_the_epoch():
+def draws(seed: int, epoch: int, start: int = 0) -> list[float]:
+    """The first number that the augmentation of each batch of an epoch draws."""
+    drawn = []
+
+    def draw(images, generator):
+        drawn.append(float(torch.rand(1, generator=generator)))
+        return images
+
+    list(Batches(COLOUR, LABELS, 30, seed=seed, augment=draw).of_epoch(epoch, start))
+    return drawn
+
+
+def test_every_batch_of_every_epoch_and_seed_has_augmentation_draws_of_its_own():
+    drawn = [draws(seed, epoch) for seed in (0, 1, 7) for epoch in range(3)]
+    assert len({number for epoch in drawn for number in epoch}) == 9 * 7
+    assert draws(7, 2) == drawn[-1]
+
+
+def test_augmentation_is_of_the_normalised_batch_and_only_in_what_is_handed_out():
+    seen = []
+
     def add_noise(images, generator):
+        seen.append(images.clone())
         return images + torch.rand(images.shape, generator=generator)
 
-    def first(epoch):
-        batches = Batches(COLOUR, LABELS, 64, augment=add_noise)
-        batches.epoch = epoch
-        return next(iter(batches))[0]
+    plain = Batches(COLOUR, LABELS, 64, shuffle=True, normalize=channel_statistics(COLOUR))
+    augmented = Batches(COLOUR, LABELS, 64, shuffle=True, normalize=channel_statistics(COLOUR), augment=add_noise)
+    for _ in range(2):
+        for (images, labels), (noisy, same) in zip(plain.of_epoch(0), augmented.of_epoch(0), strict=True):
+            assert torch.equal(seen.pop(), images)
+            assert torch.equal(labels, same)
+            assert ((noisy - images) >= 0).all()
+            assert ((noisy - images) <= 1).all()
+            assert not torch.equal(noisy, images)
 
-    torch.testing.assert_close(first(1), first(1))
-    assert not torch.equal(first(1), first(2))
+
+@pytest.mark.parametrize("drop_last", [False, True])
+@pytest.mark.parametrize("start", [0, 1, 3, 4])
+def test_an_epoch_from_a_batch_on_is_the_tail_of_the_whole_epoch(start, drop_last):
+    options = dict(shuffle=True, seed=5, augment=crop_flip, drop_last=drop_last)
+    batches = Batches(COLOUR, torch.arange(200), 64, **options)
+    whole, tail = list(batches.of_epoch(2)), list(batches.of_epoch(2, start=start))
+    assert len(whole) == len(batches)
+    assert len(tail) == max(0, len(batches) - start)
+    for (images, labels), (others, own) in zip(whole[start:], tail, strict=True):
+        assert torch.equal(images, others)
+        assert torch.equal(labels, own)
+
+
+def test_asking_for_an_epoch_by_number_does_not_count_it():
+    batches = Batches(COLOUR, torch.arange(200), 64, shuffle=True)
+    expected = [torch.cat([labels for _, labels in batches.of_epoch(epoch)]) for epoch in range(2)]
+    list(batches.of_epoch(7))
+    for order in expected:
+        assert torch.equal(torch.cat([labels for _, labels in batches]), order)
+
+
+def test_no_two_pairs_of_small_seed_and_epoch_have_the_same_order():
+    orders = set()
+    for seed in range(5):
+        batches = Batches(COLOUR, torch.arange(200), 200, shuffle=True, seed=seed)
+        orders |= {tuple(next(batches.of_epoch(epoch))[1].tolist()) for epoch in range(5)}
+    assert len(orders) == 25
+
+
+def test_the_images_lie_channels_last_in_memory():
+    [(images, _)] = Batches(COLOUR, LABELS, 200, shuffle=True)
+    assert images.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_without_shuffle_batches_are_in_file_order():
+    batches = Batches(COLOUR, torch.arange(200), 64, drop_last=True)
+    assert [labels.tolist() for _, labels in batches] == [list(range(k, k + 64)) for k in (0, 64, 128)]
 
 
 @pytest.mark.parametrize(("draw", "lr", "highest"), [(samples.digits, 0.1, 0.96), (samples.shapes, 0.02, 0.4)])

@@ -1,5 +1,9 @@
+import itertools
+
 import pytest
 import torch
+from torch import Tensor, nn
+from torch.nn.functional import batch_norm, conv2d, relu
 
 from coursekit import models
 from coursekit.errors import UsageError
@@ -31,7 +35,7 @@ def test_shapes_after_each_stage_and_number_of_layers():
         x = part(x)
         shapes.append(tuple(x.shape[1:]))
     assert shapes == [(16, 32, 32), (32, 16, 16), (64, 8, 8)]
-    threes = [m for m in model.modules() if isinstance(m, torch.nn.Conv2d) and m.kernel_size == (3, 3)]
+    threes = [m for m in model.modules() if isinstance(m, nn.Conv2d) and m.kernel_size == (3, 3)]
     assert len(threes) + 1 == 20
 
 
@@ -39,24 +43,78 @@ def test_shapes_after_each_stage_and_number_of_layers():
 @pytest.mark.parametrize(("c_in", "stride"), [(8, 1), (4, 2)])
 def test_block_whose_last_norm_is_zero_is_its_shortcut(c_in, stride, shortcut):
     block = BasicBlock(c_in, 8, stride, shortcut)
-    torch.nn.init.zeros_(block.bn2.weight)
+    nn.init.zeros_(block.bn2.weight)
     x = torch.randn(4, c_in, 6, 6)
     torch.testing.assert_close(block(x), torch.relu(block.shortcut(x)))
     assert block(x).shape == (4, 8, 6 // stride, 6 // stride)
 
 
-def test_identity_block_written_out_and_its_input_left_alone():
-    block = BasicBlock(3, 3).eval()
-    x = torch.randn(2, 3, 5, 5)
+def with_drawn_norms(module: nn.Module) -> nn.Module:
+    """The same module with another scale, shift and statistics in every BatchNorm, in eval mode: no two are alike."""
+    generator = torch.Generator().manual_seed(0)
+    for norm in (layer for layer in module.modules() if isinstance(layer, nn.BatchNorm2d)):
+        for tensor in (norm.weight.data, norm.bias.data, norm.running_mean, norm.running_var):
+            tensor.copy_(torch.rand(len(tensor), generator=generator) + 0.5)
+        norm.bias.data -= 1.2
+    return module.eval()
+
+
+def functional_norm(x: Tensor, norm: nn.BatchNorm2d) -> Tensor:
+    return batch_norm(x, norm.running_mean, norm.running_var, norm.weight, norm.bias)
+
+
+def option_a(x: Tensor, c_out: int, stride: int) -> Tensor:
+    """The paper's shortcut without parameters, pixel by pixel."""
+    batch, c_in, height, width = x.shape
+    out = torch.zeros(batch, c_out, height // stride, width // stride)
+    for i, j in itertools.product(range(height // stride), range(width // stride)):
+        front = (c_out - c_in) // 2
+        out[:, front : front + c_in, i, j] = x[:, :, stride * i, stride * j]
+    return out
+
+
+def block_written_out(block: BasicBlock, x: Tensor, kind: str, stride: int) -> Tensor:
+    """He et al. 2016, figure 2, with torch's functions: convolution, norm, ReLU, convolution, norm, addition, ReLU."""
+    out = relu(functional_norm(conv2d(x, block.conv1.weight, stride=stride, padding=1), block.bn1))
+    out = functional_norm(conv2d(out, block.conv2.weight, padding=1), block.bn2)
+    if kind == "none":
+        return relu(out)
+    if x.shape == out.shape:
+        return relu(out + x)
+    if kind == "zero-padding":
+        return relu(out + option_a(x, out.shape[1], stride))
+    convolution, norm = block.shortcut
+    return relu(out + functional_norm(conv2d(x, convolution.weight, stride=stride), norm))
+
+
+@pytest.mark.parametrize("shortcut", ["projection", "zero-padding", "none"])
+@pytest.mark.parametrize(("c_in", "stride"), [(6, 1), (4, 1), (3, 2)])
+def test_block_is_the_one_of_the_paper(c_in, stride, shortcut):
+    block = with_drawn_norms(BasicBlock(c_in, 6, stride, shortcut))
+    x = torch.randn(2, c_in, 6, 6, generator=torch.Generator().manual_seed(1))
     before = x.clone()
-    out = block.bn2(block.conv2(torch.relu(block.bn1(block.conv1(x)))))
-    torch.testing.assert_close(block(x), torch.relu(out + x))
-    torch.testing.assert_close(x, before)
+    torch.testing.assert_close(block(x), block_written_out(block, x, shortcut, stride))
+    assert torch.equal(x, before), "the block changed its input"
+
+
+@pytest.mark.parametrize("shortcut", ["projection", "zero-padding", "none"])
+def test_network_is_stem_nine_blocks_mean_and_linear_layer(shortcut):
+    torch.manual_seed(0)
+    model = with_drawn_norms(resnet20(shortcut))
+    images = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(1))
+    convolution, norm, _ = model.stem
+    x = relu(functional_norm(conv2d(images, convolution.weight, padding=1), norm))
+    blocks = [block for block in model.modules() if isinstance(block, BasicBlock)]
+    for number, block in enumerate(blocks):
+        x = block_written_out(block, x, shortcut, 2 if number in (3, 6) else 1)
+    assert len(blocks) == 9
+    linear = model.head[-1]
+    torch.testing.assert_close(model(images), x.mean((2, 3)) @ linear.weight.T + linear.bias, rtol=1e-4, atol=1e-4)
 
 
 def test_plain_block_has_no_shortcut():
     block = BasicBlock(3, 3, shortcut="none")
-    torch.nn.init.zeros_(block.bn2.weight)
+    nn.init.zeros_(block.bn2.weight)
     assert not block(torch.randn(2, 3, 5, 5)).any()
 
 
@@ -70,13 +128,18 @@ def test_zero_padding_keeps_pixels_and_is_symmetric():
 
 def test_zero_last_norms_makes_every_block_its_shortcut():
     model = zero_last_norms(ResNet(blocks=1))
-    assert all(not block.bn2.weight.any() for block in model.modules() if isinstance(block, BasicBlock))
+    blocks = [block for block in model.modules() if isinstance(block, BasicBlock)]
+    assert len(blocks) == 3
+    for block in blocks:
+        x = torch.randn(2, block.conv1.in_channels, 4, 4)
+        torch.testing.assert_close(block(x), torch.relu(block.shortcut(x)))
+    assert all((block.bn1.weight == 1).all() for block in blocks), "the first norm of a block keeps its scale"
 
 
 def test_convolutions_have_no_bias_and_the_first_loss_is_near_ln_10():
     torch.manual_seed(0)
     model = resnet20()
-    assert all(layer.bias is None for layer in model.modules() if isinstance(layer, torch.nn.Conv2d))
+    assert all(layer.bias is None for layer in model.modules() if isinstance(layer, nn.Conv2d))
     loss = models.initial_loss(model, torch.randn(64, 3, 32, 32), torch.arange(64) % 10)
     assert loss == pytest.approx(2.3026, abs=0.4)
 

@@ -1,5 +1,6 @@
 import warnings
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -72,11 +73,53 @@ def test_warmup_wastes_no_epoch_and_meets_the_cosine():
     assert values[5:] == sorted(values[5:], reverse=True)
 
 
-def test_one_cycle_rises_to_one_and_falls_to_the_end():
-    values = [schedules.one_cycle(count, total=20) for count in range(21)]
-    assert max(values) == values[6] == 1
+@pytest.mark.parametrize("min_ratio", [0.0, 0.2])
+def test_one_cycle_is_two_straight_lines_and_flat_from_there_on(min_ratio):
+    param = dict(total=20, rise=0.25, start_ratio=0.1, min_ratio=min_ratio)
+    values = [schedules.one_cycle(count, **param) for count in range(25)]
+    up, down = np.linspace(0.1, 1, 6), np.linspace(1, min_ratio, 16)
+    assert values == pytest.approx([*up, *down[1:], *[min_ratio] * 4], abs=1e-12)
+
+
+@pytest.mark.parametrize(("total", "rise", "peak"), [(20, 0.3, 6), (10, 0.27, 3), (10, 0.24, 2), (10, 0, 1), (3, 1, 3)])
+def test_one_cycle_peaks_at_the_nearest_epoch_and_never_at_the_first(total, rise, peak):
+    values = [schedules.one_cycle(count, total, rise) for count in range(total + 1)]
+    assert [count for count, value in enumerate(values) if value == 1] == [peak]
     assert values[0] == 0.04
-    assert values[20] == 0
+
+
+RATIO = 0.1
+ENDS = {  # count at which each is at its lowest, and its parameters
+    "CosineDecay": (20, dict(total=20)),
+    "WarmupCosine": (20, dict(warmup=5, total=20)),
+    "PolynomialDecay": (20, dict(total=20)),
+    "OneCycle": (20, dict(total=20)),
+}
+
+
+@pytest.mark.parametrize("name", ENDS)
+def test_min_ratio_is_reached_at_the_end_kept_after_it_and_scales_the_whole_way_down(name):
+    end, param = ENDS[name]
+    to_zero, to_ratio = (schedules.SCHEDULES[name](param | extra) for extra in ({}, {"min_ratio": RATIO}))
+    assert [to_ratio(count) for count in (end, end + 1, 5 * end)] == pytest.approx([RATIO] * 3, abs=1e-12)
+    assert [to_zero(count) for count in (end, end + 1, 5 * end)] == pytest.approx([0] * 3, abs=1e-12)
+    for count in range(7, end):  # behind every rise
+        assert to_ratio(count) == pytest.approx(RATIO + (1 - RATIO) * to_zero(count), abs=1e-12)
+
+
+def test_a_polynomial_is_its_formula_and_of_second_power_unless_said_otherwise():
+    assert [schedules.polynomial(count, 4) for count in range(6)] == pytest.approx([1, 9 / 16, 1 / 4, 1 / 16, 0, 0])
+    assert [schedules.polynomial(count, 4, power=1) for count in range(5)] == pytest.approx([1, 0.75, 0.5, 0.25, 0])
+
+
+def test_restarts_go_down_to_min_ratio_from_every_top():
+    values = [schedules.cosine_restarts(count, period=2, decay=0.5, min_ratio=0.1) for count in range(7)]
+    assert values == pytest.approx([1, 0.55, 0.5, 0.3, 0.25, 0.175, 0.125])
+
+
+def test_a_constant_is_one_and_milestones_divide_by_ten():
+    assert [schedules.constant(count) for count in (0, 1, 1000)] == [1, 1, 1]
+    assert [schedules.multi_step(count, [2, 4]) for count in range(6)] == pytest.approx([1, 1, 0.1, 0.1, 0.01, 0.01])
 
 
 @given(st.integers(0, 500), st.sampled_from(["CosineDecay", "PolynomialDecay", "OneCycle", "WarmupCosine"]))

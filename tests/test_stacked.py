@@ -100,6 +100,78 @@ def test_every_network_trains_as_it_does_alone(net):
     compare(*NETS[net], OPTIMIZERS["weight decay"])
 
 
+def small(*layers: nn.Module) -> nn.Sequential:
+    """For images of 8×8: the layers given between a convolution of four channels and the logits."""
+    body = nn.Sequential(nn.Conv2d(3, 4, 3, bias=False), *layers, nn.Flatten())
+    features = body(torch.zeros(2, 3, 8, 8)).shape[1]
+    for norm in (layer for layer in body if isinstance(layer, nn.BatchNorm2d)):
+        norm.reset_running_stats()
+    return nn.Sequential(*body, nn.Linear(features, 10))
+
+
+SETTINGS = {
+    "momentum": lambda: small(nn.BatchNorm2d(4, momentum=0.4)),
+    "eps": lambda: small(nn.BatchNorm2d(4, eps=0.3)),
+    "no scale and no shift": lambda: small(nn.BatchNorm2d(4, affine=False)),
+    "stride": lambda: small(nn.Conv2d(4, 6, 3, stride=2)),
+    "padding": lambda: small(nn.Conv2d(4, 6, 3, padding=(0, 2))),
+    "same": lambda: small(nn.Conv2d(4, 6, 3, padding="same")),
+    "dilation": lambda: small(nn.Conv2d(4, 6, 2, dilation=3)),
+    "max-pooling with overlap": lambda: small(nn.MaxPool2d(3, 1)),
+    "average of a part": lambda: small(nn.AvgPool2d(4, ceil_mode=True, count_include_pad=False, padding=1)),
+    "no bias": lambda: nn.Sequential(nn.Flatten(), nn.Linear(192, 8, bias=False), nn.Tanh(), nn.Linear(8, 10)),
+}
+
+
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_every_setting_of_a_layer_is_kept(setting):
+    compare(SETTINGS[setting], (8, 8, 3), OPTIMIZERS["momentum"])
+
+
+def test_every_network_keeps_statistics_of_its_own():
+    nets = networks(lambda: small(nn.BatchNorm2d(4)))
+    for run, net in enumerate(nets):
+        net[1].running_mean.fill_(run)
+        net[1].running_var.fill_(1 + run)
+        net[1].num_batches_tracked.fill_(10 * run)
+    alone = copy.deepcopy(nets)
+    stack = stacked.stack(nets)
+    images, _ = next(batches((8, 8, 3)).of_epoch(0))
+    with torch.no_grad():
+        for net in (*nets, *alone):
+            net.eval()
+        torch.testing.assert_close(stack(images), torch.stack([net(images) for net in alone]))
+        for net in (*nets, *alone):
+            net.train()
+        stack(images)
+        for net, expected in zip(nets, alone, strict=True):
+            expected(images)
+            assert_close(net, expected)
+    assert [int(net[1].num_batches_tracked) for net in nets] == [1, 11, 21]
+
+
+@pytest.mark.parametrize(("smoothing", "strengths"), [(0.0, [0, 0, 0]), (0.2, [0, 0, 0]), (0.0, [0.1, 0, 0.3])])
+def test_fit_trains_as_the_loop_for_one_does(smoothing, strengths):
+    nets = networks(SETTINGS["momentum"])
+    alone = copy.deepcopy(nets)
+    train, evaluations = batches((8, 8, 3)), {"val": batches((8, 8, 3))}
+    pulls = [partial(penalties.l1, strength=strength) if strength else None for strength in strengths]
+    schedule = dict(schedule=lambda step: 1 / (1 + step), schedule_by="step")
+
+    def optimizer(model):
+        return SGD(model.parameters(), lr=0.05, momentum=0.5)
+
+    stack = stacked.stack(nets)
+    journals = [training.Journal(net, train, evaluations, optimizer(net), **schedule) for net in nets]
+    assert stacked.fit(stack, journals, 2, pulls, smoothing) == [None] * RUNS
+    for net, journal, expected, penalty in zip(nets, journals, alone, pulls, strict=True):
+        options = dict(penalty=penalty, label_smoothing=smoothing, **schedule)
+        progress = training.fit(expected, train, evaluations, optimizer(expected), 2, **options)
+        assert_close(net, expected)
+        for row, other in zip(journal.progress.history, progress.history, strict=True):
+            assert {**row, "seconds": 0} == pytest.approx({**other, "seconds": 0}, rel=1e-7)
+
+
 @pytest.mark.parametrize("net", ["MLP", "cnn4"])
 def test_in_float32_the_steps_are_equal_up_to_rounding(net):
     make, shape = NETS[net]
@@ -206,6 +278,11 @@ def test_unstacked_networks_own_their_memory():
             assert tensor.untyped_storage().nbytes() == tensor.nbytes
 
 
+class OwnNorm(nn.BatchNorm2d):
+    def forward(self, x):
+        return super().forward(x) + 1
+
+
 class Doubled(nn.Sequential):
     def forward(self, x):
         return 2 * super().forward(x)
@@ -218,7 +295,18 @@ class Doubled(nn.Sequential):
         [models.MLP((784, 8, 10)), models.MLP((784, 9, 10))],
         [models.MLP((784, 8, 10), dropout=0.5)],
         [nn.Sequential(nn.Conv2d(4, 4, 3, groups=2))],
-        [nn.Sequential(nn.BatchNorm2d(4, momentum=None))],
+        [small(nn.Dropout2d(0.5))],
+        [nn.Sequential(nn.Conv2d(4, 4, 3, padding=1, padding_mode="reflect"))],
+        [small(nn.BatchNorm2d(4, momentum=None))],
+        [small(nn.BatchNorm2d(4, track_running_stats=False))],
+        [small(OwnNorm(4))],
+        [nn.Sequential(nn.Flatten(), nn.Linear(192, 8), nn.LayerNorm(8))],
+        [small(nn.BatchNorm2d(4)), small(nn.BatchNorm2d(4, momentum=0.4))],
+        [small(nn.BatchNorm2d(4)), small(nn.BatchNorm2d(4, eps=0.3))],
+        [models.MLP((784, 8, 10)), models.MLP((784, 8, 10), "tanh")],
+        [small(nn.MaxPool2d(2)), small(nn.AvgPool2d(2))],
+        [small(nn.AvgPool2d(3)), small(nn.AvgPool2d(3, divisor_override=2))],
+        [small(nn.AvgPool2d(2)), small(nn.AvgPool2d(2, count_include_pad=False))],
         [nn.Sequential(nn.BatchNorm2d(4), nn.Conv2d(4, 4, 3))],
         [nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4).requires_grad_(False))],
         [nn.Sequential(*[nn.Linear(4, 4)] * 2)],
@@ -226,7 +314,9 @@ class Doubled(nn.Sequential):
         [Doubled(nn.Linear(4, 4))],
     ],
     ids=[
-        "none", "two shapes", "dropout", "groups", "cumulative norm",
+        "none", "two shapes", "dropout", "groups", "channel dropout", "padding with pixels", "cumulative norm",
+        "norm without statistics", "norm of its own", "layer norm", "two momenta", "two eps", "two activations",
+        "two kinds of pooling", "two divisors", "two ways to count padding",
         "norm first", "frozen", "tied", "parametrised", "a forward of its own",
     ],
 )  # fmt: skip
