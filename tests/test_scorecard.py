@@ -182,11 +182,38 @@ def test_verdicts(id, values, verdict):
     assert scorecard.judge(PUBLISHED[id], score(*values, id=id, complete=False)).verdict == "shorter protocol"
 
 
+@pytest.mark.parametrize(
+    ("id", "edges", "step"),
+    [
+        ("S4.L1.h", [0.6778, 0.7178], 1e-4),  # 0.6978 ± 0.02
+        ("S4.L2.b.ii.plain", [0.4346, 0.5546], 1e-4),  # 0.4946 ± 0.06
+        ("S4.L3.a.ResNet", [0.86, 0.885], 1e-4),
+        ("S4.L3.b", [0.9, None], 1e-4),
+        ("S4.L2.c.i.1", [None, 0.15], 1e-4),
+        ("S2.1C", [1, 1], 1e-4),
+    ],
+)
+def test_the_edges_of_a_tolerance_belong_to_it_and_nothing_beyond(id, edges, step):
+    for edge, beyond in zip(edges, (-step, step), strict=True):
+        if edge is not None:
+            assert scorecard.judge(PUBLISHED[id], score(edge, id=id)).verdict == "reproduced"
+            assert scorecard.judge(PUBLISHED[id], score(edge + beyond, id=id)).verdict == "outside"
+
+
+@pytest.mark.parametrize("share", [-0.1, 0.1])
+def test_the_edge_of_a_tolerance_in_percent_is_that_share_of_each_value(share):
+    series = np.array(PUBLISHED["S2.1A.loss"].values)
+    judged = [scorecard.judge(PUBLISHED["S2.1A.loss"], score(series * (1 + times * share))) for times in (1, 1.01)]
+    assert [row.verdict for row in judged] == ["reproduced", "outside"]
+    assert judged[0].deviations.tolist() == pytest.approx([10 * share] * len(series))
+
+
 def test_a_single_epoch_outside_is_outside():
     series = np.array(PUBLISHED["S2.1A.accuracy"].values)
     assert scorecard.judge(PUBLISHED["S2.1A.accuracy"], score(series + 0.004)).verdict == "reproduced"
-    series[3] += 0.006
-    assert scorecard.judge(PUBLISHED["S2.1A.accuracy"], score(series)).verdict == "outside"
+    for off in (0.006, -0.006):
+        moved = series + off * (np.arange(len(series)) == 3)
+        assert scorecard.judge(PUBLISHED["S2.1A.accuracy"], score(moved)).verdict == "outside"
 
 
 def test_epochs_without_a_tolerance_do_not_count():
@@ -256,7 +283,12 @@ def test_whole_numbers_stay_whole():
     "given",
     [
         dict(runs=[result(epochs=30), result(1, epochs=12)]),
+        dict(runs=[result(epochs=29)]),
+        dict(runs=[result(epochs=29)], complete=True),
+        dict(runs=[result(), result(1, epochs=29)]),
+        dict(epochs=29),
         dict(runs=[result(train_size=10_000)]),
+        dict(runs=[result(), result(1, train_size=10_000)]),
         dict(runs=[result()], complete=False),
         dict(epochs=12),
     ],
@@ -264,6 +296,20 @@ def test_whole_numbers_stay_whole():
 def test_a_cut_protocol_is_never_judged(given):
     scorecard.record("S4.L1.h", [0.6978], **given)
     assert row("S4.L1.h").verdict == "shorter protocol"
+
+
+@pytest.mark.parametrize("epochs", [30, 31])
+def test_a_protocol_that_was_run_to_its_end_is_judged(epochs):
+    scorecard.record("S4.L1.h", [0.6978], [result(epochs=epochs)])
+    assert row("S4.L1.h").verdict == "reproduced"
+
+
+def test_all_seeds_count_and_their_number_can_be_given():
+    scorecard.record("S4.L1.h", [0.70, 0.70, 0.62], [result(seed) for seed in range(3)])
+    assert (row("S4.L1.h").verdict, row("S4.L1.h").score.seeds) == ("outside", 3)
+    scorecard.record("S4.L1.h", [0.70], [result(seed) for seed in range(3)], seeds=3)
+    assert (row("S4.L1.h").verdict, row("S4.L1.h").score.seeds) == ("reproduced", 3)
+    assert scorecard.table("cpu").loc["S4.L1.h lr decay"].ours == "0.7000"  # no spread of one number
 
 
 def test_the_epochs_of_a_cut_protocol_are_told():

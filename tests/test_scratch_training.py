@@ -100,6 +100,64 @@ def test_fit_reports_every_epoch_and_ends_with_the_best_weights():
     assert scratch.evaluate(model, *validation)[1] == best
 
 
+class Scripted:
+    """A model whose only weight counts the steps made, and whose validation accuracies are given."""
+
+    def __init__(self, accuracies: list[float]):
+        self.accuracies = iter(accuracies)
+        self.weights, self.gradients = {"W1": np.zeros((2, 1))}, {"W1": np.zeros((2, 1))}
+        self.seen = []
+
+    def forward(self, images, labels, mode):
+        self.seen.append((mode, float(self.weights["W1"][0, 0]), images.tolist()))
+        if mode == "train":
+            self.gradients["W1"][:] = -1
+            return 1.0, 0.5
+        return 3.0 + self.weights["W1"][0, 0], next(self.accuracies)
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "best"), [([0.2, 0.9, 0.5, 0.9, 0.1], 2), ([0.0, 0.0], 1), ([0.1, 0.2], 2), ([0.3, 0.2, 0.1], 1)]
+)
+def test_fit_ends_with_the_weights_of_the_first_of_its_best_epochs_by_validation(accuracies, best):
+    model = Scripted(accuracies)
+    train, validation = (np.zeros((3, 2)), np.zeros(3, int)), (np.ones((4, 2)), np.zeros(4, int))
+    history = scratch.fit(model, train, validation, scratch.SGD(1.0), epochs=len(accuracies), batch_size=2)
+    assert model.weights["W1"].ravel().tolist() == [2 * best] * 2  # two steps an epoch
+    assert [row["val_accuracy"] for row in history] == accuracies
+    assert [row["val_loss"] for row in history] == [3 + 2 * row["epoch"] for row in history]
+    assert {(row["train_loss"], row["train_accuracy"]) for row in history} == {(1, 0.5)}
+    validated = [(steps, images) for mode, steps, images in model.seen if mode == "valid"]
+    assert validated == [(2 * epoch, validation[0].tolist()) for epoch in range(1, len(accuracies) + 1)]
+
+
+def test_fit_reports_the_gap_between_training_and_validation():
+    train, validation = task(), task()
+    model = scratch.TwoLayerNet(8, 4, 3, scale=1.0, dtype=np.float64)
+    expected = [scratch.evaluate(model, *part) for part in (train, validation)]
+    [row] = scratch.fit(model, train, validation, scratch.SGD(0.0), epochs=1)
+    assert (row["train_loss"], row["train_accuracy"]) == pytest.approx(expected[0])
+    assert (row["val_loss"], row["val_accuracy"]) == pytest.approx(expected[1])
+    assert row["train_loss"] != row["val_loss"]
+
+
+def test_validation_leaves_the_gradients_alone():
+    images, labels = task()
+    model = scratch.TwoLayerNet(8, 4, 3, scale=1.0)
+    scratch.evaluate(model, images, labels)
+    assert not any(gradient.any() for gradient in model.gradients.values())
+
+
+def test_every_epoch_has_an_order_of_its_own():
+    model = Scripted([0.5] * 3)
+    images = np.arange(40.0).reshape(20, 2)
+    scratch.fit(model, (images, np.zeros(20, int)), (images, np.zeros(20, int)), scratch.SGD(0.0), 3, batch_size=20)
+    orders = [seen for mode, _, seen in model.seen if mode == "train"]
+    assert len(orders) == 3
+    assert all(sorted(order) == images.tolist() for order in orders)
+    assert len({str(order) for order in orders}) == 3
+
+
 def test_fit_weights_the_mean_loss_by_examples_and_leaves_the_penalty_out():
     images, labels = task(count=10)
     model = scratch.TwoLayerNet(8, 4, 3, scale=1.0, dtype=np.float64)
