@@ -54,12 +54,14 @@ def _mapped(value, change: Callable[[str], str]):
     if isinstance(value, list):
         return [_mapped(item, change) for item in value]
     if isinstance(value, dict):
-        return type(value)({key: item if key in PICTURES else _mapped(item, change) for key, item in value.items()})
+        changed = {change(key): item if key in PICTURES else _mapped(item, change) for key, item in value.items()}
+        return type(value)(changed)
     return value
 
 
 def _without_secrets(text: str, found: list[str]) -> str:
-    for name, value in os.environ.items():
+    # The longest first: of a secret that holds another one, the rest would stay.
+    for name, value in sorted(os.environ.items(), key=lambda item: len(item[1]), reverse=True):
         if len(value) >= SHORTEST and SECRET_NAME.search(name) and value in text:
             text = text.replace(value, f"[{name} removed]")
             found.append(name)

@@ -1,6 +1,7 @@
 """FAULTS S1, S3 to S5: files that hold code, notebooks that print secrets, pages that run scripts."""
 
 import io
+import json
 import os
 import re
 import shutil
@@ -8,6 +9,7 @@ import subprocess
 import zlib
 from pathlib import Path
 
+import nbformat
 import pytest
 import torch
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
@@ -173,6 +175,95 @@ def test_s4_short_values_and_a_home_at_the_root_change_nothing(monkeypatch):
     assert redact.outputs(cell) == []
     assert cell.outputs[0].text == "false / true"
     assert cell.outputs[1].data == PIXELS
+
+
+@pytest.mark.parametrize(
+    ("name", "is_secret"),
+    [
+        *((name, True) for name in ("HF_TOKEN", "AWS_SECRET", "DB_PASSWORD", "db_passwd", "MY_CREDENTIALS")),
+        *((name, True) for name in ("WANDB_API_KEY", "KEY_OF_MINE", "openai_key")),
+        *((name, False) for name in ("KEYBOARD", "LOGNAME_OF", "PASTA")),
+    ],
+)
+def test_s4_a_variable_is_a_secret_by_its_name(name, is_secret, monkeypatch):
+    monkeypatch.setenv(name, CANARY)
+    text, kinds = redact.text(f"it is {CANARY}.")
+    assert (text, kinds) == ((f"it is [{name} removed].", [name]) if is_secret else (f"it is {CANARY}.", []))
+
+
+@pytest.mark.parametrize(("length", "removed"), [(7, False), (8, True)])
+def test_s4_a_value_of_eight_characters_is_long_enough_for_a_secret(length, removed, monkeypatch):
+    monkeypatch.setenv("SOME_TOKEN", "7f3acanary"[:length])
+    assert (redact.text("7f3acanary")[1] == ["SOME_TOKEN"]) == removed
+
+
+WELL_KNOWN = {
+    "Hugging Face": "hf_" + 5 * "aB3d",
+    **{f"GitHub, {kind}": f"gh{kind}_" + 9 * "aB3d" for kind in "oprsu"},
+    "GitHub, fine-grained": "github_pat_" + 5 * "aB3_",
+    "OpenAI": "sk-" + 5 * "aB-3",
+    "AWS": "AKIA" + 4 * "AB3D",
+    **{f"Slack, {kind}": f"xox{kind}-" + 3 * "12-a" for kind in "abprs"},
+    "Google": "AIza" + 8 * "aB-3",
+    "a private key": "-----BEGIN RSA PRIVATE KEY-----\nMIIaB3/+d==\nQ\n-----END RSA PRIVATE KEY-----",
+    "half a private key": "-----BEGIN PRIVATE KEY-----\nMIIaB3/+d==",
+}
+
+
+@pytest.mark.parametrize("kind", WELL_KNOWN)
+def test_s4_well_known_tokens_are_removed_wherever_they_stand(kind):
+    token = WELL_KNOWN[kind]
+    text, kinds = redact.text(f"a={token} and '{token}'; {token}")
+    assert not set(token.splitlines()) & set(re.split(r"['\s]", text)), "a part of it is left"
+    assert text.startswith("a=[token removed]")
+    assert kinds == ["a token"]
+    if "half" not in kind:  # of which nobody knows where it ends
+        assert text == "a=[token removed] and '[token removed]'; [token removed]"
+
+
+def test_s4_all_secrets_of_a_text_are_removed_each_time_and_each_kind_is_told_once(monkeypatch):
+    monkeypatch.setenv("FIRST_KEY", CANARY)
+    monkeypatch.setenv("OTHER_KEY", "another-one")
+    text, kinds = redact.text(f"{CANARY} another-one {TOKEN} {CANARY}{CANARY} {TOKEN} another-one")
+    first, other, token = "[FIRST_KEY removed]", "[OTHER_KEY removed]", "[token removed]"
+    assert text == f"{first} {other} {token} {first}{first} {token} {other}"
+    assert sorted(kinds) == ["FIRST_KEY", "OTHER_KEY", "a token"]
+
+
+@pytest.mark.parametrize("names", [("SHORT_KEY", "WHOLE_KEY"), ("WHOLE_KEY", "SHORT_KEY")])
+def test_s4_of_a_secret_that_begins_with_another_nothing_is_left(names, monkeypatch):
+    values = {"SHORT_KEY": CANARY, "WHOLE_KEY": f"{CANARY}-and-more"}
+    for name in names:  # in the order of the environment
+        monkeypatch.setenv(name, values[name])
+    assert redact.text(f"{CANARY}-and-more, {CANARY}")[0] == "[WHOLE_KEY removed], [SHORT_KEY removed]"
+
+
+def test_s4_whatever_kind_of_output_holds_a_secret_loses_it(monkeypatch):
+    monkeypatch.setenv("SOME_KEY", CANARY)
+    mimes = ("text/plain", "text/html", "text/markdown", "text/latex", "image/svg+xml", "application/javascript")
+    outputs = [
+        new_output("stream", text=f"to {CANARY}\n"),
+        new_output("stream", name="stderr", text=f"to {CANARY}\n"),
+        *(new_output("display_data", {mime: f"<p>{CANARY}</p>"}) for mime in mimes),
+        new_output("display_data", {"application/json": {"list": [{"inside": CANARY}], CANARY: 1}}),
+        new_output("execute_result", {"text/plain": "3"}, metadata={"coursekit": {"caption": f"With {CANARY}."}}),
+        new_output("error", ename="Error", evalue=f"no {CANARY}", traceback=["one", f"\x1b[32m{CANARY}\x1b[39m"]),
+    ]
+    cell = new_code_cell("x", outputs=outputs)
+    assert redact.outputs(cell) == ["SOME_KEY"]
+    text = json.dumps(cell.outputs)
+    assert CANARY not in text
+    assert text.count("[SOME_KEY removed]") == 2 + len(mimes) + 2 + 1 + 2
+    assert cell.outputs[-2].data == {"text/plain": "3"}
+    nbformat.validate(new_notebook(cells=[cell]))
+
+
+def test_s4_the_base64_of_pictures_is_left_as_it_is(monkeypatch):
+    monkeypatch.setenv("SOME_KEY", "AAECAwQF")  # by chance, a part of the picture
+    data = {"image/png": "iVBOAAECAwQF", "image/jpeg": "/9j/AAECAwQF"}
+    cell = new_code_cell("x", outputs=[new_output("display_data", dict(data))])
+    assert redact.outputs(cell) == []
+    assert cell.outputs[0].data == data
 
 
 PIXELS = {"image/png": "aGZfQ2FuYXJ5", "text/plain": "<Figure>"}
