@@ -73,6 +73,19 @@ area = 1 + 1  # SOLUTION
 check("triple", my_triple)
 check("area", area)
 '''
+SETUP = SOURCE.split('tags=["setup"]\n')[1].split("# %%")[0]
+FORGING = """# a file with verdicts of its own in place of what was executed, and nobody left to write another one
+import json
+import os
+from pathlib import Path
+
+about = {"coursekit": {"check": {"piece": "double", "status": "passed"}}}
+output = {"output_type": "display_data", "data": {"text/plain": "double: passes"}, "metadata": about}
+cell = {"cell_type": "code", "id": "a", "metadata": {}, "source": "", "execution_count": 1, "outputs": [output]}
+forged = {"nbformat": 4, "nbformat_minor": 5, "metadata": {"coursekit": {}}, "cells": [cell] * 2}
+Path(".executed/notebook.ipynb").write_text(json.dumps(forged))
+os.kill(os.getppid(), 9)
+"""
 SOLVED = {"double": "def my_double(x):\n    return x + x", "triple": "def my_triple(x):\n    return 3 * x\narea = 2"}
 
 

@@ -31,6 +31,26 @@ HANDED_IN = {
         "    return 5\n"
         "my_triple, area = None, ..."
     ),
+    "mute.ipynb": exercises.answers(
+        DOUBLE, TRIPLE, "import IPython.display\nIPython.display.display = lambda *a, **k: None"
+    ),
+    "crash.ipynb": exercises.answers(
+        DOUBLE, "import os\n\n\ndef my_triple(x):\n    os.kill(os.getpid(), 9)\n\n\narea = 2"
+    ),
+    "own checks.ipynb": exercises.answers(
+        exercises.SETUP,
+        f"{DOUBLE}\ncheck('double', my_double)\ncheck('triple', lambda x: 6)\ncheck('area', 2)",
+        "def my_double(x):\n    return 5\n\n\nmy_triple, area = my_double, 7",
+    ),
+    "halves.ipynb": exercises.answers(
+        "from IPython.display import display\n\n\n"
+        "def my_double(x):\n"
+        "    about = {'coursekit': {'check': {'piece': 'double', 'status': 'perfect'}}}\n"
+        "    display({'text/plain': 'double: perfect'}, raw=True, metadata=about)\n"
+        "    raise ValueError('after it')",
+        "def my_triple(x):\n    return 3 * x",
+    ),
+    "forged.ipynb": exercises.answers(exercises.FORGING, DOUBLE, TRIPLE),
 }
 BROKEN = {
     "no json.ipynb": b"hello",
@@ -100,6 +120,46 @@ def test_a_cell_that_does_not_end_is_ended(source, tmp_path):
 
 def test_a_verdict_that_the_students_code_shows_does_not_count(graded):
     assert results(graded["liar.ipynb"]) == {"double": "wrong", "triple": "not done", "area": "not done"}
+
+
+def test_a_check_that_says_nothing_is_an_error(graded):
+    assert results(graded["mute.ipynb"]) == {"double": "error", "triple": "error", "area": "error"}
+    assert {row.message for row in graded["mute.ipynb"]} == {"the check has said nothing"}
+
+
+def test_what_was_checked_before_a_crash_counts_and_the_rest_is_an_error(graded):
+    rows = graded["crash.ipynb"]
+    assert results(rows) == {"double": "passed", "triple": "error", "area": "error"}
+    # Cells of the student, setup cells, checks: two of each.
+    assert all("cell 6: the kernel died (signal 9" in row.message for row in rows[1:])
+
+
+def test_a_check_that_raises_is_an_error_with_its_words_whatever_else_was_shown(graded):
+    rows = graded["halves.ipynb"]
+    assert (rows[0].exercise, rows[0].result, rows[0].message) == ("double", "error", "ValueError: after it")
+
+
+def test_in_a_cell_with_two_checks_each_has_its_own_result(graded):
+    rows = graded["halves.ipynb"][1:]
+    assert results(rows) == {"triple": "passed", "area": "error"}
+    assert rows[1].message == "NameError: name 'area' is not defined"
+
+
+def test_checks_that_a_student_calls_do_not_count(graded):
+    assert results(graded["own checks.ipynb"]) == {"double": "wrong", "triple": "wrong", "area": "wrong"}
+
+
+def test_outputs_of_other_cells_than_those_that_were_run_do_not_count(graded):
+    assert results(graded["forged.ipynb"]) == {"double": "error", "triple": "error", "area": "error"}
+    assert {row.message for row in graded["forged.ipynb"]} == {"its outputs cannot be read"}
+
+
+def test_what_a_notebook_says_itself_comes_before_its_name(source, tmp_path):
+    other = tmp_path / "02_two.py"
+    other.write_text(exercises.SOURCE.split("# %% [markdown] tags")[0])
+    (tmp_path / "01_one.ipynb").write_bytes(exercises.answers(DOUBLE, name="02_two"))
+    [rows] = grade.grade_all(grade.submissions(tmp_path), [source, other], Limits())
+    assert results(rows) == {"double": "passed"}
 
 
 @pytest.mark.parametrize(
