@@ -43,6 +43,7 @@ def check(piece, mine):
 def my_double(x):
     """Twice its argument."""
     # BEGIN SOLUTION
+    # The secret reason.
     the_secret_of_double = 2 * x
     return the_secret_of_double
     # END SOLUTION

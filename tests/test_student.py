@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from coursekit import cli, colab, otter, runner, student
 from coursekit.errors import NotebookError
+from coursekit.student import STUB
 from tests import exercises
 
 ROOT = Path(__file__).parents[1]
@@ -31,7 +32,8 @@ def solution_lines(path: Path) -> set[str]:
         inside = "solution" in cell.metadata.get("tags", [])
         for line in cell.source.split("\n"):
             inside = inside or "# BEGIN SOLUTION" in line
-            if (inside or line.endswith("# SOLUTION")) and not line.strip().startswith("# "):
+            marker = line.strip().startswith(("# BEGIN", "# END"))
+            if (inside or line.endswith("# SOLUTION")) and not marker:
                 lines.add(line.removesuffix("# SOLUTION").strip())
             inside = inside and "# END SOLUTION" not in line
     return {line for line in lines if len(line) > 12}
@@ -40,13 +42,14 @@ def solution_lines(path: Path) -> set[str]:
 def test_the_student_edition_has_stubs_hints_and_checks_and_no_solution(source, tmp_path):
     path = student.write(source, tmp_path / "out")
     text = path.read_text()
-    assert len(solution_lines(source)) == 5
+    assert len(solution_lines(source)) == 6
     assert not [line for line in solution_lines(source) if line in text]
     assert "the_secret" not in text
+    assert "The secret" not in text
     cells = nbformat.read(path, 4).cells
     codes = [cell.source for cell in cells if cell.cell_type == "code" and not student.has_tag(cell, "setup")]
-    assert codes[0] == f'def my_double(x):\n    """Twice its argument."""\n    {student.STUB}'
-    assert codes[2] == f"def my_triple(x):\n    return None  # three times\n\n\narea = {student.STUB}"
+    assert codes[0] == f'def my_double(x):\n    """Twice its argument."""\n    {STUB}'
+    assert codes[2] == f"def my_triple(x):\n    return None  # three times\n\n\narea = {STUB}"
     assert codes[1] == 'check("double", my_double)'
     assert "<details><summary>Hint</summary>Twice.</details>" in text
     nbformat.validate(nbformat.read(path, 4))
@@ -58,6 +61,30 @@ def test_no_student_edition_of_ours_has_a_solution_line(path, tmp_path):
     cells = "\n".join(cell.source for cell in nbformat.reads(text, as_version=4).cells)
     assert not [line for line in solution_lines(path) if line in cells]
     assert "SOLUTION" not in cells
+
+
+def test_outputs_of_the_source_are_not_handed_out(tmp_path):
+    output = nbformat.v4.new_output("stream", text="printed by the solution")
+    code = "# BEGIN SOLUTION\nprint(1)\n# END SOLUTION"
+    cell = nbformat.v4.new_code_cell(code, outputs=[output], execution_count=7)
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell, nbformat.v4.new_code_cell("y = 2")]), tmp_path / "03_x.ipynb")
+    text = student.write(tmp_path / "03_x.ipynb", tmp_path / "out").read_text()
+    cells = [cell for cell in nbformat.reads(text, as_version=4).cells if cell.cell_type == "code"]
+    assert [(cell.source, cell.outputs, cell.execution_count) for cell in cells] == [
+        (STUB, [], None),
+        ("y = 2", [], None),
+    ]
+    assert "printed by" not in text
+
+
+def test_the_edition_says_what_it_is_and_where_code_belongs(source, tmp_path):
+    edition = student.edition(source)
+    assert edition.metadata.coursekit.edition == "student"
+    assert edition.metadata.coursekit.notebook == "01_one"
+    assert [cell.source.startswith("> **Student edition.**") for cell in edition.cells][:3] == [False, True, False]
+    nothing_to_do = tmp_path / "04_read.py"
+    nothing_to_do.write_text("# %% [markdown]\n# # Read\n\n# %%\nx = 1\n")
+    assert not any("Student edition" in cell.source for cell in student.edition(nothing_to_do).cells)
 
 
 @pytest.mark.parametrize("make", [student.edition, otter.master])
@@ -121,6 +148,12 @@ def test_our_student_editions_run_to_their_end_and_every_check_says_not_done_yet
         ("# the solution of this equation", "# the solution of this equation"),
         ("    # BEGIN SOLUTION\n    a\n\n    b\n    # END SOLUTION\nc", "    ...  # your code here\nc"),
         ("# BEGIN SOLUTION NO PROMPT\na\n# END SOLUTION\nc", "c"),
+        (
+            "# BEGIN SOLUTION\n# twice, of course\na = 2  # so\n    # and indented\n# END SOLUTION\n# kept",
+            f"{STUB}\n# kept",
+        ),
+        ("x = 0\n# BEGIN SOLUTION NO PROMPT\n# nothing\nx = 1\n# END SOLUTION\n# kept", "x = 0\n# kept"),
+        ("x = f(  # SOLUTION", f"{STUB}"),
         ("''' # BEGIN PROMPT\nhere = 1\n'''; # END PROMPT", "here = 1"),
     ],
 )
