@@ -149,7 +149,7 @@ def _write_sources(
     for name, notebook in notebooks:
         resources = {"unique_key": re.sub(r"[^A-Za-z0-9_-]", "_", name), "output_files_dir": "."}
         markdown, resources = ReportExporter(code=code).from_notebook_node(notebook, resources)
-        for file, content in resources["outputs"].items():
+        for file, content in (resources["outputs"] or {}).items():  # "" of a notebook without a cell
             Path(folder, file).write_bytes(content)
         parts += [f"::: {{chapter={cover.chapter(name)}}}\n:::", markdown]
     parts.append(f"::: {{chapter={len(notebooks) + 1}}}\n:::")

@@ -2,8 +2,10 @@
 
 import pandas as pd
 import pytest
+import torch
 
 from coursekit import notebook, plots
+from coursekit.data import Dataset
 
 
 @pytest.fixture
@@ -36,6 +38,57 @@ def test_a_table_has_a_name_where_it_is_given_one(shown):
         "*What is counted.*",
         '<a id="01-t"></a>*What is counted.*',
     ]
+
+
+def test_a_claim_that_does_not_hold_is_raised_and_shows_nothing(shown):
+    with pytest.raises(AssertionError, match=r"^claim does not hold: it is so$"):
+        notebook.claim(False, "it is so")
+    assert shown == []
+
+
+def test_a_claim_that_holds_is_a_line_with_a_tick_and_one_that_is_not_checked_says_so(shown):
+    notebook.claim(True, "it is so")
+    notebook.claim(False, "it needs more", when=False)
+    notebook.claim(True, "this too", when=False)
+    assert [bundle["text/plain"] for bundle, _ in shown] == [
+        "✓ it is so",
+        "– not checked in this profile: it needs more",
+        "– not checked in this profile: this too",
+    ]
+    assert [said for _, said in shown] == [
+        {"claim": {"text": "it is so", "checked": True}},
+        {"claim": {"text": "it needs more", "checked": False}},
+        {"claim": {"text": "this too", "checked": False}},
+    ]
+
+
+def dataset(name: str, source: str) -> Dataset:
+    images, labels = torch.zeros(4, 2, 2, dtype=torch.uint8), torch.zeros(4, dtype=torch.uint8)
+    return Dataset(name, images, labels, images[:1], labels[:1], ("a", "b"), source, "0" * 64)
+
+
+REAL, DRAWN = dataset("mnist", "MNIST, verified"), dataset("letters", "sample data drawn by code")
+
+
+@pytest.mark.parametrize(
+    ("datasets", "notice"), [([REAL], False), ([DRAWN], True), ([REAL, DRAWN], True), ([DRAWN, REAL], True)]
+)
+def test_sample_data_are_noticed_wherever_they_stand(datasets, notice, shown):
+    notebook.show_data(*datasets)
+    [(bundle, said)] = shown
+    lines = bundle["text/markdown"].splitlines()
+    assert lines[: len(datasets)] == [f"- {each}" for each in datasets]
+    assert ("Sample data: the numbers below say nothing about the real data sets" in lines[-1]) == notice
+    assert bundle["text/plain"] == bundle["text/markdown"]
+    assert said == {"run": {"sources": {each.name: each.source for each in datasets}}}
+
+
+def test_a_finding_that_the_profile_cannot_show_is_not_told(shown):
+    notebook.finding("It is so.")
+    notebook.finding("It is so.", when=False)
+    assert ["It is so." in bundle["text/markdown"] for bundle, _ in shown] == [True, False]
+    assert all(bundle["text/markdown"].startswith("> **Finding.** ") for bundle, _ in shown)
+    assert all(said == {"finding": True} for _, said in shown)
 
 
 def test_a_headline_is_for_the_abstract_only_where_the_finding_holds(shown):

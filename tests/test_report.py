@@ -127,6 +127,96 @@ def test_html_is_one_file_with_mathml_and_no_script(notebook):
     assert "line 40" not in text
 
 
+PIXELS = {
+    "image/png": "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg==",
+    "image/jpeg": "/9j/4AAQSkZJRgABAQEAYABgAAD/2wBDAAgGBgcGBQgHBwcJCQgKDBQNDAsLDBkSEw8UHRofHh0aHBwgJC4nICIsIxwcKDcpLDAx"
+    "NDQ0Hyc5PTgyPC4zNDL/wAALCAABAAEBAREA/8QAHwAAAQUBAQEBAQEAAAAAAAAAAAECAwQFBgcICQoL/8QAFAABAAAAAAAAAAAAAAAAAAAACf/E"
+    "ABQQAQAAAAAAAAAAAAAAAAAAAAD/2gAIAQEAAD8AVN//2Q==",
+}
+SHOWN = {  # in the order in which a report prefers them, and a pattern for what of each is seen in its Markdown
+    "text/html": ("<i>as html</i>", "as html"),
+    "text/markdown": ("*as markdown*", "as markdown"),
+    "image/svg+xml": ("<svg xmlns='http://www.w3.org/2000/svg'/>", r"\.svg\)"),
+    "image/png": (PIXELS["image/png"], r"\.png\)"),
+    "image/jpeg": (PIXELS["image/jpeg"], r"\.jpe?g\)"),
+    "text/latex": ("$as_{latex}$", r"\$as_\{latex\}\$"),
+    "text/plain": ("as plain text", "as plain text"),
+}
+
+
+@pytest.mark.parametrize("kind", ["display_data", "execute_result"])
+@pytest.mark.parametrize("best", range(len(SHOWN)))
+def test_of_an_output_a_report_shows_the_best_form_and_no_other(kind, best):
+    forms = dict(reversed(list(SHOWN.items())[best:]))  # the worst stands first
+    output = new_output(kind, {mime: content for mime, (content, _) in forms.items()})
+    text = markdown(new_notebook(cells=[code("x", output, tags=["key"])]))
+    assert [mime for mime, (_, seen) in SHOWN.items() if re.search(seen, text)] == [list(SHOWN)[best]]
+
+
+@pytest.mark.parametrize("mime", PIXELS)
+def test_a_picture_of_pixels_is_in_both_documents(mime, read_pdf):
+    notebook = new_notebook(cells=[code("x", shown({mime: PIXELS[mime]}, caption="What is seen.", width=20))])
+    assert f'src="data:{mime};base64,' in report.to_html([("01_a", notebook)])
+    pages = list(read_pdf(report.to_pdf([("01_a", notebook)])))
+    pictures = [item for page in pages for item in page.get_objects() if item.type == pypdfium2.raw.FPDF_PAGEOBJ_IMAGE]
+    assert len(pictures) == 1
+
+
+def test_what_went_wrong_on_purpose_is_shown_without_its_colours(text_of):
+    lines = ["\x1b[31mTraceback\x1b[39m (most recent call last)", "Cell 1", "\x1b[31mValueError\x1b[39m: too few"]
+    error = new_output("error", ename="ValueError", evalue="too few", traceback=lines)
+    printed = new_output("stream", text="\x1b[1mbold\x1b[0m words\n")
+    echo = new_output("execute_result", {"text/plain": "\x1b[32mgreen\x1b[39m value"})
+    notebook = new_notebook(cells=[code("x", printed, error, echo, tags=["key", "raises-exception"])])
+    for text in (report.to_html([("01_a", notebook)]), text_of(report.to_pdf([("01_a", notebook)]))):
+        assert "\x1b" not in text
+        assert "[31m" not in text
+        for line in ("Traceback (most recent call last)", "Cell 1", "ValueError: too few", "bold words", "green value"):
+            assert line in text
+
+
+def test_what_was_printed_as_an_error_is_shown_and_tables_and_formulas_as_such():
+    printed = new_output("stream", name="stderr", text="a warning of mine\n")
+    formula = new_output("display_data", {"text/latex": r"$\frac{1}{2}$", "text/plain": "PLAIN"})
+    text = report.to_html([("01_a", new_notebook(cells=[code("x", printed, formula)]))])
+    assert "a warning of mine" in text
+    assert "<mfrac>" in text
+    assert "PLAIN" not in text
+
+
+def test_cells_and_outputs_that_are_tagged_away_are_not_shown():
+    def said(words):
+        return new_output("stream", text=f"{words}\n")
+
+    cells = [
+        code("first = 1", said("all gone"), tags=["remove-cell"]),
+        new_markdown_cell("no text", metadata={"tags": ["remove-cell"]}),
+        code("second = 2", said("no output"), tags=["remove-output", "key"]),
+        code("third = 3", said("shown"), tags=["hide-input", "key"]),
+        code("fourth = 4", said("shown too"), tags=["key"]),
+    ]
+    text = markdown(new_notebook(cells=cells))
+    words = ("first", "all gone", "no text", "second", "no output", "third", "shown\n", "fourth", "shown too")
+    assert [word for word in words if word in text] == ["second", "shown\n", "fourth", "shown too"]
+
+
+@pytest.mark.parametrize("make", [report.to_html, report.to_pdf])
+def test_a_notebook_without_a_cell_is_an_empty_chapter(make):
+    assert make([("01_a", new_notebook()), ("02_b", new_notebook(cells=[new_markdown_cell("# Two")]))])
+
+
+@pytest.mark.parametrize("drawn", [0, 1])
+def test_one_set_of_sample_data_in_one_notebook_is_noticed(drawn):
+    sources = [{"mnist": "MNIST"}, {"cifar10": "CIFAR-10", "letters": "Letters"}]
+    books = [new_notebook(metadata={"coursekit": {"sources": dict(some)}}) for some in sources]
+    named = list(zip(("01_a", "02_b"), books, strict=True))
+    assert "sample data" not in report.to_html(named)
+    name = next(iter(sources[drawn]))
+    books[drawn].metadata.coursekit.sources[name] = "sample data drawn by code"
+    html = " ".join(report.to_html(named).split())
+    assert "Made from sample data: no number in this report says anything about the real data sets." in html
+
+
 def test_scripts_and_styles_in_outputs_do_not_reach_a_report():
     page = "<style>p {}</style><script>alert(1)</script><p onclick='x()'>kept</p><img src='x' onerror='alert(2)'>"
     notebook = new_notebook(cells=[code("x", new_output("display_data", {"text/html": page}))])

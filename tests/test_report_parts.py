@@ -184,6 +184,20 @@ def test_the_abstract_is_read_from_scores_claims_and_headlines():
     assert "Nets *learn*." in html.split("<main>")[0]
 
 
+def test_claims_and_headlines_of_all_chapters_are_counted():
+    def found(checked, left, headline):
+        claims = [*checked * [True], *left * [False]]
+        outputs = [shown({"text/plain": "x"}, claim={"text": "", "checked": each}) for each in claims]
+        return code("x", *outputs, shown({"text/plain": "x"}, finding=True, headline=headline))
+
+    one, two = found(2, 0, "Nets learn."), found(1, 2, "Others do not.")
+    said = cover.abstract([("01_x", book(one)), ("02_y", book(two))])
+    assert said == [
+        "Nets learn. Others do not.",
+        "3 statements of the text are asserted in code beside it. 2 others need more than this profile runs.",
+    ]
+
+
 def test_without_anything_to_say_there_is_no_abstract():
     assert cover.abstract([("mine", book())]) == []
     assert "Abstract" not in report.to_html([("mine", book())])
