@@ -2,6 +2,7 @@
 
 import argparse
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from coursekit.errors import NotebookError, UsageError
@@ -9,6 +10,7 @@ from coursekit.errors import NotebookError, UsageError
 SOURCES = Path("notebooks/src")
 COMMITTED = Path("notebooks")
 BUILT = Path("build/notebooks")
+LONGEST = 1e9  # seconds: above, limits of the operating system overflow
 
 
 def at_least_one(text: str) -> int:
@@ -24,9 +26,14 @@ def seconds(text: str) -> float:
         value = float(text)
     except ValueError:
         value = 0.0
-    if not value > 0:
+    if not 0 < value < LONGEST:
         raise argparse.ArgumentTypeError(f"{text} is not a number of seconds")
     return value
+
+
+def is_text(word: str) -> bool:
+    """Whether UTF-8 can hold it: on Linux, a word of the command line may be any bytes."""
+    return word.encode(errors="ignore").decode() == word
 
 
 def find(wanted: list[str], folder: Path, suffix: str) -> list[Path]:
@@ -41,7 +48,7 @@ def find(wanted: list[str], folder: Path, suffix: str) -> list[Path]:
         return known
     found = []
     for word in wanted:
-        matches = [Path(word)] if Path(word).is_file() else [p for p in known if _is(word, p)]
+        matches = [Path(word)] if os.path.isfile(word) else [p for p in known if _is(word, p)]
         if len(matches) != 1:
             names = ", ".join(path.stem for path in known) or f"none in {folder}{os.sep}"
             raise UsageError(f"no such notebook {word!r}; there are: {names}")
@@ -52,3 +59,25 @@ def find(wanted: list[str], folder: Path, suffix: str) -> list[Path]:
 def _is(word: str, path: Path) -> bool:
     number = path.stem[:2]
     return word in (path.stem, number, number.lstrip("0"), path.stem[3:])
+
+
+def refuse_to_overwrite(written: Iterable[Path], read: Iterable[Path]) -> None:
+    """Raise UsageError where a file to be written is also read, by whatever name or link, or would be written twice."""
+    sources = {_identity(path): path for path in read}
+    targets: set[object] = set()
+    for path in written:
+        identity = _identity(path)
+        if identity in sources:
+            raise UsageError(f"{sources[identity]} would be overwritten; choose another place with -o")
+        if identity in targets:
+            raise UsageError(f"{path} would be written twice; rename one of the notebooks, or name each of them once")
+        targets.add(identity)
+
+
+def _identity(path: Path) -> object:
+    """The same for all names of one file: its inode, or where it would be."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return os.path.realpath(path)
+    return status.st_dev, status.st_ino

@@ -5,13 +5,12 @@ import re
 import sys
 import unicodedata
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-import nbformat
 from nbformat import NotebookNode
 
-from coursekit import executor, predictions, redact, report, runner, tree
+from coursekit import executor, notebook_file, predictions, redact, report, runner, tree
 from coursekit.errors import DataError, NotebookError, StorageError, UsageError
 
 STUDENT_ID = re.compile(r"[0-9]{4}-[0-9]{5}")
@@ -61,12 +60,17 @@ def collect(
         raise UsageError("two notebooks have the same name; rename one")
     if predicted or any(_predicts(notebook) for notebook in executed.values()):
         contents["predictions.csv"] = _predictions(predicted or root / PREDICTIONS)
-    for path in (path for top in (*CODE, *include) for path in tree.files(root, top)):
+    for path in code(root, include):
         name = path.relative_to(root).as_posix()
         contents.setdefault(name, _clean(name, tree.read(path, root)))
     named = [(path.stem, notebook) for path, notebook in executed.items()]
     contents["report.pdf"] = _pdf(pdf) if pdf else report.to_pdf(named, author=author, collaborators=collaborators)
     return contents
+
+
+def code(root: Path, include: Iterable[str] = ()) -> Iterator[Path]:
+    """The files of the workbook in `root` that are handed in with its notebooks, and what else is named."""
+    return (path for top in (*CODE, *include) for path in tree.files(root, top))
 
 
 def pack(contents: dict[str, bytes], folder: str) -> bytes:
@@ -93,9 +97,9 @@ def _executed(path: Path, root: Path) -> NotebookNode:
     folder = root if path.is_relative_to(root) else path.parent  # whoever names a file elsewhere means it
     content = tree.read(path, folder)
     try:
-        notebook = nbformat.reads(content.decode(), as_version=4)
-    except (ValueError, nbformat.ValidationError) as error:
-        raise NotebookError(f"{path.name}: not a readable notebook") from error
+        notebook = notebook_file.parse(content)
+    except ValueError as error:
+        raise NotebookError(f"{path.name}: not a readable notebook: {error}") from error
     runner.check(notebook, path.name)
     if executor.gather_run(notebook).get("profile") == "sample":
         print(f"warning: {path.name} was run on sample data", file=sys.stderr)
@@ -116,7 +120,7 @@ def _predictions(path: Path) -> bytes:
     if not path.exists():
         raise DataError(f"no {path.name} in {path.parent.name}; run notebook 08, or name the file with --predictions")
     predictions.validate(path)
-    return path.read_bytes()
+    return predictions.read(path)
 
 
 def _pdf(path: Path) -> bytes:

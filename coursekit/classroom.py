@@ -44,22 +44,27 @@ def add_commands(commands, shared: argparse.ArgumentParser) -> None:
 def _student(options: argparse.Namespace) -> None:
     from coursekit import otter, student
 
-    write = otter.write if options.otter else student.write
-    for source in arguments.find(options.notebooks, arguments.SOURCES, ".py"):
-        print(write(source, options.output))
+    edition = otter if options.otter else student
+    sources = arguments.find(options.notebooks, arguments.SOURCES, ".py")
+    arguments.refuse_to_overwrite((edition.target_of(source, options.output) for source in sources), sources)
+    for source in sources:
+        print(edition.write(source, options.output))
 
 
 def _grade(options: argparse.Namespace) -> None:
     from coursekit import confine, grade, storage
 
+    handed_in = grade.submissions(options.folder)
+    sources = arguments.find([], arguments.SOURCES, ".py")
+    if options.output:
+        arguments.refuse_to_overwrite([options.output], [*(submission.path for submission in handed_in), *sources])
     limits = confine.Limits(
         seconds=options.limit, cpu_seconds=int(2 * options.limit) + 1, memory_bytes=options.memory * 10**9
     )
     reach = "" if confine.without_network() else " and reach the network"
     print(f"warning: what you run here can read your files{reach}; grade in a container", file=sys.stderr)
     rows = []
-    handed_in = grade.submissions(options.folder)
-    graded = grade.grade_all(handed_in, arguments.find([], arguments.SOURCES, ".py"), limits, options.jobs)
+    graded = grade.grade_all(handed_in, sources, limits, options.jobs)
     for submission, some in zip(handed_in, graded, strict=True):
         rows += some
         results = ", ".join(f"{row.exercise} {row.result}".strip() for row in some) or "no checks"
@@ -75,6 +80,10 @@ def _bundle(options: argparse.Namespace) -> None:
 
     name = bundle.stem(options.id, options.first, options.last)
     paths = [Path(os.path.abspath(path)) for path in arguments.find(options.notebooks, arguments.COMMITTED, ".ipynb")]
+    target = options.output or Path("build", f"{name}.zip")
+    code = bundle.code(Path.cwd(), options.include)
+    given = filter(None, (options.predictions or Path(bundle.PREDICTIONS), options.report))
+    arguments.refuse_to_overwrite([target], [*paths, *code, *given])
     contents = bundle.collect(
         Path.cwd(),
         paths,
@@ -85,6 +94,5 @@ def _bundle(options: argparse.Namespace) -> None:
         options.collaborators,
     )
     content = bundle.pack(contents, name)
-    target = options.output or Path("build", f"{name}.zip")
     storage.write_bytes(target, content)
     print(f"{target}  {len(contents)} files  {len(content) / 1e6:.1f} MB  sha256 {storage.sha256(content)}")

@@ -6,22 +6,28 @@ import time
 from pathlib import Path
 
 from coursekit import __version__, arguments, classroom, sweeping
-from coursekit.errors import CoursekitError, UsageError
+from coursekit.errors import CoursekitError, StorageError, UsageError
 
 
 def main(words: list[str] | None = None) -> int:
     """Run one command; the exit code is 0, or what `coursekit.errors` says for the error that stopped it."""
+    words = sys.argv[1:] if words is None else words
+    for word in words:
+        if not arguments.is_text(word):  # or the first file or page that it is written into is a traceback
+            print(f"error: {word!a} is not UTF-8; rename the file, or write the words again", file=sys.stderr)
+            return UsageError.exit_code
     options = _parser().parse_args(words)
     try:
         return options.command(options) or 0
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         return 130
-    except CoursekitError as error:
+    except (CoursekitError, OSError) as error:
         if options.debug:
             raise
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
+        line = "".join(c if c.isprintable() else " " for c in str(error))  # a file's name may have any character
+        print(f"error: {line}", file=sys.stderr)
+        return getattr(error, "exit_code", StorageError.exit_code)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -98,13 +104,13 @@ def _run(options: argparse.Namespace) -> None:
 def _execute(options: argparse.Namespace, folder: Path, figures: Path | None = None) -> list[Path]:
     from tqdm import tqdm
 
-    from coursekit import runner
+    from coursekit import runner, storage
 
     sources = arguments.find(options.notebooks, arguments.SOURCES, ".py")
     pairs = [(source, folder / f"{source.stem}.ipynb") for source in sources]
-    for source, target in pairs:
-        if target.resolve() == source.resolve():
-            raise UsageError(f"{source} would be overwritten; choose another folder with -o")
+    arguments.refuse_to_overwrite((target for _, target in pairs), sources)
+    if figures:
+        storage.probe(figures)
     jobs = min(len(sources), options.jobs or runner.side_by_side(options.profile))
     # The last one takes as long as two others. Begun before those it ends with them, and no core stands idle meanwhile.
     turns = [*pairs[:-3], pairs[-1], *pairs[-3:-1]] if jobs > 1 else pairs
@@ -120,27 +126,32 @@ def _execute(options: argparse.Namespace, folder: Path, figures: Path | None = N
 def _report(options: argparse.Namespace) -> None:
     from coursekit import cover, report, storage
 
-    paths = (
-        _execute(options, arguments.BUILT)
-        if options.run
-        else arguments.find(options.notebooks, arguments.COMMITTED, ".ipynb")
-    )
+    folder, suffix = (arguments.SOURCES, ".py") if options.run else (arguments.COMMITTED, ".ipynb")
+    sources = arguments.find(options.notebooks, folder, suffix)
+    base = options.output.with_suffix("") if options.output.suffix in (".pdf", ".html") else options.output
+    if base.name in ("", ".."):
+        raise UsageError(f"-o {options.output} is a folder; name a file in it")
+    makers = {".html": report.to_html, ".pdf": report.to_pdf}
+    makers = {suffix: make for suffix, make in makers.items() if options.format in ("both", suffix[1:])}
+    bases = [base.with_name(f"{base.name}-{path.stem}") for path in sources] if options.each else [base]
+    arguments.refuse_to_overwrite((_with(suffix, path) for path in bases for suffix in makers), sources)
+    paths = _execute(options, arguments.BUILT) if options.run else sources
     start = time.perf_counter()
     notebooks = report.read(paths)
-    base = options.output.with_suffix("") if options.output.suffix in (".pdf", ".html") else options.output
-    parts = {base: notebooks}
-    if options.each:
-        parts = {base.with_name(f"{base.name}-{name}"): [(name, notebook)] for name, notebook in notebooks}
     more = dict(author=options.author, collaborators=options.collaborators, code=options.code)
-    for path, some in parts.items():
-        title = options.title or (cover.heading(some[0][1]) if len(some) == 1 else "") or report.TITLE
+    for path, part in zip(bases, [[one] for one in notebooks] if options.each else [notebooks], strict=True):
+        title = options.title or (cover.heading(part[0][1]) if len(part) == 1 else "") or report.TITLE
         # One after the other: pypandoc changes the folder of the whole process while it works.
-        for suffix, make in ((".html", report.to_html), (".pdf", report.to_pdf)):
-            if options.format in ("both", suffix[1:]):
-                content = make(some, title, **more)
-                content = content.encode() if isinstance(content, str) else content
-                storage.write_bytes(path.with_name(path.name + suffix), content)
-                print(f"{path}{suffix}  {len(content) / 1e6:.1f} MB  {time.perf_counter() - start:.1f} s")
+        for suffix, make in makers.items():
+            content = make(part, title, **more)
+            content = content.encode() if isinstance(content, str) else content
+            storage.write_bytes(_with(suffix, path), content)
+            print(f"{path}{suffix}  {len(content) / 1e6:.1f} MB  {time.perf_counter() - start:.1f} s")
+
+
+def _with(suffix: str, path: Path) -> Path:
+    """The path with a suffix more; `with_suffix` would take away what a name has after its last dot."""
+    return path.with_name(path.name + suffix)
 
 
 def _colab(options: argparse.Namespace) -> None:
@@ -148,9 +159,8 @@ def _colab(options: argparse.Namespace) -> None:
 
     paths = arguments.find([], arguments.COMMITTED, ".ipynb")
     url = None if options.url == "none" else options.url
-    colab.set_address(url, Path())
+    colab.set_address(url, Path(), paths)
     for path in paths:
-        colab.dress_file(path, url)
         print(f"{path}  {'badge and first cell' if colab.badge(path.stem, url) else 'first cell'}")
 
 

@@ -3,19 +3,21 @@
 import os
 import re
 import tomllib
+from collections.abc import Iterable
 from pathlib import Path
 
 import nbformat
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell
 
-from coursekit import executor, storage
-from coursekit.errors import UsageError
+from coursekit import executor, notebook_file, storage
+from coursekit.errors import StorageError, UsageError
 
 DRIVE = Path("/content/drive")
 WORKBOOK = Path(__file__).parents[1]
+LARGEST = 1_000_000  # bytes of a pyproject.toml
 ADDRESS = re.compile(r"(https://[\w.-]+(?:/[\w.-]+?)+?)(?:\.git|/tree/([\w.-]+))?/?")
-SETTING = re.compile(r"^#? ?Repository = .*$", re.MULTILINE)
+SETTING = re.compile(r"^#? ?Repository = [^\r\n]*", re.MULTILINE)
 UNSET = '# Repository = "https://github.com/OWNER/NAME"'
 GITHUB, COLAB = "https://github.com/", "https://colab.research.google.com"
 BADGE, FIRST = "colab-badge", "colab-first"  # ids of the cells that are written here
@@ -36,23 +38,53 @@ except ImportError:  # on Colab: fetch the workbook and the few packages that ar
 
 
 def address(workbook: Path = WORKBOOK) -> str | None:
-    """The workbook's public address: `Repository` under [project.urls] in pyproject.toml; None where it is not set."""
+    """The workbook's public address: `Repository` under [project.urls] in pyproject.toml; None where it is not set.
+
+    Raises StorageError for a pyproject.toml that cannot be read.
+    """
     path = workbook / "pyproject.toml"
-    project = tomllib.loads(path.read_text(encoding="utf-8"))["project"] if path.is_file() else {}
-    return project.get("urls", {}).get("Repository")
+    return _address_in(storage.read_bytes(path, LARGEST), path) if path.exists() else None
 
 
-def set_address(url: str | None, workbook: Path = WORKBOOK) -> None:
-    """Write the address into pyproject.toml, or take it away; `dress` the notebooks afterwards.
+def _address_in(content: bytes, path: Path) -> str | None:
+    try:
+        url = tomllib.loads(content.decode())["project"].get("urls", {}).get("Repository")
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise StorageError(f"{path} does not describe a project ({error}); restore it") from error
+    if url is not None and not (isinstance(url, str) and ADDRESS.fullmatch(url)):
+        raise StorageError(f"{path}: invalid Repository {url!r}; set it with `coursekit colab`")
+    return url
 
-    Raises UsageError unless it looks like https://github.com/OWNER/NAME, with /tree/BRANCH for a branch.
+
+def set_address(url: str | None, workbook: Path = WORKBOOK, notebooks: Iterable[Path] = ()) -> None:
+    """Write the address into pyproject.toml, or remove it, and `dress` the files of these notebooks.
+
+    Everything is checked before anything is written. Raises UsageError unless the address looks like
+    https://github.com/OWNER/NAME, with /tree/BRANCH for a branch, and where pyproject.toml has no line for it;
+    NotebookError for a file that is not a notebook.
     """
     if url is not None and not ADDRESS.fullmatch(url):
         raise UsageError(f"{url!r} is no address such as https://github.com/OWNER/NAME or …/tree/BRANCH")
-    path = workbook / "pyproject.toml"
-    text = path.read_text(encoding="utf-8")
+    project = workbook / "pyproject.toml"
+    contents = {project: _with_address(project, url)}
+    for path in notebooks:
+        notebook = notebook_file.read(path)
+        dress(notebook, path.stem, url)
+        contents[path] = executor.to_bytes(notebook)
+    for path, content in contents.items():
+        storage.write_bytes(os.path.realpath(path), content)  # a link stays a link
+
+
+def _with_address(path: Path, url: str | None) -> bytes:
+    """The content of pyproject.toml with this address, and all else as it is."""
+    if not path.is_file():
+        raise UsageError(f"no {path} here; call this in the workbook's folder")
     setting = UNSET if url is None else f'Repository = "{url}"'
-    storage.write_bytes(path, SETTING.sub(lambda _: setting, text, count=1).encode())
+    text = storage.read_bytes(path, LARGEST).decode(errors="surrogateescape")
+    content = SETTING.sub(lambda _: setting, text, count=1).encode(errors="surrogateescape")
+    if _address_in(content, path) != url:
+        raise UsageError(f"{path} has no line `{UNSET}` below [project.urls]; add it")
+    return content
 
 
 def dress(notebook: NotebookNode, name: str, url: str | None) -> None:
@@ -71,13 +103,6 @@ def dress(notebook: NotebookNode, name: str, url: str | None) -> None:
         tags = ["remove-cell", "solution"]  # not for students: it opens the edition with solutions
         cells.insert(0, new_markdown_cell(badge(name, url), id=BADGE, metadata={"tags": tags}))
     notebook.cells = cells
-
-
-def dress_file(path: Path, url: str | None) -> None:
-    """The same for a notebook's file; its outputs stay as they are."""
-    notebook = nbformat.read(path, as_version=4)
-    dress(notebook, path.stem, url)
-    storage.write_bytes(path, executor.to_bytes(notebook))
 
 
 def first_cell(url: str | None) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from nbformat import NotebookNode
 
 from coursekit import __version__
+from coursekit.errors import NotebookError
 
 Notebooks = Sequence[tuple[str, NotebookNode]]
 NAMED = 3  # published numbers, at most, that the abstract names and does not only count
@@ -40,7 +41,7 @@ class Cover:
 def of(notebooks: Notebooks, title: str, author: str) -> Cover:
     """Title and author as given; the rest is what the notebooks say they ran on, measured and found."""
     runs = [notebook.metadata.get("coursekit", {}) for _, notebook in notebooks]
-    sources = {name: source for run in runs for name, source in run.get("sources", {}).items()}
+    sources = {name: str(source) for run in runs for name, source in run.get("sources", {}).items()}
 
     def said(key: str) -> str:
         return ", ".join(dict.fromkeys(str(run[key]) for run in runs if key in run))
@@ -92,7 +93,7 @@ def abstract(notebooks: Notebooks) -> list[str]:
     """
     headlines = [said["headline"] for _, notebook in notebooks for said in _said(notebook) if said.get("headline")]
     claims = [said["claim"] for _, notebook in notebooks for said in _said(notebook) if "claim" in said]
-    checked = sum(claim["checked"] for claim in claims)
+    checked = sum(bool(claim.get("checked")) for claim in claims)
     asserted = (
         _counted(checked, "statement of the text is", "statements of the text are") + " asserted in code beside it."
     )
@@ -103,7 +104,7 @@ def abstract(notebooks: Notebooks) -> list[str]:
 
 def _compared(notebooks: Notebooks) -> list[str]:
     """The scorecard in one paragraph, from the scores that travel with the notebooks."""
-    scores = {said["score"]["id"]: said["score"] for _, nb in notebooks for said in _said(nb) if said.get("score")}
+    scores = {str(s.get("id")): s for _, nb in notebooks for said in _said(nb) if (s := said.get("score"))}
     if not scores:
         return []
     from coursekit import scorecard  # takes torch along, which a report of other notebooks does not need
@@ -112,7 +113,10 @@ def _compared(notebooks: Notebooks) -> list[str]:
 
     chapters = {chapter(name) for name, _ in notebooks}
     wanted = [published for published in PUBLISHED.values() if published.notebook in chapters]
-    rows = [scorecard.judge(p, Score(**scores[p.id]) if p.id in scores else None) for p in wanted]
+    try:
+        rows = [scorecard.judge(p, Score(**scores[p.id]) if p.id in scores else None) for p in wanted]
+    except (TypeError, ValueError) as error:
+        raise NotebookError(f"a score in the outputs cannot be read ({error}); execute the notebook again") from error
     parts = []
     for verdict, one, many in VERDICTS:
         names = [row.published.name for row in rows if row.verdict == verdict]

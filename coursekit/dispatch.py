@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, Future, wait
 from functools import partial
 
-from coursekit import data, experiment, fingerprint, profiles, worker
+from coursekit import data, experiment, fingerprint, profiles, results, storage, worker
 from coursekit.engines import Factory, Serial
 from coursekit.errors import CoursekitError
 from coursekit.experiment import Experiment
@@ -25,7 +25,7 @@ def train(groups: Sequence[list[Run]], wanted: Mapping[Run, Experiment], executo
     Whoever trains a run writes its result and its checkpoints. A run whose worker dies is tried again, alone, when all
     others have ended; after three deaths it is "lost". One that raises is "failed". Both have a result of that status
     with the reason as provenance["error"], which is not kept, so that the next sweep tries again. Raises UsageError for
-    an experiment that cannot be sent to another process.
+    an experiment that cannot be sent to another process, StorageError where no result could be kept.
     """
     rounds = _Rounds(groups, wanted, executor)
     try:
@@ -36,6 +36,7 @@ def train(groups: Sequence[list[Run]], wanted: Mapping[Run, Experiment], executo
 
 class _Rounds:
     def __init__(self, groups: Sequence[list[Run]], wanted: Mapping[Run, Experiment], executor: Factory):
+        storage.probe(results.folder())  # or each run would be trained, and fail when it is to be kept
         self.wanted, self.executor = wanted, executor
         self.keys, self.sources, self.checksums = _keys(groups, wanted)
         self.todo = deque(sorted(groups, key=len, reverse=True))  # long ones first: they end together

@@ -6,6 +6,7 @@ Everything is imported inside its question: a package that does not load is an a
 import functools
 import importlib
 import importlib.metadata
+import os
 import re
 import shutil
 import sys
@@ -128,6 +129,7 @@ def _fonts() -> Answer:
 def _data(name: str) -> Answer:
     from coursekit import data
 
+    _nearest_folder(data.cache_folder(), "; set COURSEKIT_DATA to one")
     if not (data.cache_folder() / f"{name}.npz").exists():
         return "note", f"not in {data.cache_folder()}; downloaded at first use, sample data without a network"
     return "ok", f"{data.load(name, 'real').source}, verified"
@@ -144,9 +146,19 @@ def _write() -> Answer:
     from coursekit import results, storage
 
     kept = results.folder()
-    for folder in (Path.cwd(), kept if kept.is_dir() else Path.cwd()):
+    for folder in (Path.cwd(), _nearest_folder(kept)):
         storage.probe(folder)
     return "ok", f"this folder can be written, and results in {kept}"
+
+
+def _nearest_folder(path: Path, advice: str = "") -> Path:
+    """The folder itself or, where it is not made yet, the nearest above it; raises StorageError for anything else."""
+    from coursekit.errors import StorageError
+
+    nearest = next(place for place in (path.absolute(), *path.absolute().parents) if os.path.lexists(place))
+    if not nearest.is_dir():
+        raise StorageError(f"{nearest} is not a folder{advice}")
+    return nearest
 
 
 QUESTIONS: dict[str, tuple[Callable[[], Answer], str]] = {

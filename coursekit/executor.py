@@ -33,8 +33,8 @@ def text_of(error: NotebookNode) -> str:
 
 
 def to_bytes(notebook: NotebookNode) -> bytes:
-    """The notebook as a file holds it."""
-    return (nbformat.writes(notebook) + "\n").encode()
+    """The notebook as a file holds it; half characters that a cell has printed become question marks."""
+    return (nbformat.writes(notebook) + "\n").encode(errors="replace")
 
 
 def execute(path: Path, show_progress: bool = True, tell: bool = False) -> None:

@@ -2,7 +2,8 @@
 
 import csv
 import io
-import json
+import lzma
+import struct
 import sys
 import tempfile
 import threading
@@ -18,14 +19,15 @@ import nbformat
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_notebook
 
-from coursekit import confine, executor, runner, storage, student
+from coursekit import confine, executor, notebook_file, runner, storage, student
 from coursekit.confine import Limits
 from coursekit.errors import UsageError
 
 RESULTS = ("passed", "not done", "wrong")
 LARGEST = 20_000_000  # bytes of a notebook that is read
 MOST = 100  # notebooks in one archive
-BROKEN = (zipfile.BadZipFile, OSError, RuntimeError, NotImplementedError, EOFError, KeyError, ValueError, zlib.error)
+BROKEN = (zipfile.BadZipFile, OSError, RuntimeError, NotImplementedError, EOFError, KeyError, ValueError, struct.error)
+BROKEN += (zlib.error, lzma.LZMAError)
 SETTINGS = {"COURSEKIT_PROFILE": "sample", "COURSEKIT_SOURCE": "sample", "TQDM_DISABLE": "1", "OMP_NUM_THREADS": "1"}
 
 
@@ -74,7 +76,7 @@ def submissions(folder: Path) -> list[Submission]:
         if not any(part.startswith(".") for part in name.split("/")):
             if path.suffix == ".ipynb":
                 found.append(Submission(name, path))
-            elif path.suffix == ".zip" and not path.is_symlink():
+            elif path.suffix == ".zip" and path.is_file() and not path.is_symlink():  # a pipe would wait for its writer
                 found += [Submission(f"{name}/{member}".rstrip("/"), path, member) for member in _notebooks_in(path)]
     return found
 
@@ -112,11 +114,11 @@ def grade(
     except ValueError as error:
         return [fault(str(error))]
     try:
-        theirs = json.loads(content)
-        codes = [_writable("".join(cell["source"])) for cell in theirs["cells"] if cell["cell_type"] == "code"]
-        ours = _answered(submission.name, theirs["metadata"], editions)
-    except Exception:  # whatever there is in a file that is no notebook
-        return [fault("not a readable notebook")]
+        theirs = notebook_file.parse(content, lenient=True)
+    except ValueError as error:
+        return [fault(f"not a readable notebook: {error}")]
+    codes = [_writable(cell.source) for cell in theirs.cells if cell.cell_type == "code"]
+    ours = _answered(submission.name, theirs.metadata, editions)
     if ours is None:
         return [fault(f"belongs to none of our notebooks: {', '.join(editions)}")]
     checks = student.checks(ours)

@@ -10,7 +10,7 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_raw_cell
 
 from coursekit import colab, executor, runner, storage, student
-from coursekit.errors import UsageError
+from coursekit.errors import NotebookError, StorageError, UsageError
 
 CONFIG = """# ASSIGNMENT CONFIG
 init_cell: false
@@ -29,27 +29,42 @@ REMOVED = "otter_assign_solution_cell"  # its tag for text that students do not 
 def write(source: Path, folder: Path) -> Path:
     """Write the notebook for `otter assign`, with the package and the requirements beside it; returns its path.
 
-    Raises NotebookError for markers that do not pair, UsageError for a notebook without a check.
+    Raises NotebookError for markers that do not pair, UsageError for a notebook without a check, and where the package
+    or the requirements would be copied onto themselves.
     """
-    target = folder / source.stem / f"{source.stem}.ipynb"
+    target = target_of(source, folder)
     notebook, requirements, package = master(source), Path("requirements.txt"), Path(__file__).parent
     if not requirements.is_file():
         raise UsageError(f"no {requirements} here; call this in the workbook's folder")
+    if target.parent.resolve() in (requirements.resolve().parent, package.parent, *package.parents):
+        raise UsageError(f"{target.parent} is the workbook itself; choose another folder with -o")
     storage.write_bytes(target, executor.to_bytes(notebook))
     storage.write_bytes(target.with_name(requirements.name), requirements.read_bytes())
     ignore = shutil.ignore_patterns("__pycache__")
-    shutil.copytree(package, target.parent / package.name, dirs_exist_ok=True, ignore=ignore)
+    try:
+        shutil.copytree(package, target.parent / package.name, dirs_exist_ok=True, ignore=ignore)
+    except OSError as error:
+        reason = error.strerror or "some of its files"
+        raise StorageError(f"cannot copy {package.name} to {target.parent}: {reason}") from error
     return target
+
+
+def target_of(source: Path, folder: Path) -> Path:
+    """Where the notebook for `otter assign` goes: into a folder of its own, with the files that it needs."""
+    return folder / source.stem / f"{source.stem}.ipynb"
 
 
 def master(source: Path) -> NotebookNode:
     """Our source with otter's boundaries: every check is a question whose tests are that check, one point each."""
     student.edition(source)  # raises what otter would only assert
     notebook = runner.read_source(source)
+    try:
+        imported = _imports(notebook)
+    except NotebookError as error:
+        raise NotebookError(f"{source.name} {error}") from error
     calls = {cell.id: student.check_calls(cell) for cell in notebook.cells}
     if not any(calls.values()):
         raise UsageError(f"{source.name} has no check, so there is nothing for otter to grade")
-    imported = _imports(notebook)
     cells, seen = [new_raw_cell(CONFIG), new_code_cell(PROFILE)], set()
     for cell in notebook.cells:
         if cell.id == colab.BADGE:  # it opens the notebook that has the solutions
@@ -98,11 +113,15 @@ def _test(name: str, call: ast.Call, imported: dict[str, str]) -> str:
 
 
 def _imports(notebook: NotebookNode) -> dict[str, str]:
-    """Every name that the notebook imports, with the statement that does it."""
+    """Every name that the notebook imports, with the statement that does it; raises NotebookError for a broken cell."""
     found = {}
     for cell in notebook.cells:
         if cell.cell_type == "code":
-            for node in ast.parse(student.as_python(cell.source)).body:
+            try:
+                statements = student.parsed(cell.source).body
+            except SyntaxError as error:
+                raise NotebookError(f"{student.number(cell)} is not valid Python ({error.msg})") from error
+            for node in statements:
                 if isinstance(node, ast.Import | ast.ImportFrom):
                     found |= {(alias.asname or alias.name).split(".")[0]: ast.unparse(node) for alias in node.names}
     return found

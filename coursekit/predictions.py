@@ -9,9 +9,10 @@ from torch import Tensor, nn
 
 from coursekit import storage, training
 from coursekit.batches import Batches
-from coursekit.errors import DataError, UsageError
+from coursekit.errors import DataError, StorageError, UsageError
 
 HEADER = "Id,Label"
+LARGEST = 10_000_000  # bytes; ten thousand rows are a hundredth of it
 
 
 @torch.inference_mode()
@@ -39,16 +40,21 @@ def write(path: Path | str, labels: Iterable[int]) -> None:
     storage.write_bytes(path, "\n".join([HEADER, *rows, ""]).encode())
 
 
+def read(path: Path | str) -> bytes:
+    """The bytes of the file, whatever they are; raises DataError where it cannot be read or is too large to be one."""
+    try:
+        return storage.read_bytes(path, LARGEST)
+    except StorageError as error:
+        raise DataError(str(error)) from error
+
+
 def validate(path: Path | str, rows: int = 10_000, classes: int = 10) -> list[int]:
     """The labels of a file that is as it must be: the header, then Id 0, 1, 2, ... with an integer Label each.
 
     Raises DataError for the first fault, with its row as a text editor or a spreadsheet counts: the header is row 1.
     """
     path = Path(path)
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror}") from error
+    content = read(path)
     try:
         lines = [line.removesuffix("\r") for line in content.decode().removesuffix("\n").split("\n")]
     except UnicodeDecodeError as error:

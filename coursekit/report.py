@@ -10,7 +10,7 @@ import nbformat
 from nbformat import NotebookNode
 from traitlets import default
 
-from coursekit import __version__, cover, executor, fonts, references
+from coursekit import __version__, cover, executor, fonts, notebook_file, references
 from coursekit.cover import Notebooks
 from coursekit.errors import NotebookError
 from coursekit.markdown import TEMPLATES, ReportExporter
@@ -66,13 +66,7 @@ class HTMLReportExporter(_DocumentExporter):
 
 def read(paths: Iterable[Path]) -> list[tuple[str, NotebookNode]]:
     """Name and content of each notebook; raises NotebookError for a file that is none."""
-    notebooks = []
-    for path in paths:
-        try:
-            notebooks.append((path.stem, nbformat.read(path, as_version=4)))
-        except (OSError, ValueError, nbformat.reader.NotJSONError) as error:
-            raise NotebookError(f"{path}: not a readable notebook ({error})".splitlines()[0]) from error
-    return notebooks
+    return [(path.stem, notebook_file.read(path)) for path in paths]
 
 
 def live(notebook: NotebookNode) -> NotebookNode:
@@ -148,7 +142,11 @@ def _write_sources(
     parts = []
     for name, notebook in notebooks:
         resources = {"unique_key": re.sub(r"[^A-Za-z0-9_-]", "_", name), "output_files_dir": "."}
-        markdown, resources = ReportExporter(code=code).from_notebook_node(notebook, resources)
+        try:
+            markdown, resources = ReportExporter(code=code).from_notebook_node(notebook, resources)
+        except Exception as error:  # whatever nbconvert stumbles on in an output: a picture that is not base64, say
+            reason = f"{type(error).__name__}: {error}".splitlines()[0]
+            raise NotebookError(f"{name}: cannot be converted ({reason})") from error
         for file, content in (resources["outputs"] or {}).items():  # "" of a notebook without a cell
             Path(folder, file).write_bytes(content)
         parts += [f"::: {{chapter={cover.chapter(name)}}}\n:::", markdown]

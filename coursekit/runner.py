@@ -12,13 +12,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
-import jupytext
-import nbformat
 import psutil
 from nbformat import NotebookNode
 from tqdm import tqdm
 
-from coursekit import colab, errors, executor, kernel, storage
+from coursekit import colab, errors, executor, kernel, notebook_file, storage
 from coursekit.errors import DataError, NotebookError, NotStored, StorageError
 
 Item = TypeVar("Item")
@@ -30,11 +28,12 @@ MEMORY_OF_ONE = 3e9  # bytes, twice what the largest notebook has had in profile
 def read_source(path: Path) -> NotebookNode:
     """A notebook without outputs, from py:percent or .ipynb, with numbered cells and the SHA-256 of its source.
 
-    It has the first cell and the badge that Colab needs.
+    It has the first cell and the badge that Colab needs. Raises NotebookError for a file that is neither.
     """
-    if not path.is_file():
-        raise NotebookError(f"no notebook at {path}")
-    notebook = jupytext.read(path)
+    readers = {".py": notebook_file.read_script, ".ipynb": notebook_file.read}
+    if path.suffix not in readers:
+        raise NotebookError(f"{path}: not a notebook; name a .py or an .ipynb file")
+    notebook = readers[path.suffix](path)
     colab.dress(notebook, path.stem, colab.address())
     for number, cell in enumerate(notebook.cells, 1):
         if cell.get("id") not in (colab.BADGE, colab.FIRST):
@@ -65,11 +64,11 @@ def run_all(sources: list[Path], folder: Path, profile: str, jobs: int = 1, **op
 
     The first error stops the others. `options` are those of `run`. Several have one progress bar together.
     """
-    notebooks = [read_source(source) for source in sources] if jobs > 1 else []
-    threads = max(1, (os.cpu_count() or 1) // jobs) if notebooks else None
+    notebooks = [read_source(source) for source in sources]  # all of them, before hours are spent on the first
+    threads = max(1, (os.cpu_count() or 1) // jobs) if jobs > 1 else None
     cells = sum(cell.cell_type == "code" for notebook in notebooks for cell in notebook.cells)
 
-    with tqdm(total=cells, desc=f"{len(sources)} notebooks", unit="cell", disable=not notebooks) as bar:
+    with tqdm(total=cells, desc=f"{len(sources)} notebooks", unit="cell", disable=jobs == 1) as bar:
 
         def call(source: Path, stop: threading.Event) -> NotebookNode:
             target = folder / f"{source.stem}.ipynb"
@@ -180,7 +179,7 @@ def _run(
         print(file=sys.stderr)  # its progress bar has no end
         how = executor.exit_text(process.returncode)
         raise NotebookError(f"{source.name} {_running(target)}: the process that executes the notebook ended ({how})")
-    notebook = nbformat.read(target, as_version=4)
+    notebook = notebook_file.read(target)
     check(notebook, source.name)
     return notebook
 
@@ -196,8 +195,8 @@ def _tell(process: subprocess.Popen, on_cell: Callable[[], object]) -> None:
 
 def _running(target: Path) -> str:
     """The cell that was not finished when the executor saved for the last time."""
-    failure = nbformat.read(target, as_version=4).metadata.coursekit.get("failure", "before cell 1:")
-    return failure.split(":")[0]
+    metadata = notebook_file.read(target).metadata.get("coursekit", {})
+    return metadata.get("failure", "before cell 1:").split(":")[0]
 
 
 def _kill(process: subprocess.Popen) -> None:
@@ -243,6 +242,8 @@ def save_figures(notebook: NotebookNode, folder: Path) -> list[Path]:
     for output, said in executor.captioned(notebook):
         for mime, suffix in (("image/svg+xml", ".svg"), ("image/png", ".png")):
             if "figure" in said and mime in output.data:
+                if Path(said["figure"]).name != said["figure"]:
+                    raise NotebookError(f"a figure is called {said['figure']!r}; give it a name without folders")
                 picture = output.data[mime]
                 content = picture.encode() if suffix == ".svg" else base64.b64decode(picture)
                 files.append(folder / f"{said['figure']}{suffix}")

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+import stat
 import time
 import uuid
 from pathlib import Path
@@ -15,6 +16,7 @@ import psutil
 
 from coursekit.errors import StorageError, UsageError
 
+LARGEST_TEXT = 10_000_000  # bytes of a file that text is put into
 TEMPORARY = re.compile(r"\..+\.(\d+)\.[0-9a-f]{8}\.tmp")
 
 
@@ -79,12 +81,31 @@ def probe(folder: Path) -> None:
 def write_between(path: Path, mark: str, text: str, what: str) -> None:
     """Put text between the two lines `mark` of a file; raises UsageError, saying `what` belongs there, without them."""
     try:
-        parts = path.read_text(encoding="utf-8").split(mark)
-    except OSError as error:
-        raise UsageError(f"cannot read {path}: {error.strerror}") from None
+        parts = read_bytes(path, LARGEST_TEXT).decode().split(mark)
+    except StorageError as error:
+        raise UsageError(str(error)) from None
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path} is not UTF-8 text (byte {error.start}); name a file such as README.md") from None
     if len(parts) != 3:
         raise UsageError(f"{path} must hold the line {mark} twice, with {what} between; found {len(parts) - 1}")
-    write_bytes(path, f"{parts[0]}{mark}\n{text}{mark}{parts[2]}".encode())
+    between = f"{mark}\n{text}{mark}"
+    if parts[1].startswith("\r\n"):
+        between = between.replace("\n", "\r\n")
+    write_bytes(os.path.realpath(path), f"{parts[0]}{between}{parts[2]}".encode())  # a link stays a link
+
+
+def read_bytes(path: Path | str, largest: int) -> bytes:
+    """The content of a regular file; raises StorageError for a pipe or a device, and above `largest` bytes."""
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode):  # before it is opened: a pipe would wait for its writer
+            raise StorageError(f"cannot read {path}: not a regular file")
+        with open(path, "rb") as file:
+            content = file.read(largest + 1)
+    except OSError as error:
+        raise StorageError(f"cannot read {path}: {error.strerror}") from error
+    if len(content) > largest:
+        raise StorageError(f"cannot read {path}: larger than {largest / 1e6:.0f} MB")
+    return content
 
 
 def remove_temporaries(folder: Path) -> None:

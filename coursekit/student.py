@@ -2,13 +2,14 @@
 
 import ast
 import re
+import warnings
 from pathlib import Path
 
 import nbformat
 from nbformat import NotebookNode
 
-from coursekit import colab, executor, runner, storage
-from coursekit.errors import NotebookError
+from coursekit import colab, executor, notebook_file, runner, storage
+from coursekit.errors import NotebookError, UsageError
 
 STUB = "...  # your code here"
 SOLUTION = "solution"  # tag of a cell that the student edition does not have
@@ -21,13 +22,15 @@ BORDER = re.compile(
 )
 LINE = re.compile(r"(?P<indent>\s*)(?P<code>.*?)\s*# SOLUTION\s*")
 DROPPED = re.compile(r".*# (SOLUTION NO PROMPT|SEED)\s*")
+CHECK = "check("
 NEARLY = re.compile(r"#\s*(?:(?i:BEGIN|END)\s*(?i:SOLUTION|PROMPT)|SOLUTION\b)")
 
 
 def edition(path: Path) -> NotebookNode:
     """The student edition of a notebook's source: no output, no solution, a stub for each; checks and hints stay.
 
-    Raises NotebookError naming the notebook and the cell whose markers do not pair, or whose code a stub would break.
+    Raises NotebookError naming the notebook and the cell whose markers do not pair, whose code a stub would break, or
+    which calls `check` and is not Python.
     """
     notebook = runner.read_source(path)
     # The badge opens the notebook that has the solutions.
@@ -45,10 +48,27 @@ def edition(path: Path) -> NotebookNode:
 
 
 def write(source: Path, folder: Path) -> Path:
-    """Write the student edition of a notebook's source into a folder; returns its path."""
-    target = folder / f"{source.stem}.ipynb"
+    """Write the student edition of a notebook's source into a folder; returns its path.
+
+    Raises UsageError where another notebook has its name there: its outputs may be hours of work.
+    """
+    target = target_of(source, folder)
+    if target.exists() and not _is_edition(target):
+        raise UsageError(f"{target} is there and is not a student edition; choose another folder with -o")
     storage.write_bytes(target, executor.to_bytes(edition(source)))
     return target
+
+
+def target_of(source: Path, folder: Path) -> Path:
+    """Where the student edition of a source goes."""
+    return folder / f"{source.stem}.ipynb"
+
+
+def _is_edition(path: Path) -> bool:
+    try:
+        return notebook_file.read(path).metadata.get("coursekit", {}).get("edition") == "student"
+    except NotebookError:
+        return False
 
 
 def has_tag(cell: NotebookNode, tag: str) -> bool:
@@ -59,19 +79,24 @@ def has_tag(cell: NotebookNode, tag: str) -> bool:
 def _stripped(cell: NotebookNode, path: Path) -> str:
     try:
         stripped = without_solutions(cell.source)
-        if stripped != cell.source:
-            ast.parse(as_python(stripped))
-    except SyntaxError as error:
-        reason = f"no longer valid Python without its solution ({error.msg}, line {error.lineno})"
-        raise NotebookError(f"{path.name} {_number(cell)}: {reason}; mark less, or leave a prompt") from error
     except ValueError as error:
-        raise NotebookError(f"{path.name} {_number(cell)}: {error}") from error
+        raise NotebookError(f"{path.name} {number(cell)}: {error}") from error
+    if stripped != cell.source or CHECK in stripped:
+        try:
+            parsed(stripped)
+        except SyntaxError as error:
+            reason = "not valid Python"
+            if stripped != cell.source:
+                reason = "no longer valid Python without its solution; mark less, or leave a prompt"
+            where = f"{path.name} {number(cell)}"
+            raise NotebookError(f"{where}: {reason} ({error.msg}, line {error.lineno})") from error
     return stripped
 
 
-def _number(cell: NotebookNode) -> str:
-    """The cell as other messages count it: `runner.read_source` has numbered them."""
-    return f"cell {int(cell.id.removeprefix('cell-'))}"
+def number(cell: NotebookNode) -> str:
+    """The cell as other messages count it: `runner.read_source` has numbered all but its own."""
+    number = cell.id.removeprefix("cell-")
+    return f"cell {int(number)}" if number.isdecimal() else f"cell {cell.id}"
 
 
 def as_python(code: str) -> str:
@@ -79,6 +104,15 @@ def as_python(code: str) -> str:
     from IPython.core.inputtransformer2 import TransformerManager
 
     return TransformerManager().transform_cell(code)
+
+
+def parsed(code: str) -> ast.Module:
+    """The syntax tree of a cell's code; raises SyntaxError where it is not Python."""
+    try:
+        with warnings.catch_warnings(action="ignore"):  # about escapes; the kernel gives them again
+            return ast.parse(as_python(code))
+    except (ValueError, RecursionError, MemoryError) as error:  # null bytes, or thousands of brackets
+        raise SyntaxError(str(error) or type(error).__name__) from error
 
 
 def without_solutions(code: str) -> str:
@@ -137,9 +171,9 @@ def checks(notebook: NotebookNode) -> list[tuple[NotebookNode, list[str]]]:
 
 def check_calls(cell: NotebookNode) -> list[ast.Call]:
     """The calls of `check` in a cell, in order."""
-    if cell.cell_type != "code" or "check(" not in cell.source:
+    if cell.cell_type != "code" or CHECK not in cell.source:
         return []
-    calls = [node for node in ast.walk(ast.parse(as_python(cell.source))) if isinstance(node, ast.Call)]
+    calls = [node for node in ast.walk(parsed(cell.source)) if isinstance(node, ast.Call)]
     found = [call for call in calls if ast.unparse(call.func).split(".")[-1] == "check"]
     return sorted(found, key=lambda call: (call.lineno, call.col_offset))
 

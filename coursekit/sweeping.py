@@ -7,7 +7,7 @@ from pathlib import Path
 
 from coursekit import arguments
 from coursekit.arguments import at_least_one
-from coursekit.errors import SweepError, UsageError
+from coursekit.errors import Diverged, SweepError, UsageError
 
 SLURM = {
     "queue": "partition",
@@ -60,6 +60,8 @@ def _sweep(options: argparse.Namespace) -> None:
     missing = statuses.count("failed") + statuses.count("lost")
     if missing:
         raise SweepError(f"{missing} of {len(statuses)} runs have no result; the same command tries them again")
+    if diverged := statuses.count("diverged"):
+        raise Diverged(f"{diverged} of {len(statuses)} runs diverged; try a smaller learning rate")
 
 
 def _engine(options: argparse.Namespace):
