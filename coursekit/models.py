@@ -3,6 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from itertools import pairwise
+from numbers import Integral
 
 import pandas as pd
 import torch
@@ -25,12 +26,15 @@ def activation_layer(name: str) -> nn.Module:
 class MLP(nn.Sequential):
     """Fully connected layers of the given sizes with an activation, and optionally dropout, between them.
 
-    Flattens images by itself. `MLP((784, 128, 64, 10))` has 109,386 parameters. Raises UsageError for too few sizes.
+    Flattens images by itself. `MLP((784, 128, 64, 10))` has 109,386 parameters. Raises UsageError for sizes that make
+    no layer, and a dropout that is no probability below 1.
     """
 
     def __init__(self, sizes: Sequence[int], activation: str = "relu", dropout: float = 0.0):
-        if len(sizes) < 2:
-            raise UsageError(f"MLP takes at least two sizes, got {sizes}")
+        if len(sizes) < 2 or not all(isinstance(size, Integral) and size > 0 for size in sizes):
+            raise UsageError(f"MLP takes at least two sizes, whole numbers > 0, got {sizes}")
+        if not 0 <= dropout < 1:
+            raise UsageError(f"invalid dropout {dropout}; expected a probability from 0 to below 1")
         layers: list[nn.Module] = [nn.Flatten()]
         for d_in, d_out in pairwise(sizes[:-1]):
             layers += [nn.Linear(d_in, d_out), activation_layer(activation)]

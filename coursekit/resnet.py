@@ -56,10 +56,15 @@ def stage(c_in: int, c_out: int, blocks: int, stride: int, shortcut: str) -> nn.
 
 
 class ResNet(nn.Module):
-    """Stem, three stages of `blocks` blocks with widths 16, 32, 64, mean over places, linear: 6 · blocks + 2 layers."""
+    """Stem, three stages of `blocks` blocks with widths 16, 32, 64, mean over places, linear: 6 · blocks + 2 layers.
+
+    Raises UsageError for less than one block or class, of which nothing would be said: a stage has its first block.
+    """
 
     def __init__(self, blocks: int = 3, shortcut: str = "projection", classes: int = 10):
         super().__init__()
+        if blocks < 1 or classes < 1:
+            raise UsageError(f"ResNet takes at least one block and one class, got {blocks} and {classes}")
         self.stem = nn.Sequential(
             nn.Conv2d(3, WIDTHS[0], 3, padding=1, bias=False), nn.BatchNorm2d(WIDTHS[0]), nn.ReLU()
         )

@@ -1,8 +1,11 @@
 """Learning-rate schedules: pure functions of a count of epochs (or steps) that return a multiplier of the base lr."""
 
+import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from itertools import pairwise
+from numbers import Real
 
 from coursekit.errors import UsageError
 
@@ -40,8 +43,10 @@ def cosine(count: int, total: int, min_ratio: float = 0.0) -> float:
 def cosine_restarts(count: int, period: int, mult: int = 1, decay: float = 1.0, min_ratio: float = 0.0) -> float:
     """Cosine from the top again after each period; the next is `mult` times as long, its top `decay` times as high.
 
-    Loshchilov & Hutter 2017, section 3; `decay` is ours.
+    Loshchilov & Hutter 2017, section 3; `decay` is ours. Raises UsageError where the periods would have no end.
     """
+    if period < 1 or mult < 1:
+        raise UsageError(f"period is {period} and mult {mult}; both must be at least 1")
     top = 1.0
     while count >= period:
         count, period, top = count - period, period * mult, top * decay
@@ -68,35 +73,84 @@ def one_cycle(count: int, total: int, rise: float = 0.3, start_ratio: float = 0.
     return max(min_ratio, 1 - (1 - min_ratio) * (count - peak) / max(1, total - peak))
 
 
-def _factory(schedule: Callable[..., float]) -> Callable[[Mapping], Schedule]:
-    return lambda param: partial(schedule, **param)
+def _factory(name: str, schedule: Callable[..., float]) -> Callable[[Mapping], Schedule]:
+    def factory(param: Mapping) -> Schedule:
+        _check(name, schedule, param)
+        return partial(schedule, **param)
+
+    return factory
 
 
 # The course's calling form: SCHEDULES[name](param) -> lr_lambda(epoch).
 SCHEDULES: dict[str, Callable[[Mapping], Schedule]] = {
-    "Constant": _factory(constant),
-    "StepDecay": _factory(step),
-    "MultiStepDecay": _factory(multi_step),
-    "ExponentialDecay": _factory(exponential),
-    "CosineDecay": _factory(cosine),
-    "CosineRestarts": _factory(cosine_restarts),
-    "WarmupCosine": _factory(warmup_cosine),
-    "PolynomialDecay": _factory(polynomial),
-    "OneCycle": _factory(one_cycle),
+    name: _factory(name, schedule)
+    for name, schedule in {
+        "Constant": constant,
+        "StepDecay": step,
+        "MultiStepDecay": multi_step,
+        "ExponentialDecay": exponential,
+        "CosineDecay": cosine,
+        "CosineRestarts": cosine_restarts,
+        "WarmupCosine": warmup_cosine,
+        "PolynomialDecay": polynomial,
+        "OneCycle": one_cycle,
+    }.items()
 }
+
+# What a parameter may be: how it is checked, and how that is said.
+RANGES: dict[str, tuple[Callable[[float], bool], str]] = {
+    **dict.fromkeys(("step_size", "total", "period", "mult"), (lambda x: x >= 1 and x % 1 == 0, "a whole number ≥ 1")),
+    **dict.fromkeys(("gamma", "decay", "power"), (lambda x: 0 < x < math.inf, "a number > 0")),
+    **dict.fromkeys(("min_ratio", "start_ratio", "rise"), (lambda x: 0 <= x <= 1, "a number from 0 to 1")),
+    "warmup": (lambda x: x >= 0 and x % 1 == 0, "a whole number ≥ 0"),
+}
+
+
+def _check(name: str, schedule: Callable[..., float], param: Mapping) -> None:
+    """Raise UsageError for parameters that the schedule does not have, or that are out of range."""
+    if not isinstance(param, Mapping) or not all(isinstance(key, str) for key in param):
+        raise UsageError(f"{name}: invalid parameters {param!r}; expected a dictionary such as {{'total': 30}}")
+    try:
+        inspect.signature(schedule).bind(0, **param)
+    except TypeError as error:
+        raise UsageError(f"{name}: {schedule.__name__}() {error}") from None
+    for key, value in param.items():
+        if key == "milestones":
+            fits, expected = _are_increasing(value), "whole numbers ≥ 1, each larger than the one before"
+        else:
+            is_within, expected = RANGES[key]
+            fits = _is_number(value) and is_within(value)
+        if not fits:
+            raise UsageError(f"{name}: invalid {key} {value!r}; expected {expected}")
+    if "warmup" in param and not param["warmup"] < param["total"]:
+        raise UsageError(f"{name}: invalid warmup {param['warmup']}; expected less than total, {param['total']}")
+
+
+def _is_number(value) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def _are_increasing(milestones) -> bool:
+    if not isinstance(milestones, Sequence) or not all(map(_is_number, milestones)):
+        return False
+    return all(b > a and b % 1 == 0 for a, b in pairwise((0, *milestones)))
 
 
 def from_course(setting: Mapping) -> tuple[float, Schedule]:
     """Base lr and schedule from an entry of the course's `exp_dict`: Learning_rate, Scheduler, Scheduler_param.
 
-    Raises UsageError for a missing key, an unknown scheduler, a parameter that it does not have, an lr that is none.
+    Raises UsageError for a missing key, an unknown scheduler, and an lr or a parameter that is out of range.
     """
+    for key in ("Learning_rate", "Scheduler", "Scheduler_param"):
+        if key not in setting:
+            raise UsageError(f"no {key!r} in {setting}")
+    name = setting["Scheduler"]
+    if not isinstance(name, str) or name not in SCHEDULES:
+        raise UsageError(f"no {name!r} in the schedulers; choose {', '.join(SCHEDULES)}")
     try:
-        lr, name, param = (setting[key] for key in ("Learning_rate", "Scheduler", "Scheduler_param"))
-        lr, schedule = float(lr), SCHEDULES[name](param)
-        schedule(0)
-    except KeyError as error:
-        raise UsageError(f"no {error.args[0]!r} in {dict(setting)}; schedulers: {', '.join(SCHEDULES)}") from None
-    except (TypeError, ValueError, ZeroDivisionError) as error:
-        raise UsageError(f"{setting['Scheduler']} with lr {setting['Learning_rate']!r}: {error}") from None
-    return lr, schedule
+        lr = float(setting["Learning_rate"])
+    except (TypeError, ValueError, OverflowError):
+        lr = math.nan
+    if not 0 < lr < math.inf:
+        raise UsageError(f"invalid Learning_rate {setting['Learning_rate']!r}; expected a number > 0")
+    return lr, SCHEDULES[name](setting["Scheduler_param"])

@@ -300,3 +300,15 @@ def test_pooling_first_leaves_other_networks_alone():
     swish, residual = models.LeNet5("swish"), resnet.resnet20()
     assert [str(layer) for layer in models.pooling_first(swish)] == [str(layer) for layer in swish]
     assert models.pooling_first(residual) is residual
+
+
+@pytest.mark.parametrize("sizes", [(784, 0, 10), (784, -5, 10), (784, 2.5, 10), (784, "10"), (784,), ()])
+def test_sizes_that_make_no_layer_are_one_line(sizes):
+    with pytest.raises(UsageError, match=r"^MLP takes at least two sizes, whole numbers > 0, got \("):
+        models.MLP(sizes)
+
+
+@pytest.mark.parametrize("dropout", [-0.1, 1, float("nan")])
+def test_a_dropout_that_is_no_probability_is_one_line(dropout):
+    with pytest.raises(UsageError, match=r"^invalid dropout "):
+        models.MLP((4, 3, 2), dropout=dropout)

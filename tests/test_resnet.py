@@ -156,3 +156,9 @@ def test_other_depths_are_refused(depth):
 def test_other_shortcuts_are_refused():
     with pytest.raises(UsageError, match="projection, zero-padding, none"):
         resnet20("bottleneck")
+
+
+@pytest.mark.parametrize("options", [{"blocks": 0}, {"blocks": -1}, {"classes": 0}])
+def test_no_network_of_no_blocks_or_classes(options):
+    with pytest.raises(UsageError, match=r"^ResNet takes at least one block and one class, got "):
+        ResNet(**options)

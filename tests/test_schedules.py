@@ -1,3 +1,5 @@
+import inspect
+import math
 import warnings
 
 import numpy as np
@@ -137,11 +139,14 @@ def test_exp_dict_of_the_course():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"Scheduler": "Magic"}, "no 'Magic'"),
-        ({"Scheduler_param": {"gama": 1}}, "StepDecay with lr 0.1: .*gama"),
-        ({"Scheduler_param": {"step_size": 0}}, "StepDecay with lr 0.1: "),
-        ({"Learning_rate": "fast"}, "StepDecay with lr 'fast': "),
-        ({"Learning_rate": None}, "StepDecay with lr None: "),
+        ({"Scheduler": "Magic"}, "no 'Magic' in the schedulers; choose Constant, StepDecay"),
+        ({"Scheduler": ["StepDecay"]}, r"no \['StepDecay'\] in"),
+        ({"Scheduler_param": {"gama": 1}}, r"StepDecay: step\(\) .*gama"),
+        ({"Scheduler_param": {"count": 1}}, r"StepDecay: step\(\) .*count"),
+        ({"Scheduler_param": None}, "StepDecay: invalid parameters None"),
+        ({"Scheduler_param": {1: 2}}, "StepDecay: invalid parameters "),
+        ({"Scheduler_param": {"step_size": 0}}, "StepDecay: invalid step_size 0; expected a whole number ≥ 1"),
+        *(({"Learning_rate": lr}, "invalid Learning_rate ") for lr in ("fast", None, 0, -0.1, "nan", 10**400)),
     ],
 )
 def test_a_wrong_setting_is_one_line(change, message):
@@ -150,3 +155,75 @@ def test_a_wrong_setting_is_one_line(change, message):
         schedules.from_course(setting | change)
     with pytest.raises(UsageError, match="no 'Learning_rate'"):
         schedules.from_course({})
+
+
+@pytest.mark.parametrize(
+    ("name", "param", "message"),
+    [
+        ("StepDecay", {"step_size": -3}, "invalid step_size -3; expected a whole number ≥ 1"),
+        ("StepDecay", {"step_size": 2.5}, "invalid step_size 2.5"),
+        ("StepDecay", {"step_size": True}, "invalid step_size True"),
+        ("StepDecay", {"gamma": -1}, "invalid gamma -1; expected a number > 0"),
+        ("MultiStepDecay", {"milestones": [20, 5]}, r"invalid milestones \[20, 5\]; .* larger than the one before"),
+        ("MultiStepDecay", {"milestones": [5, 5]}, "invalid milestones"),
+        ("MultiStepDecay", {"milestones": [-1, 5]}, "invalid milestones"),
+        ("MultiStepDecay", {"milestones": 5}, "invalid milestones"),
+        ("MultiStepDecay", {"milestones": "ab"}, "invalid milestones"),
+        ("MultiStepDecay", {}, "missing a required argument: 'milestones'"),
+        ("ExponentialDecay", {"gamma": "0.9"}, "invalid gamma '0.9'"),
+        ("ExponentialDecay", {"gamma": math.inf}, "invalid gamma inf"),
+        ("CosineDecay", {"total": -3}, "invalid total -3"),
+        ("CosineDecay", {"total": 10, "min_ratio": 1.5}, "invalid min_ratio 1.5; expected a number from 0 to 1"),
+        ("CosineRestarts", {"period": 0}, "invalid period 0"),
+        ("CosineRestarts", {"period": math.nan}, "invalid period nan"),
+        ("CosineRestarts", {"period": 4, "mult": 0.5}, "invalid mult 0.5"),
+        ("CosineRestarts", {"period": 4, "decay": 0}, "invalid decay 0"),
+        ("WarmupCosine", {"warmup": 5, "total": 5}, "invalid warmup 5; expected less than total, 5"),
+        ("WarmupCosine", {"warmup": -1, "total": 5}, "invalid warmup -1"),
+        ("PolynomialDecay", {"total": 10, "power": -2}, "invalid power -2"),
+        ("OneCycle", {"total": math.inf}, "invalid total inf"),
+        ("OneCycle", {"total": 10, "rise": -0.1}, "invalid rise -0.1"),
+    ],
+)
+def test_a_parameter_out_of_range_is_one_line_before_the_first_step(name, param, message):
+    with pytest.raises(UsageError, match=f"^{name}[: ].*{message}") as caught:
+        schedules.SCHEDULES[name](param)
+    assert "\n" not in str(caught.value)
+
+
+def test_every_parameter_has_a_range():
+    for name, factory in schedules.SCHEDULES.items():
+        function = factory({"milestones": [1]} if name == "MultiStepDecay" else REQUIRED.get(name, {})).func
+        parameters = list(inspect.signature(function).parameters)[1:]
+        assert set(parameters) <= {*schedules.RANGES, "milestones"}
+
+
+REQUIRED = {
+    "ExponentialDecay": {"gamma": 0.9},
+    "CosineDecay": {"total": 5},
+    "CosineRestarts": {"period": 5},
+    "WarmupCosine": {"warmup": 0, "total": 5},
+    "PolynomialDecay": {"total": 5},
+    "OneCycle": {"total": 5},
+}
+
+
+@pytest.mark.parametrize("options", [{"period": 0}, {"period": -2}, {"period": 4, "mult": 0.5}, {"period": 1e-300}])
+def test_restarts_without_an_end_are_refused_by_the_function_itself(options):
+    with pytest.raises(UsageError, match="both must be at least 1"):
+        schedules.cosine_restarts(9, **options)
+
+
+@given(st.sampled_from(sorted(schedules.SCHEDULES)), st.data())
+def test_what_a_factory_takes_has_a_rate_in_every_epoch(name, data):
+    counts = st.one_of(st.integers(-2, 12), st.sampled_from([0.5, 12.0, math.nan]))
+    numbers = st.one_of(st.floats(-0.5, 1.5), st.sampled_from([0, 1, math.nan, math.inf]))
+    kinds = dict.fromkeys(("step_size", "total", "period", "mult", "warmup"), counts)
+    kinds["milestones"] = st.lists(counts, max_size=3)
+    taken = REQUIRED.get(name, {}).keys() | ({"milestones"} if name == "MultiStepDecay" else set())
+    try:
+        schedule = schedules.SCHEDULES[name]({key: data.draw(kinds.get(key, numbers), label=key) for key in taken})
+    except UsageError:
+        return
+    rates = [schedule(epoch) for epoch in range(40)]
+    assert all(math.isfinite(rate) and rate >= 0 for rate in rates)
