@@ -44,7 +44,7 @@ def read_script(path: Path) -> NotebookNode:
         try:
             notebook = jupytext.reads(text, {"extension": ".py"})
         except Exception as error:  # whatever jupytext and the YAML reader behind it stumble on
-            raise ValueError(_brief(error)) from error
+            raise ValueError(f"jupytext stops at its header or at a line `# %%` ({_brief(error)})") from error
         notebook.metadata = {}  # of the header, which may hold what JSON cannot
         return _checked(json.loads(json.dumps(notebook)))
     except ValueError as error:
