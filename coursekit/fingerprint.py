@@ -140,20 +140,23 @@ def _sources(handed_over: Iterable) -> set[tuple[str, str]]:
             todo += [(item, handed) for item in (thing.values() if isinstance(thing, Mapping) else thing)]
         elif isinstance(thing, FunctionType | type):
             if _is_ours(thing) and (handed or not _is_machinery(thing)):
-                sources |= {(_name(thing), _source(thing)), *_values_read(thing)}
+                sources |= {(_name(thing), _source(thing)[0]), *_values_read(thing)}
                 todo += [(used, False) for used in _used(thing)]
         elif is_dataclass(thing):
             todo += [(part, handed) for part in (type(thing), *vars(thing).values())]
     return sources
 
 
-def _source(thing) -> str:
-    """The code without comments, docstrings, annotations and layout, the same under every Python."""
+def _source(thing) -> tuple[str, frozenset[str]]:
+    """The code without comments, docstrings, annotations, guards and layout, the same under every Python; its names.
+
+    A guard is an `if` that only raises: no result depends on it.
+    """
     return _normalised(thing, tuple(function.__code__ for function in _functions(thing)))
 
 
 @functools.cache
-def _normalised(thing, _codes: tuple[CodeType, ...]) -> str:
+def _normalised(thing, _codes: tuple[CodeType, ...]) -> tuple[str, frozenset[str]]:
     # IPython's autoreload puts new code into the old function.
     if thing.__name__ == "<lambda>":
         # Two of them on one line have the same name and the same source.
@@ -167,7 +170,17 @@ def _normalised(thing, _codes: tuple[CodeType, ...]) -> str:
             node.body = node.body[1:] or [ast.Pass()]
         if isinstance(node, ast.JoinedStr):  # Python 3.12.1 ends the format of an f-string with an empty text
             node.values = [part for part in node.values if getattr(part, "value", None) != ""]
-    return json.dumps(_plain(tree))
+        if isinstance(getattr(node, "body", None), list):
+            node.body = [statement for statement in node.body if not _is_guard(statement)]
+    names = {getattr(node, "id", getattr(node, "attr", "")) for node in ast.walk(tree)}
+    return json.dumps(_plain(tree)), frozenset(names)
+
+
+def _is_guard(statement: ast.AST) -> bool:
+    only_raises = (
+        isinstance(statement, ast.If) and len(statement.body) == 1 and isinstance(statement.body[0], ast.Raise)
+    )
+    return only_raises and not statement.orelse
 
 
 def _plain(node):
@@ -190,6 +203,12 @@ def _class_in_cell(cls: type) -> ast.AST:
     raise UsageError(f"cannot build a key from {cls.__name__}: its source is nowhere; give it a method, or a file")
 
 
+def _named(thing) -> frozenset[str]:
+    """All names in the code of a function, or of a class and its bases of ours, short of those in guards."""
+    parts = filter(_is_ours, thing.__mro__) if isinstance(thing, type) else [thing]
+    return frozenset().union(*(_source(part)[1] for part in parts))
+
+
 def _functions(thing) -> list[FunctionType]:
     """The function itself, or all methods of a class and of its bases of ours."""
     members = _members(thing) if isinstance(thing, type) else [thing]
@@ -204,8 +223,9 @@ def _members(cls: type) -> list:
 def _used(thing) -> list:
     """Functions, classes and tables that the code of a function, or of all methods of a class, refers to."""
     used = [*thing.__mro__[1:], *(m for m in _members(thing) if isinstance(m, type))] if isinstance(thing, type) else []
+    named = _named(thing)
     for function in _functions(thing):
-        names = {name for code in _codes(function.__code__) for name in code.co_names}
+        names = {name for code in _codes(function.__code__) for name in code.co_names} & named
         values = [function.__globals__[name] for name in names if name in function.__globals__]
         for value in values:  # grows: a module leads to what is in it, which may be a module
             if isinstance(value, ModuleType) and _is_ours(value):
@@ -217,9 +237,9 @@ def _used(thing) -> list:
 
 def _values_read(thing) -> set[tuple[str, str]]:
     """Plain values that code reads from outside its own text: globals, closures, defaults, attributes."""
-    read = {}
+    read, named = {}, _named(thing)
     for function in _functions(thing):
-        values = {name: function.__globals__.get(name) for name in _globals(function)} | _bound(function)
+        values = {name: function.__globals__.get(name) for name in _globals(function) & named} | _bound(function)
         read |= {f"{_name(function)}: {name}": value for name, value in values.items()}
     for base in filter(_is_ours, thing.__mro__ if isinstance(thing, type) else ()):
         read |= {f"{_name(base)}.{name}": value for name, value in vars(base).items() if not name.startswith("__")}

@@ -8,8 +8,8 @@
 # were for. The trained network is saved, loaded, and fills in `predictions.csv`; parts of it are used again for classes that it has
 # never seen. Last comes the scorecard of all eight notebooks.
 #
-# **What we expect before looking.** ResNet-20 beats the small networks by more than ten points, which no seed explains. Twenty
-# layers train with or without shortcuts; sixty hardly train without. A schedule that falls to zero needs fewer epochs.
+# **What we expect before looking.** ResNet-20 beats the small networks by more than ten points. Twenty layers train with or without
+# shortcuts; sixty hardly train without. A schedule that falls to zero needs fewer epochs.
 
 # %% tags=["setup"]
 import contextlib
@@ -48,11 +48,10 @@ from coursekit.batches import Batches, channel_statistics, stratified
 from coursekit.checks import check
 from coursekit.errors import DataError
 from coursekit.experiment import Experiment
-from coursekit.history import Spread
 from coursekit.notebook import claim, finding, setup, show_data, show_figure, show_source, show_table
 from coursekit.published import PUBLISHED
 from coursekit.recall import recall
-from coursekit.sweeps import sweep
+from coursekit.sweeps import Runs, sweep
 
 PROFILE = setup("08_resnet20")
 
@@ -76,6 +75,7 @@ FEW_SEEDS = range(profiles.budget(sample=1, cpu=3, full=5))
 cifar = data.load("cifar10", profiles.source())
 REAL = not cifar.is_sample
 FULL = REAL and PROFILE == "full"
+HOW_MANY, SEEDED = history.seeds(len(SEEDS)), history.spread_over(len(SEEDS))
 per_class = min(VALIDATION, len(cifar.train_labels) // 20)
 train_index, val_index = stratified(cifar.train_labels, per_class)
 statistics = channel_statistics(cifar.train_images[train_index[:IMAGES]])  # of the training split alone
@@ -90,6 +90,9 @@ print(f"{len(train_index):,} images to train, {len(val_index):,} to validate, {l
 # The split is the one of the notebooks before: the same 5,000 images, 500 of each class, validate every run. They choose epochs
 # and settings. The course's own hold-out set is not public, so CIFAR-10's test set takes its place: it is read for the weights that
 # validation has chosen, and decides nothing.
+#
+# Runs are compared seed by seed: the mean of the differences with its 95 % interval. *Better* and *worse* mean that the interval does
+# not contain zero, *undecided* that it does. One seed has no interval, so it decides nothing: it says what happened in that run.
 #
 # ## A block, a stage, a network (S0.2.b, S0.2.c)
 #
@@ -289,67 +292,54 @@ def fast(model, epochs: int, count: int | None, lr: float = 0.2, batch: int = 12
 by_steps = {name: step_by_step(model=net, optimizer=partial(sgd, lr=lr)) for name, (net, lr) in NETS.items()}
 by_cycle = {"fast recipe": fast(resnet.resnet20, FAST_EPOCHS, IMAGES, keep_weights=True)}
 trained = sweep(by_cycle | by_steps, SEEDS, executor=engines.side_by_side())
-three, quick = ({name: trained[name] for name in runs} for runs in (by_steps, by_cycle))
-
+three, quick = (Runs({name: trained[name] for name in runs}) for runs in (by_steps, by_cycle))
 
 # %% tags=["figure"]
-def best(runs: list, metric: str = "val_accuracy") -> Spread:
-    """The best validation accuracy over the epochs of each seed."""
-    return Spread(max(row[metric] for row in r.history) for r in runs)
-
-
-def show_curves(runs: dict, name: str, caption: str, drops: tuple = ()) -> None:
-    """Training loss and validation accuracy side by side; dotted lines where the learning rate drops."""
-    frame = history.to_frame({variant: [r.history for r in found] for variant, found in runs.items()})
-    fig, axes = plots.figure(1, 2)
-    for ax, metric in zip(axes, ("train_loss", "val_accuracy"), strict=True):
-        plots.learning_curves(frame, metric, ax)
-        for epoch in drops:
-            ax.axvline(epoch + 0.5, linestyle=":", color="black", linewidth=1.2)
-    axes[1].get_legend().remove()
-    if len(runs) > 3:  # no room inside
-        axes[0].get_legend().remove()
-        fig.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=len(runs))
-    count = len(next(iter(runs.values())))
-    show_figure(fig, name, f"{caption}; {history.spread_over(count)}.")
-
-
 drops = (STEP_EPOCHS // 3, 2 * (STEP_EPOCHS // 3))
-show_curves(three, "08-three", "Three networks under one protocol; dotted: the learning rate drops", drops)
+show_figure(
+    plots.learning_curve_panels(three.frame(), ("train_loss", "val_accuracy"), drops),
+    "08-three",
+    f"Three networks under one protocol; dotted: the learning rate drops; {SEEDED}.",
+)
 
 # %% tags=["figure"]
 theirs = {name: PUBLISHED[f"S4.L3.a.{name}"].values[0] for name in ("ResNet", "SimpleNN")}
 published = {"ResNet-20": f"{theirs['ResNet']} (38 layers)", "SimpleNN-BN": f"{theirs['SimpleNN']}", "LeNet5": "–"}
-rows = {}
-for name, runs in three.items():
-    seconds = Spread(r.history[-1]["seconds"] / STEP_EPOCHS for r in runs)
-    rows[name] = {
-        "parameters": f"{models.parameter_count(NETS[name][0]()):,}",
-        "seconds an epoch": f"{seconds:.1f}",
-        "best validation": f"{best(runs):.3f}",
-        "test (those weights)": f"{Spread(r.metrics['best_test_accuracy'] for r in runs):.3f}",
-        "published, 30 epochs": published[name],
-    }
+reached = three.best("val_accuracy")
+table = three.table({"best validation": reached, "test (those weights)": three.final("best_test_accuracy")})
+seconds = three.each(lambda run: run.last("seconds") / STEP_EPOCHS)
+table.insert(0, "parameters", [f"{models.parameter_count(NETS[name][0]()):,}" for name in three])
+table.insert(1, "seconds an epoch", [f"{seconds[name]:.1f}" for name in three])
+table["published, 30 epochs"] = [published[name] for name in three]
 show_table(
-    pd.DataFrame(rows).T,
-    f"Three networks after {STEP_EPOCHS} epochs of the same protocol, {history.spread_over(len(SEEDS))}.",
+    table.rename_axis("network"),
+    f"Three networks after {STEP_EPOCHS} epochs of the same protocol, {SEEDED}.",
+    name="08-table",
 )
 
 # %% tags=["claim"]
-residual, simple, lenet = (best(three[name]).mean for name in NETS)
-claim(residual >= simple + 0.12, "R34: ResNet-20 is better than SimpleNN-BN by 0.12 or more on validation", REAL)
-claim(residual > lenet, "R34: ResNet-20 is better than LeNet5", REAL)
+over_simple, over_lenet = (
+    three.compare("ResNet-20", name, "val_accuracy", at="best") for name in ("SimpleNN-BN", "LeNet5")
+)
+claim(
+    over_simple.difference >= 0.12,
+    f"R34: ResNet-20 scores higher than SimpleNN-BN by 0.12 or more on validation ({HOW_MANY})",
+    REAL,
+)
+claim(over_lenet.difference > 0, f"R34: ResNet-20 scores higher than LeNet5 ({HOW_MANY})", REAL)
 
 # %%
-scorecard.record("S4.L3.a.ResNet", best(three["ResNet-20"]).values, three["ResNet-20"])
-scorecard.record("S4.L3.a.SimpleNN", best(three["SimpleNN-BN"]).values, three["SimpleNN-BN"])
+scorecard.record("S4.L3.a.ResNet", reached["ResNet-20"].values, three["ResNet-20"])
+scorecard.record("S4.L3.a.SimpleNN", reached["SimpleNN-BN"].values, three["SimpleNN-BN"])
 
 # %% tags=["finding"]
 work = {name: models.layer_table(net(), (3, 32, 32)).MACs.sum() for name, (net, _) in NETS.items()}
 finding(
-    f"After {STEP_EPOCHS} epochs ResNet-20 reaches {best(three['ResNet-20']):.3f} on validation, SimpleNN-BN {best(three['SimpleNN-BN']):.3f} and LeNet5 "
-    f"{best(three['LeNet5']):.3f}: {residual - simple:.2f} and {residual - lenet:.2f} apart. It has {272_474 / 82_078:.1f} times "
-    f"SimpleNN-BN's parameters and does {work['ResNet-20'] / work['SimpleNN-BN']:.0f} times its multiply-adds for each image.",
+    f"Best validation accuracy within {STEP_EPOCHS} epochs ([the table](#08-table)): ResNet-20 minus SimpleNN-BN {over_simple!s}; minus LeNet5 {over_lenet!s}.",
+    when=REAL,
+)
+finding(
+    f"ResNet-20 has {272_474 / 82_078:.1f} times SimpleNN-BN's parameters and does {work['ResNet-20'] / work['SimpleNN-BN']:.0f} times its multiply-adds for each image.",
     when=REAL,
 )
 
@@ -371,9 +361,13 @@ long = partial(on_cifar, epochs=200, schedule=partial(schedules.multi_step, mile
 long_run = long(model=resnet.resnet20, optimizer=partial(sgd, lr=0.1))
 if PROFILE == "full":
     long_runs = sweep({"ResNet-20": long_run}, range(1))
-    show_curves(long_runs, "08-long", "ResNet-20 for 200 epochs; dotted: the learning rate drops", (90, 140))
+    show_figure(
+        plots.learning_curve_panels(long_runs.frame(), ("train_loss", "val_accuracy"), (90, 140)),
+        "08-long",
+        "ResNet-20 for 200 epochs; dotted: the learning rate drops; one seed.",
+    )
 else:
-    long_runs = {}
+    long_runs = Runs()
     print("The 200 epochs belong to profile full (more than an hour on two cores) and were not run here.")
 
 # %% tags=["claim"]
@@ -394,30 +388,37 @@ if long_result:
 # ## What the faster recipe reaches
 
 # %% tags=["figure"]
-both = {
-    f"{STEP_EPOCHS} epochs, three steps": three["ResNet-20"],
-    f"{FAST_EPOCHS} epochs, fast recipe": quick["fast recipe"],
-}
-show_curves(
-    both, "08-fast", "ResNet-20 with two recipes (the training loss of the fast one includes the smoothed targets)"
+both = Runs(
+    {
+        f"{STEP_EPOCHS} epochs, three steps": three["ResNet-20"],
+        f"{FAST_EPOCHS} epochs, fast recipe": quick["fast recipe"],
+    }
+)
+show_figure(
+    plots.learning_curve_panels(both.frame(), ("val_loss", "val_accuracy")),
+    "08-fast",
+    f"ResNet-20 with two recipes on the validation images; {SEEDED}.",
 )
 
 # %% tags=["claim"]
-reached = best(quick["fast recipe"])
+reached, last = (of_runs["fast recipe"] for of_runs in (quick.best("val_accuracy"), quick.last("val_accuracy")))
 claim(reached.mean >= 0.80, "the fast recipe reaches 0.80 on validation", REAL)
 claim(reached.mean >= theirs["ResNet"] - 0.02, "it is within 0.02 of the published 30 epochs, or above", REAL)
 claim(reached.mean >= 0.90, "the fast recipe reaches 0.90 on validation in 24 epochs or fewer", FULL)
 
 # %% tags=["finding"]
-seconds = Spread(r.history[-1]["seconds"] for r in quick["fast recipe"])
-last = [r.history[-1]["val_accuracy"] for r in quick["fast recipe"]]
+seconds = quick.last("seconds")["fast recipe"]
 finding(
-    f"In {FAST_EPOCHS} epochs, {seconds.mean / 60:.1f} minutes of training on {quick['fast recipe'][0].provenance['device']}, the recipe reaches {reached:.3f} on validation; the published "
-    f"38-layer network reached {theirs['ResNet']} in 30 epochs. Its last epoch ({Spread(last):.3f}) is {'its best' if np.allclose(last, reached.values) else 'within ' + format(reached.mean - np.mean(last), '.3f') + ' of its best'}: "
+    f"In {FAST_EPOCHS} epochs, {seconds.mean / 60:.1f} minutes of training on {quick['fast recipe'][0].provenance['device']}, the recipe reaches {reached:.3f} on validation ({HOW_MANY}); the published "
+    f"38-layer network reached {theirs['ResNet']} in 30 epochs.",
+    when=REAL,
+    headline=f"ResNet-20 reaches {reached:.3f} on CIFAR-10's validation images in {FAST_EPOCHS} epochs ({HOW_MANY}), where a published network of 38 layers reached "
+    f"{theirs['ResNet']} after 30.",
+)
+finding(
+    f"The last epoch scores {last:.3f}, {'its best' if np.allclose(last.values, reached.values) else f'{reached.mean - last.mean:.3f} below the best'}: "
     "a schedule that ends at zero leaves little to choose. The learning rate and the smoothing were picked on validation, the number of epochs by the time that the machine has.",
     when=REAL,
-    headline=f"ResNet-20 reaches {reached:.3f} on CIFAR-10's validation images in {FAST_EPOCHS} epochs, where a published network of 38 layers had "
-    f"{theirs['ResNet']} after 30.",
 )
 
 # %% [markdown]
@@ -430,12 +431,12 @@ KEPT = longer is not None
 print("24 epochs, one seed:", f"kept, made on {longer.provenance['device']}" if KEPT else "not in the results store")
 
 # %% tags=["claim"]
-claim(KEPT and best([longer]).mean >= 0.90, "24 epochs of the recipe reach 0.90 on validation", KEPT)
+claim(KEPT and longer.best("val_accuracy") >= 0.90, "24 epochs of the recipe reach 0.90 on validation", KEPT)
 
 # %% tags=["finding"]
 if KEPT:
     finding(
-        f"In {len(longer.history)} epochs the recipe reaches {best([longer]).mean:.4f} on validation, and the weights of its best epoch classify {longer.metrics['best_test_accuracy']:.4f} of the test images; "
+        f"In {len(longer.history)} epochs the recipe reaches {longer.best('val_accuracy'):.4f} on validation, and the weights of its best epoch classify {longer.final('best_test_accuracy'):.4f} of the test images; "
         f"one seed. The published 38-layer network had {theirs['ResNet']} after 30 epochs and {max(PUBLISHED['S4.L3.b'].values)} after 200."
     )
 
@@ -523,40 +524,64 @@ show_figure(
 
 
 # %% tags=["claim"]
-def span(runs: list[dict]) -> float:
-    """Largest over smallest gradient of the 3 × 3 convolutions behind the first, median of the seeds."""
-    return float(np.median([max(run["gradients"][1:-1]) / min(run["gradients"][1:-1]) for run in runs]))
+def span(run: dict) -> float:
+    """Largest over smallest gradient of the 3 × 3 convolutions behind the first."""
+    return max(run["gradients"][1:-1]) / min(run["gradients"][1:-1])
 
 
-def reach(runs: list[dict]) -> float:
-    """The largest rate that keeps half of its promise (the smallest that was tried where none does), median of the seeds."""
-    return float(np.median([max(np.array(RATES)[kept(run) >= 0.5], default=RATES[0]) for run in runs]))
+def reach(run: dict) -> float:
+    """The largest rate that keeps half of its promise; the smallest that was tried where none does."""
+    return max(np.array(RATES)[kept(run) >= 0.5], default=RATES[0])
 
 
-spans, reaches = (
-    {depth: {name: measure(runs) for name, runs in begin[depth].items()} for depth in DEPTHS}
-    for measure in (span, reach)
+def deepest(run: dict) -> float:
+    """The largest fall of the loss in one step, over the rates."""
+    return max(run["falls"])
+
+
+spans, reaches, falls = (
+    {depth: {name: np.array([*map(measure, runs)]) for name, runs in begin[depth].items()} for depth in DEPTHS}
+    for measure in (span, reach, deepest)
 )
 shallow, deep = DEPTHS
+start_seeds = history.seeds(len(START_SEEDS))
+show_table(
+    pd.DataFrame(
+        {
+            f"{name}, {depth} layers": {
+                "largest / smallest gradient": f"{np.median(spans[depth][name]):,.0f}",
+                "largest rate that keeps half": f"{np.median(reaches[depth][name]):.1g}",
+                "largest fall of the loss": f"{np.median(falls[depth][name]):.2f}",
+            }
+            for depth in DEPTHS
+            for name in SHORTCUTS
+        }
+    ).T.rename_axis("network"),
+    f"Before training: how far the layers' gradients differ, and what one step along the gradient gives; medians of {start_seeds}.",
+    name="08-start",
+)
+
+# %% tags=["claim"]
 claim(
-    spans[deep]["plain"] >= 10 * spans[deep]["residual"],
-    f"at {deep} layers the plain network's gradients are spread ten times wider over the layers, or more",
+    (spans[deep]["plain"] >= 10 * spans[deep]["residual"]).all(),
+    f"at {deep} layers the plain network's gradients are spread ten times wider over the layers, or more, in every seed",
     REAL,
 )
 for depth in DEPTHS:
     claim(
-        reaches[depth]["residual"] >= 3 * reaches[depth]["plain"],
-        f"at {depth} layers the residual network's gradient holds for steps three times longer, or more",
+        (reaches[depth]["residual"] >= 3 * reaches[depth]["plain"]).all(),
+        f"at {depth} layers the residual network's gradient holds for steps three times longer, or more, in every seed",
         REAL,
     )
 
 # %% tags=["finding"]
 finding(
-    f"Between layers the gradients differ by a factor of {spans[shallow]['plain']:.0f} (plain) and {spans[shallow]['residual']:.0f} (residual) at {shallow} layers, and of "
-    f"{spans[deep]['plain']:,.0f} and {spans[deep]['residual']:.0f} at {deep}. They do not vanish (BatchNorm is in both networks); in the plain network they grow towards the input. "
-    f"They also promise what they do not keep: a single step keeps at least half of the promised fall up to a rate of {reaches[shallow]['residual']:.1g} with shortcuts and {reaches[shallow]['plain']:.1g} without at {shallow} "
-    f"layers, {reaches[deep]['residual']:.1g} and {reaches[deep]['plain']:.1g} at {deep}. Beyond that the plain network's loss goes up and down, and no step lowers it much: it falls by "
-    f"{np.median([max(run['falls']) for run in begin[deep]['plain']]):.2f} at best, the residual one's by {np.median([max(run['falls']) for run in begin[deep]['residual']]):.2f}.",
+    f"In every one of {start_seeds} the gradients of the {deep}-layer plain network differ at least {(spans[deep]['plain'] / spans[deep]['residual']).min():.0f} times more between layers than the residual one's ([the table](#08-start)). "
+    "They do not vanish, since BatchNorm is in both networks; in the plain network they grow towards the input.",
+    when=REAL,
+)
+finding(
+    f"One step also keeps half of the promised fall up to much larger rates with shortcuts: {(reaches[shallow]['residual'] / reaches[shallow]['plain']).min():.0f} times larger or more at {shallow} layers. Beyond its limit no step lowers the plain network's loss much.",
     when=REAL,
 )
 
@@ -600,8 +625,10 @@ short = partial(fast, epochs=DEPTH_EPOCHS, count=DEPTH_IMAGES, lr=0.1, validatio
 twins = sweep({name: short(net, measure=surroundings) for name, net in variants.items()}, SEEDS)
 
 # %% tags=["figure"]
-show_curves(
-    twins, "08-twins", f"Residual and plain twins, {DEPTH_EPOCHS} epochs of {DEPTH_IMAGES or len(train_index):,} images"
+show_figure(
+    plots.learning_curve_panels(twins.frame(), ("train_loss", "val_accuracy")),
+    "08-twins",
+    f"Residual and plain twins, {DEPTH_EPOCHS} epochs of {DEPTH_IMAGES or len(train_index):,} images; {SEEDED}.",
 )
 
 # %% tags=["figure"]
@@ -631,35 +658,34 @@ show_figure(
 half, start = DISTANCES.index(0.5), DISTANCES.index(0.0)
 
 
-def at(name: str, kind: str, place: int) -> Spread:
-    """Loss at one distance, over directions and seeds."""
-    return Spread(line[place] for r in twins[name] for line in r.metrics[kind])
+def loss_at(place: int, kind: str) -> dict:
+    """Loss at one distance, mean of the directions, for each variant over seeds."""
+    return twins.each(lambda run: np.mean([line[place] for line in run.metrics[kind]]))
 
 
-table = {
-    name: {
-        "last training loss": f"{Spread(r.history[-1]['train_loss'] for r in runs):.3f}",
-        "best validation": f"{best(runs):.3f}",
-        "loss here": f"{Spread(r.metrics['batch'][0][start] for r in runs):.2f}",
-        "at a = 0.5, batch": f"{at(name, 'batch', half):.2f}",
-        "at a = 0.5, running": f"{at(name, 'running', half):.2f}",
-    }
-    for name, runs in twins.items()
+columns = {
+    "last training loss": twins.last("train_loss"),
+    "best validation": twins.best("val_accuracy"),
+    "loss here": loss_at(start, "batch"),
+    "at a = 0.5, batch": loss_at(half, "batch"),
+    "at a = 0.5, running": loss_at(half, "running"),
 }
 show_table(
-    pd.DataFrame(table).T,
-    f"Twins after {DEPTH_EPOCHS} epochs, {history.spread_over(len(SEEDS))}; at a = 0.5 mean ± std over the directions of every seed. Last training loss with augmentation and smoothed targets, the other losses without, on {LOOK_AT} images.",
+    twins.table(columns).rename_axis("network"),
+    f"Twins after {DEPTH_EPOCHS} epochs, {SEEDED}; at a = 0.5 mean of the directions. Last training loss with augmentation and smoothed targets, the other losses without, on {LOOK_AT} images.",
+    name="08-twins-table",
 )
 
 # %% tags=["claim"]
-score = {name: best(runs).mean for name, runs in twins.items()}
+gain = {depth: twins.compare(f"residual-{depth}", f"plain-{depth}", "val_accuracy", at="best") for depth in DEPTHS}
 for depth in DEPTHS:
     claim(
-        score[f"residual-{depth}"] >= score[f"plain-{depth}"] + 0.05,
-        f"at {depth} layers the residual network is ahead by 0.05 or more after the same epochs",
+        gain[depth].difference >= 0.05,
+        f"at {depth} layers the residual network scores higher by 0.05 or more after the same epochs ({HOW_MANY})",
         REAL and (depth == deep or not FULL),  # with 30 epochs, twenty plain layers catch up
     )
-claim(score[f"plain-{deep}"] < score[f"plain-{shallow}"], "without shortcuts the deeper network is the worse one", REAL)
+deeper = twins.compare(f"plain-{deep}", f"plain-{shallow}", "val_accuracy", at="best")
+claim(deeper.difference < 0, f"without shortcuts the deeper network scores lower ({HOW_MANY})", REAL)
 slices = {name: np.median([line for r in runs for line in r.metrics["batch"]], axis=0) for name, runs in twins.items()}
 claim(
     all(min(line[0], line[-1]) > line[start] for line in slices.values()),
@@ -674,11 +700,16 @@ highest = {
     for name, tops in ends.items()
 }
 finding(
-    f"After {DEPTH_EPOCHS} epochs the residual networks reach {score[f'residual-{shallow}']:.2f} ({shallow} layers) and {score[f'residual-{deep}']:.2f} ({deep}) on validation, their plain twins "
-    f"{score[f'plain-{shallow}']:.2f} and {score[f'plain-{deep}']:.2f}, from the same initial weights and with as many parameters. The random slices around what they found show no such "
-    f"difference: with batch statistics all are bowls, and a plain network's is shallower, but it also lies higher up ({slices[f'plain-{deep}'][start]:.2f} against {slices[f'residual-{deep}'][start]:.2f} at {deep} layers), where there is less room to rise: its depth alone says nothing about smoothness. "
-    f"With running statistics the error of one layer goes on through all that follow, and out of the deep plain network come {highest[f'plain-{deep}']}, "
-    f"out of the residual one {highest[f'residual-{deep}']}: a property of stale statistics at least as much as of the surface.",
+    f"Best validation accuracy, residual minus plain, from the same initial weights ([the table](#08-twins-table)): {gain[shallow]!s} at {shallow} layers; {gain[deep]!s} at {deep}.",
+    when=REAL,
+)
+finding(
+    f"The random slices show no such difference. With batch statistics all are bowls, and a plain network's is shallower, but it also lies higher up ({slices[f'plain-{deep}'][start]:.2f} against {slices[f'residual-{deep}'][start]:.2f} at {deep} layers), where there is less room to rise: its depth says nothing about smoothness.",
+    when=REAL,
+)
+finding(
+    f"With running statistics the error of one layer goes on through all that follow: the deep plain network's loss rises {highest[f'plain-{deep}']}, the residual one's {highest[f'residual-{deep}']}. "
+    "This is a property of stale statistics at least as much as of the surface.",
     when=REAL,
 )
 
@@ -703,7 +734,7 @@ finding(
 # (`copy.deepcopy`), or it goes on changing.
 
 # %%
-chosen = max(quick["fast recipe"], key=lambda r: best([r]).mean)  # by validation
+chosen = max(quick["fast recipe"], key=lambda run: run.best("val_accuracy"))
 
 
 def loaded(state: dict, classes: int = 10) -> nn.Module:
@@ -722,7 +753,7 @@ def as_trained(result) -> torch.autocast:
 net = loaded(results.load_weights(chosen))
 with as_trained(chosen):
     val_accuracy = training.evaluate(net, validation)[1]
-print(f"validation accuracy in training {best([chosen]).mean:.4f}, of the loaded weights {val_accuracy:.4f}")
+print(f"validation accuracy in training {chosen.best('val_accuracy'):.4f}, of the loaded weights {val_accuracy:.4f}")
 
 # %% tags=["key"]
 row = max(chosen.history, key=lambda row: row["val_accuracy"])
@@ -740,7 +771,7 @@ print(
 # %% tags=["claim"]
 ONE_IMAGE = 1 / len(val_index)
 claim(
-    abs(val_accuracy - best([chosen]).mean) <= 2 * ONE_IMAGE,
+    abs(val_accuracy - chosen.best("val_accuracy")) <= 2 * ONE_IMAGE,
     "loaded weights score what they did, to two images at most",
     REAL or PROFILE == "sample",  # not where stored runs are replayed without the data sets
 )
@@ -792,7 +823,7 @@ claim(
 # %% tags=["finding"]
 deviation = math.sqrt(reported * (1 - reported) / len(predicted))
 finding(
-    f"The weights that validation chose classify {reported:.4f} of the test images ({best([chosen]).mean:.4f} of the validation images), and the file says the same. One standard deviation of an "
+    f"The weights that validation chose classify {reported:.4f} of the test images ({chosen.best('val_accuracy'):.4f} of the validation images), and the file says the same. One standard deviation of an "
     f"accuracy on {len(predicted):,} images is {deviation:.4f}; validation chose the epoch, so its number is expected a little higher than it deserves.",
     when=REAL,
 )
@@ -820,7 +851,7 @@ IMAGENET_EPOCHS, IMAGENET_IMAGES = profiles.budget(sample=(1, 128), cpu=(3, 2000
 starts = {"ImageNet weights": partial(resnet18, "IMAGENET1K_V1"), "random weights": partial(resnet18, None)}
 from_imagenet = {name: fast(net, IMAGENET_EPOCHS, IMAGENET_IMAGES, lr=0.02) for name, net in starts.items()}
 from_imagenet["SimpleCNN"] = fast(models.SimpleCNN, IMAGENET_EPOCHS, IMAGENET_IMAGES, lr=0.02)
-imagenet = {}
+imagenet = Runs()
 socket.setdefaulttimeout(20)  # seconds without an answer; there would be no limit
 if PROFILE == "sample":
     print("ImageNet weights are not asked for in profile sample.")
@@ -832,12 +863,9 @@ else:
 
 # %% tags=["figure"]
 if imagenet:
-    rows = {
-        name: {"best validation": f"{best(r):.3f}", "test": f"{r[0].metrics['best_test_accuracy']:.3f}"}
-        for name, r in imagenet.items()
-    }
+    columns = {"best validation": imagenet.best("val_accuracy"), "test": imagenet.final("best_test_accuracy")}
     show_table(
-        pd.DataFrame(rows).T,
+        imagenet.table(columns).rename_axis("network"),
         f"ResNet-18 with and without ImageNet weights, and SimpleCNN: {IMAGENET_EPOCHS} epochs of {IMAGENET_IMAGES or len(train_index):,} images, one seed.",
     )
 
@@ -864,7 +892,7 @@ def with_new_head(key: str, classes: int) -> nn.Module:
     return net
 
 
-print(f"knows {', '.join(cifar.classes[c] for c in OLD)}: {best([base]).mean:.3f} on validation")
+print(f"knows {', '.join(cifar.classes[c] for c in OLD)}: {base.best('val_accuracy'):.3f} on validation")
 print(f"is to learn {', '.join(cifar.classes[c] for c in NEW)}")
 
 # %% tags=["key"]
@@ -873,58 +901,45 @@ STARTS = {
     "from scratch": (partial(resnet.ResNet, classes=len(NEW)), (0.02, 0.1)),
 }
 few = partial(fast, epochs=FEW_EPOCHS, count=FEW, batch=50, classes=NEW, validation=min(100, VALIDATION))
-tried = {
-    name: sweep({f"{name}, lr {lr}": few(net, lr=lr) for lr in rates}, FEW_SEEDS)
-    for name, (net, rates) in STARTS.items()
-}
-transfer = {name: max(found.values(), key=lambda runs: best(runs).mean) for name, found in tried.items()}
+tried = sweep({f"{name}, lr {lr}": few(net, lr=lr) for name, (net, rates) in STARTS.items() for lr in rates}, FEW_SEEDS)
+by_rate = tried.best("val_accuracy")
+chosen_rate = {name: max((v for v in tried if v.startswith(name)), key=lambda v: by_rate[v].mean) for name in STARTS}
+transfer = Runs({name: tried[variant] for name, variant in chosen_rate.items()})
 
 # %% tags=["figure"]
+few_seeds = history.spread_over(len(FEW_SEEDS))
+on_test = transfer.final("best_test_accuracy")
 fig, axes = plots.figure(1, 2, height=2.6)
-frame = history.to_frame({name: [r.history for r in runs] for name, runs in transfer.items()})
-plots.learning_curves(frame, "val_accuracy", axes[0])
-plots.compare(
-    {name: [r.metrics["best_test_accuracy"] for r in runs] for name, runs in transfer.items()}, "test accuracy", axes[1]
-)
+plots.learning_curves(transfer.frame(), "val_accuracy", axes[0])
+plots.compare({name: spread.values for name, spread in on_test.items()}, "test accuracy", axes[1])
 show_figure(
     fig,
     "08-transfer",
-    f"Four classes from {FEW} images together: our ResNet-20 fine-tuned or from scratch, {history.spread_over(len(FEW_SEEDS))}; test accuracy of the weights chosen by validation.",
+    f"Four classes from {FEW} images together: our ResNet-20 fine-tuned or from scratch, {few_seeds}; test accuracy of the weights chosen by validation.",
 )
 
 # %% tags=["figure"]
-rows = {
-    name: {
-        "best validation": f"{best(runs):.3f}",
-        "test": f"{Spread(r.metrics['best_test_accuracy'] for r in runs):.3f}",
-    }
-    for found in tried.values()
-    for name, runs in found.items()
-}
 show_table(
-    pd.DataFrame(rows).T,
-    f"{FEW} images of four new classes, {FEW_EPOCHS} epochs, {history.spread_over(len(FEW_SEEDS))}.",
+    tried.table({"best validation": by_rate, "test": tried.final("best_test_accuracy")}).rename_axis("start"),
+    f"{FEW} images of four new classes, {FEW_EPOCHS} epochs, {few_seeds}.",
+    name="08-transfer-table",
 )
 
 # %% tags=["claim"]
-on_test = {name: Spread(r.metrics["best_test_accuracy"] for r in runs) for name, runs in transfer.items()}
-claim(
-    on_test["fine-tuned"].beats(on_test["from scratch"]),
-    "fine-tuning beats training from scratch on the same few images, by more than both deviations",
-    REAL,
-)
+borrowed = transfer.compare("fine-tuned", "from scratch", "best_test_accuracy")
+claim(borrowed.better, "fine-tuning is better than training from scratch on the same few images", REAL)
 
 # %% tags=["finding"]
 finding(
-    f"From {FEW} images the fine-tuned network classifies {on_test['fine-tuned']:.3f} of the test images of four classes that it had never seen, the one from scratch {on_test['from scratch']:.3f} (guessing: 0.25). "
-    f"Same architecture, images and epochs; each with the better of two learning rates.",
+    f"From {FEW} images of four classes that it had never seen, the fine-tuned network is {borrowed.verdict} on the test set than the one from scratch: {borrowed:+.3f}. "
+    f"Each has the better of two learning rates ([the table](#08-transfer-table)); guessing scores 0.25.",
     when=REAL,
 )
 
 # %% [markdown]
 # **Why it helps.** Edges, textures and parts are not the property of six classes. The first layers start where another training
 # would have to arrive; a handful of images is enough to read the new classes off them, and not enough to learn to see. With all 18,000 images
-# of the four classes the advantage would shrink to a faster start. ImageNet adds a thousand classes and a million images to what the
+# of the four classes the advantage would probably shrink to a faster start (not tested here). ImageNet adds a thousand classes and a million images to what the
 # first layers have seen; its price is a download, and input that has to be made to fit.
 #
 # ## The scorecard
@@ -942,7 +957,7 @@ scorecard.show()
 # - A residual block adds to its input. Set its last BatchNorm weight to 0 and it is its shortcut: one line that tests a network.
 # - Count the layers that you build: $n$ blocks in a stage make $6n + 2$, and six of them are no ResNet-20.
 # - With BatchNorm gradients do not vanish in a plain network; they grow towards the input, the more so the deeper it is. Shortcuts keep
-#   them even. Twenty plain layers learn too, but more slowly.
+#   them even. Twenty plain layers learn too, but in the one run of each more slowly.
 # - The fast recipe needs fewer epochs than the published thirty for about the same accuracy. It changes schedule, rate, momentum, weight
 #   decay and targets together: which of them does it was not measured.
 # - Choose on validation, read the test set for what was chosen, and say how often you looked.
