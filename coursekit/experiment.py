@@ -15,7 +15,19 @@ import numpy as np
 import torch
 from torch import nn
 
-from coursekit import checkpoint, data, fingerprint, models, profiles, recall, results, splits, stacked, training
+from coursekit import (
+    checkpoint,
+    data,
+    fingerprint,
+    models,
+    profiles,
+    recall,
+    results,
+    schedules,
+    splits,
+    stacked,
+    training,
+)
 from coursekit.checkpoint import Progress
 from coursekit.data import Dataset
 from coursekit.errors import DataError, Diverged, UsageError
@@ -72,6 +84,7 @@ class Experiment:
 
 def _check(experiment: Experiment) -> None:
     """Raise UsageError for a setting out of its range, before anything is loaded or trained."""
+    schedules.check(experiment.schedule)
     known = {"pixels": PIXELS, "precision": PRECISIONS, "schedule_by": COUNTS, "initialization": INITIALIZATIONS}
     for name, words in known.items():
         if getattr(experiment, name) not in words:

@@ -81,21 +81,19 @@ def _factory(name: str, schedule: Callable[..., float]) -> Callable[[Mapping], S
     return factory
 
 
-# The course's calling form: SCHEDULES[name](param) -> lr_lambda(epoch).
-SCHEDULES: dict[str, Callable[[Mapping], Schedule]] = {
-    name: _factory(name, schedule)
-    for name, schedule in {
-        "Constant": constant,
-        "StepDecay": step,
-        "MultiStepDecay": multi_step,
-        "ExponentialDecay": exponential,
-        "CosineDecay": cosine,
-        "CosineRestarts": cosine_restarts,
-        "WarmupCosine": warmup_cosine,
-        "PolynomialDecay": polynomial,
-        "OneCycle": one_cycle,
-    }.items()
+FUNCTIONS: dict[str, Callable[..., float]] = {
+    "Constant": constant,
+    "StepDecay": step,
+    "MultiStepDecay": multi_step,
+    "ExponentialDecay": exponential,
+    "CosineDecay": cosine,
+    "CosineRestarts": cosine_restarts,
+    "WarmupCosine": warmup_cosine,
+    "PolynomialDecay": polynomial,
+    "OneCycle": one_cycle,
 }
+# The course's calling form: SCHEDULES[name](param) -> lr_lambda(epoch).
+SCHEDULES = {name: _factory(name, schedule) for name, schedule in FUNCTIONS.items()}
 
 # What a parameter may be: how it is checked, and how that is said.
 RANGES: dict[str, tuple[Callable[[float], bool], str]] = {
@@ -104,6 +102,14 @@ RANGES: dict[str, tuple[Callable[[float], bool], str]] = {
     **dict.fromkeys(("min_ratio", "start_ratio", "rise"), (lambda x: 0 <= x <= 1, "a number from 0 to 1")),
     "warmup": (lambda x: x >= 0 and x % 1 == 0, "a whole number ≥ 0"),
 }
+
+
+def check(schedule: Schedule) -> None:
+    """Raise UsageError for a schedule of this module, as a partial, whose parameters are out of range; others pass."""
+    function = getattr(schedule, "func", schedule)
+    for name, ours in FUNCTIONS.items():
+        if function is ours:
+            _check(name, ours, getattr(schedule, "keywords", {}))
 
 
 def _check(name: str, schedule: Callable[..., float], param: Mapping) -> None:

@@ -9,7 +9,19 @@ import pytest
 import torch
 from torch import nn
 
-from coursekit import batches, checkpoint, data, experiment, models, penalties, profiles, results, samples, training
+from coursekit import (
+    batches,
+    checkpoint,
+    data,
+    experiment,
+    models,
+    penalties,
+    profiles,
+    results,
+    samples,
+    schedules,
+    training,
+)
 from coursekit.augment import crop_flip
 from coursekit.batches import Batches
 from coursekit.errors import StorageError, UsageError
@@ -219,6 +231,22 @@ def test_a_setting_out_of_its_range_is_refused_before_anything_is_loaded(setting
     [name] = setting
     with pytest.raises(UsageError, match=rf"^invalid {name} .*; (expected|a class of mnist has 5421)"):
         replace(BASE, **setting)
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        partial(schedules.cosine_restarts, period=0),
+        partial(schedules.warmup_cosine, warmup=5, total=5),
+        partial(schedules.cosine, total=-3),
+        partial(schedules.step, gamma=-1),
+        schedules.cosine,
+    ],
+    ids=["period", "warmup", "total", "gamma", "missing"],
+)
+def test_a_schedule_out_of_range_is_refused_before_the_first_step(schedule):
+    with pytest.raises(UsageError, match=r"^(CosineRestarts|WarmupCosine|CosineDecay|StepDecay): "):
+        replace(BASE, schedule=schedule)
 
 
 def test_unknown_pixels_are_refused():
