@@ -11,12 +11,13 @@ SOURCES = Path("notebooks/src")
 COMMITTED = Path("notebooks")
 BUILT = Path("build/notebooks")
 LONGEST = 1e9  # seconds: above, limits of the operating system overflow
+DIGITS = 6  # of a count: a million jobs, threads or gigabytes are a slip of the finger
 
 
 def at_least_one(text: str) -> int:
     """A count, for argparse."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a number of at least 1")
+    if not text.isdecimal() or len(text) > DIGITS or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a number of at least 1 and at most {DIGITS} digits")
     return int(text)
 
 
@@ -29,6 +30,11 @@ def seconds(text: str) -> float:
     if not 0 < value < LONGEST:
         raise argparse.ArgumentTypeError(f"{text} is not a number of seconds")
     return value
+
+
+def printable(text: str) -> str:
+    """One line that moves no cursor: the name of a file may have any character."""
+    return "".join(c if c.isprintable() else " " for c in text)
 
 
 def is_text(word: str) -> bool:

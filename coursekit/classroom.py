@@ -68,7 +68,7 @@ def _grade(options: argparse.Namespace) -> None:
     for submission, some in zip(handed_in, graded, strict=True):
         rows += some
         results = ", ".join(f"{row.exercise} {row.result}".strip() for row in some) or "no checks"
-        print(f"{submission.name}  {results}", file=sys.stderr)
+        print(f"{arguments.printable(submission.name)}  {results}", file=sys.stderr)
         if options.output:  # each time: an evening's work is not lost with the last notebook
             storage.write_bytes(options.output, grade.table(rows).encode())
     if not options.output:

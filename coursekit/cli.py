@@ -12,6 +12,9 @@ from coursekit.errors import CoursekitError, StorageError, UsageError
 def main(words: list[str] | None = None) -> int:
     """Run one command; the exit code is 0, or what `coursekit.errors` says for the error that stopped it."""
     words = sys.argv[1:] if words is None else words
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a file on Windows may not hold every character that we print
+            stream.reconfigure(errors="backslashreplace")
     for word in words:
         if not arguments.is_text(word):  # or the first file or page that it is written into is a traceback
             print(f"error: {word!a} is not UTF-8; rename the file, or write the words again", file=sys.stderr)
@@ -25,8 +28,7 @@ def main(words: list[str] | None = None) -> int:
     except (CoursekitError, OSError) as error:
         if options.debug:
             raise
-        line = "".join(c if c.isprintable() else " " for c in str(error))  # a file's name may have any character
-        print(f"error: {line}", file=sys.stderr)
+        print(f"error: {arguments.printable(str(error))}", file=sys.stderr)
         return getattr(error, "exit_code", StorageError.exit_code)
 
 

@@ -116,7 +116,7 @@ def _compared(notebooks: Notebooks) -> list[str]:
     try:
         rows = [scorecard.judge(p, Score(**scores[p.id]) if p.id in scores else None) for p in wanted]
     except (TypeError, ValueError) as error:
-        raise NotebookError(f"a score in the outputs cannot be read ({error}); execute the notebook again") from error
+        raise NotebookError("a score in the outputs is not a score of ours; execute the notebook again") from error
     parts = []
     for verdict, one, many in VERDICTS:
         names = [row.published.name for row in rows if row.verdict == verdict]

@@ -17,6 +17,7 @@ from coursekit import kernel, redact, storage
 from coursekit.errors import StorageError
 
 DONE = b"a cell is done\n"
+LONGEST = 100  # characters of a reason
 MUCH = 0.7  # of the memory: a kernel that is killed with more has run out of it, most likely
 
 
@@ -29,7 +30,8 @@ def text_of(error: NotebookNode) -> str:
     """Name and first line of an error output, with what to do when the memory was too small."""
     line = f"{error.ename}: {error.evalue}".splitlines()[0]
     is_memory = error.ename in ("MemoryError", "OutOfMemoryError") or "allocate memory" in error.evalue
-    return f"{line.rstrip(': ')}; lower batch_size, or close other notebooks" if is_memory else line
+    line = line.rstrip(": ")
+    return f"{line}; lower batch_size, or close other notebooks" if is_memory else line
 
 
 def to_bytes(notebook: NotebookNode) -> bytes:
@@ -95,6 +97,8 @@ def execute(path: Path, show_progress: bool = True, tell: bool = False) -> None:
     except DeadKernelError:
         how = _death(process[-1].returncode, _peak_bytes(), _memory())
         kit["failure"] = f"{kit.get('failure', 'after its last cell').split(':')[0]}: {how}"
+    except nbformat.ValidationError as error:  # of what a cell has shown
+        kit["failure"] = f"{kit['failure'].split(':')[0]}: an invalid output ({error.message[:LONGEST]})"
     finally:
         bar.close()
         for cell in cells:  # of one that the kernel died in, too
@@ -140,8 +144,9 @@ def gather_run(notebook: NotebookNode) -> dict:
     run: dict = {}
     for _, said in captioned(notebook):
         about = said.get("run", {})
-        sources = run.get("sources", {}) | about.get("sources", {})
-        run |= about | ({"sources": sources} if sources else {})
+        if isinstance(about, dict) and isinstance(about.get("sources", {}), dict):
+            sources = run.get("sources", {}) | about.get("sources", {})
+            run |= about | ({"sources": sources} if sources else {})
     return run
 
 
@@ -150,7 +155,7 @@ def captioned(notebook: NotebookNode) -> Iterator[tuple[NotebookNode, dict]]:
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
             said = output.get("metadata", {}).get("coursekit")
-            if said:
+            if said and isinstance(said, dict):  # a cell may put anything there
                 yield output, said
 
 

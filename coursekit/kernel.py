@@ -1,6 +1,7 @@
 """Inside the kernel of a notebook that is executed: nothing fails in silence, and nothing outlives the executor."""
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -14,6 +15,7 @@ GRACE_S = 5.0  # for the checkpoint of a training that runs
 
 def load_ipython_extension(shell) -> None:
     """Let a failing `!command` or `%pip` and an exception in a thread be errors of their cell; watch the executor."""
+    _send_half_characters(shell.kernel.session)
     system = shell.system
 
     def checked(command: str) -> None:
@@ -29,6 +31,21 @@ def load_ipython_extension(shell) -> None:
     shell.system = checked
     threading.excepthook = show
     watch_parent(GRACE_S)
+
+
+def _send_half_characters(session) -> None:
+    """Let a message with a lone surrogate be sent: jupyter_client would drop it, an error of the cell among them."""
+    from jupyter_client.jsonutil import json_default
+
+    pack = session.pack
+
+    def packed(message) -> bytes:
+        try:
+            return pack(message)
+        except (TypeError, ValueError):
+            return json.dumps(message, default=json_default).encode()
+
+    session.pack = packed
 
 
 def watch_parent(grace_s: float = 0.0) -> None:

@@ -106,20 +106,27 @@ def _checked(raw: dict, half_characters: bool = False) -> NotebookNode:
     if type(minor) is not int or minor < 0:
         raise ValueError(f"nbformat_minor is {_shown(minor)}; expected a number such as 5")
     raw["nbformat_minor"] = max(5, minor)
-    _give_ids(raw.get("cells"))
+    cells = raw.get("cells")
+    cells = [cell for cell in cells if isinstance(cell, dict)] if isinstance(cells, list) else []
+    _give_ids(cells)
+    _check_what_validation_needs(cells)
     for error in iter_validate(raw, version=4, version_minor=raw["nbformat_minor"], relax_add_props=True):
         raise ValueError(f"{_place(error.relative_path)}{_brief(error.message)}")
     notebook = v4.to_notebook_json(raw)
+    if not notebook.cells:
+        raise ValueError("it has no cells")
     _check(notebook.metadata.get("coursekit", {}), OF_RUN)
-    for number, cell in enumerate(notebook.cells, 1):
+    cells = {f"cell {number}": cell for number, cell in enumerate(notebook.cells, 1)}
+    for where, cell in cells.items():
         try:
             _check_cell(cell)
-            if not half_characters:
-                json.dumps(cell, ensure_ascii=False).encode()
-        except UnicodeEncodeError:
-            raise ValueError(f"cell {number}: half a character (a lone surrogate); delete it") from None
         except ValueError as error:
-            raise ValueError(f"cell {number}: {error}") from None
+            raise ValueError(f"{where}: {error}") from None
+    for where, part in ({} if half_characters else {"metadata": notebook.metadata} | cells).items():
+        try:
+            json.dumps(part, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            raise ValueError(f"{where}: half a character (a lone surrogate); delete it") from None
     return notebook
 
 
@@ -140,9 +147,8 @@ def _upgraded(raw: dict) -> dict:
         raise ValueError(f"nbformat 3 that cannot be upgraded ({_brief(error)}); save it in Jupyter") from error
 
 
-def _give_ids(cells) -> None:
+def _give_ids(cells: list[dict]) -> None:
     """An id for each cell that has none, none that is valid, or that of another cell."""
-    cells = [cell for cell in cells if isinstance(cell, dict)] if isinstance(cells, list) else []
     taken: set[str] = set()
     lacking = []
     for cell in cells:
@@ -154,6 +160,16 @@ def _give_ids(cells) -> None:
     fresh = (name for number in itertools.count(1) if (name := f"cell-{number:03d}") not in taken)
     for cell in lacking:
         cell["id"] = next(fresh)
+
+
+def _check_what_validation_needs(cells: list[dict]) -> None:
+    """What nbformat itself stumbles on while it validates, or puts lines together."""
+    for number, cell in enumerate(cells, 1):
+        if not isinstance(cell.get("cell_type"), str):
+            raise ValueError(f"cell {number}: cell_type is {_shown(cell.get('cell_type'))}; expected code or markdown")
+        attachments = cell.get("attachments", {})
+        if not isinstance(attachments, dict) or not all(isinstance(item, dict) for item in attachments.values()):
+            raise ValueError(f"cell {number}: attachments is {_shown(attachments)}; expected dictionaries")
 
 
 def _check_cell(cell: NotebookNode) -> None:
@@ -196,7 +212,7 @@ def _place(path) -> str:
 def _brief(reason: object) -> str:
     """One line of at most LONGEST characters."""
     if isinstance(reason, Exception):
-        reason = str(reason) or type(reason).__name__
+        reason = (str(reason) or type(reason).__name__).splitlines()[0]
     line = " ".join(str(reason).split())
     return line if len(line) <= LONGEST else f"{line[:LONGEST]}…"
 

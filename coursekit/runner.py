@@ -245,7 +245,10 @@ def save_figures(notebook: NotebookNode, folder: Path) -> list[Path]:
                 if Path(said["figure"]).name != said["figure"]:
                     raise NotebookError(f"a figure is called {said['figure']!r}; give it a name without folders")
                 picture = output.data[mime]
-                content = picture.encode() if suffix == ".svg" else base64.b64decode(picture)
+                try:
+                    content = picture.encode() if suffix == ".svg" else base64.b64decode(picture)
+                except ValueError as error:
+                    raise NotebookError(f"figure {said['figure']} is not a picture ({error})") from error
                 files.append(folder / f"{said['figure']}{suffix}")
                 storage.write_bytes(files[-1], content)
     return files

@@ -262,7 +262,7 @@ def table() -> dict[str, Row]:
     bad = {"notebooks/02_two.ipynb": with_output(data=picture)}
     add("report 2 --format html", NOTEBOOK, "02_two: cannot be converted", bad, "picture")
     bad = {"notebooks/02_two.ipynb": said(score={"id": "S1.1.2.tanh"})}
-    add("report 2 --format html", NOTEBOOK, "a score in the outputs cannot be read", bad, "score")
+    add("report 2 --format html", NOTEBOOK, "is not a score of ours", bad, "score")
 
     # Nothing is written over what is read, by whatever name.
     over, link = "would be overwritten; choose another place with -o", {"a.ipynb": Link("notebooks/01_one.ipynb")}
