@@ -7,7 +7,7 @@ import re
 import shutil
 import tempfile
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -29,14 +29,15 @@ class Audited(NamedTuple):
     place: str
 
 
-def audit(count: int, sources: Path, seed: int = 0, at_most_s: float = math.inf) -> Iterator[Audited]:
+def audit(count: int, sources: Sequence[Path], seed: int = 0, at_most_s: float = math.inf) -> Iterator[Audited]:
     """Retrain `count` stored runs chosen at random, with the stacks they were trained in, and compare every digit kept.
 
-    `sources` holds the notebooks that made them. Each runs in its results' profile, with their number of threads; what
+    `sources` are the notebooks that made them. Each runs in its results' profile, with their number of threads; what
     took longer than `at_most_s`, stack included, is not chosen.
     """
+    source_of = {source.stem: source for source in sources}
     stored = {file: result for file in sorted(results.folder().glob("*/*.json")) if (result := _read(file))}
-    stored = {file: r for file, r in stored.items() if (sources / f"{file.parent.name}.py").is_file()}
+    stored = {file: r for file, r in stored.items() if file.parent.name in source_of}
     affordable = [file for file, result in stored.items() if _seconds(result) <= at_most_s]
     chosen = random.Random(seed).sample(affordable, min(count, len(affordable)))
     jobs: dict[tuple, list[Path]] = defaultdict(list)
@@ -48,8 +49,8 @@ def audit(count: int, sources: Path, seed: int = 0, at_most_s: float = math.inf)
     for (notebook, profile, threads), files in jobs.items():
         with tempfile.TemporaryDirectory() as folder, _store_without(files, stored, Path(folder)):
             try:
-                source = sources / f"{notebook}.py"
-                runner.run(source, Path(folder, source.stem + ".ipynb"), profile, "auto", 24 * 3600, threads)
+                target = Path(folder, f"{notebook}.ipynb")
+                runner.run(source_of[notebook], target, profile, "auto", 24 * 3600, threads)
             except NotebookError as error:  # a claim that the new numbers do not keep
                 print(f"{notebook}: {error}")
             for file in files:

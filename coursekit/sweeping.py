@@ -36,6 +36,7 @@ def add_commands(commands: argparse._SubParsersAction, shared: argparse.Argument
     sweep.set_defaults(command=_sweep)
     audit = commands.add_parser("audit", parents=[shared], help="retrain some stored results and compare every digit")
     audit.add_argument("count", type=at_least_one, metavar="N", help="how many, chosen at random")
+    audit.add_argument("notebooks", nargs="*", help="whose results: numbers, names or paths; all when none is given")
     audit.add_argument("--seed", type=int, default=0, help="of the choice")
     audit.add_argument(
         "--limit", type=arguments.seconds, default=math.inf, metavar="SECONDS", help="none that took longer"
@@ -82,7 +83,8 @@ def _audit(options: argparse.Namespace) -> None:
     from coursekit import audit
 
     compared = []
-    for row in audit.audit(options.count, arguments.SOURCES, options.seed, options.limit):
+    sources = arguments.find(options.notebooks, arguments.SOURCES, ".py")
+    for row in audit.audit(options.count, sources, options.seed, options.limit):
         compared.append(row)
         verdict = "every digit equal" if not row.difference else f"differs by {row.difference:.1g} at {row.place}"
         print(f"{row.file.parent.name}/{row.file.name}: {verdict}", flush=True)

@@ -29,12 +29,12 @@ recall(data.load("mnist", "sample"), square, 3)
 
 @pytest.fixture
 def store(tmp_path, monkeypatch):
-    """A store that a notebook has filled, and the folder of its source."""
+    """A store that a notebook has filled, and its source."""
     source = tmp_path / "src" / "01_small.py"
     source.parent.mkdir()
     source.write_text(NOTEBOOK)
     runner.run(source, tmp_path / "01_small.ipynb", "sample", None, 120, 1)
-    return source.parent
+    return [source]
 
 
 def test_an_audit_finds_every_digit_equal_and_a_changed_one(store):
