@@ -65,10 +65,8 @@ def sources(datasets: dict[str, data.Dataset]) -> str:
 
 def machine() -> dict:
     """The machine in general words."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    model = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), "a processor")
     return {
-        "cpu": model,
+        "cpu": profiles.processor().split(", ")[0] or "a processor",
         "threads": torch.get_num_threads(),
         "torch": torch.__version__.split("+")[0],
         "bfloat16": profiles.gains_by_bfloat16(),

@@ -28,6 +28,15 @@ class Audited(NamedTuple):
     difference: float
     place: str
 
+    @property
+    def other_machine(self) -> str:
+        """What differs between the machines of the two runs and decides the last digits, in words."""
+        pairs = {
+            name: tuple(run.provenance.get(name) or "unknown" for run in (self.stored, self.again or self.stored))
+            for name in ("processor", "device", "torch")
+        }
+        return "; ".join(f"{name} {before} -> {now}" for name, (before, now) in pairs.items() if before != now)
+
 
 def audit(count: int, sources: Sequence[Path], seed: int = 0, at_most_s: float = math.inf) -> Iterator[Audited]:
     """Retrain `count` stored runs chosen at random, with the stacks they were trained in, and compare every digit kept.

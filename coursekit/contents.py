@@ -44,8 +44,21 @@ def _section(folder: Path) -> str:
     count = sum(map(len, variants.values()))
     lines = [f"\n## {folder.name}\n", f"{count} results, {minutes:,.0f} minutes.\n"]
     lines += ["| run | seeds | epochs | minutes each | test accuracy | made on |", "|---|---|---|---|---|---|"]
-    rows = ((*_row(runs), name) for (name, _), runs in variants.items())
-    return "\n".join([*lines, *(f"| {name} | {' | '.join(cells)} |" for *cells, name in rows), ""])
+    lines += [f"| {_label(runs[0])} | {' | '.join(_row(runs))} |" for runs in variants.values()]
+    return "\n".join([*lines, ""])
+
+
+def _label(run: Result) -> str:
+    """The variant, or a call with its arguments."""
+    if "optimizer" in run.experiment:
+        return run.name
+    given = {name: value for name, value in run.experiment.items() if name not in ("call", "seed", "data_sha256")}
+    return f"{run.name}({', '.join(f'{name}={_short(value)}' for name, value in given.items())})"
+
+
+def _short(value) -> str:
+    call = value.get("call") if isinstance(value, dict) else None
+    return call if isinstance(call, str) else str(value).replace("|", "/")
 
 
 def _row(runs: list[Result]) -> tuple[str, ...]:

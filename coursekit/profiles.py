@@ -3,8 +3,10 @@
 import ctypes
 import functools
 import os
+import platform
 import sys
 import time
+from pathlib import Path
 from typing import TypeVar
 
 import torch
@@ -48,6 +50,18 @@ def device_name() -> str:
     cuda = torch.cuda.is_available()
     threads = torch.get_num_threads()
     return torch.cuda.get_device_name() if cuda else f"CPU ({threads} thread{'s' * (threads > 1)})"
+
+
+@functools.cache
+def processor() -> str:
+    """Name, family and model of the CPU where Linux says them: they decide the last digits of a result."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").split("\n\n")[0].splitlines()
+    except OSError:
+        return platform.processor()
+    known = dict(map(str.strip, line.split(":", 1)) for line in lines if ":" in line)
+    numbers = [f"{name} {known[name]}" for name in ("cpu family", "model") if name in known]
+    return ", ".join([known.get("model name", platform.processor()), *numbers])
 
 
 def device() -> torch.device:

@@ -161,6 +161,7 @@ def provenance(dataset: Dataset | None) -> dict:
     """Where, when, with what and on which pixels something is computed now."""
     return {
         "device": profiles.device_name(),
+        "processor": profiles.processor(),
         "torch": torch.__version__,
         "python": platform.python_version(),
         "coursekit": __version__,

@@ -87,6 +87,7 @@ def _audit(options: argparse.Namespace) -> None:
     for row in audit.audit(options.count, sources, options.seed, options.limit):
         compared.append(row)
         verdict = "every digit equal" if not row.difference else f"differs by {row.difference:.1g} at {row.place}"
+        verdict += f" ({row.other_machine})" if row.difference and row.other_machine else ""
         print(f"{row.file.parent.name}/{row.file.name}: {verdict}", flush=True)
     different = sum(row.difference > 0 for row in compared)
     print(f"{len(compared)} results audited: {len(compared) - different} equal in every digit")

@@ -50,6 +50,9 @@ def test_an_audit_finds_every_digit_equal_and_a_changed_one(store):
     different = [row for row in audit.audit(9, store) if row.difference]
     assert [(row.file.name, row.place) for row in different] == [(file.name, "history[1].train_loss")]
     assert different[0].difference == pytest.approx(0.001, rel=0.01)
+    assert different[0].other_machine == ""
+    elsewhere = replace(stored, provenance=stored.provenance | {"processor": "another"})
+    assert different[0]._replace(stored=elsewhere).other_machine.startswith("processor another -> ")
 
 
 def test_contents_say_what_was_run_and_what_came_of_it():
@@ -59,12 +62,23 @@ def test_contents_say_what_was_run_and_what_came_of_it():
         metrics = {"test_accuracy": accuracy}
         results.save(Result(f"{seed}" * 64, "BN, lr 0.1", "ok", experiment, [], [], metrics, provenance))
     results.save(Result("a" * 64, "wild", "diverged", {"optimizer": "SGD", "epochs": 5}, [], [], {}, provenance))
-    results.save(Result("b" * 64, "solve", "ok", {"call": "solve"}, [], [], {"returned": 1}, provenance))
+    results.save(
+        Result(
+            "b" * 64,
+            "solve",
+            "ok",
+            {"call": "solve", "net": {"call": "MLP", "sizes": [2, 1]}, "epochs": 3},
+            [],
+            [],
+            {"returned": 1},
+            provenance,
+        )
+    )
     assert main(["results"]) == 0
     lines = (results.folder() / "README.md").read_text().splitlines()
     assert "| BN, lr 0.1 | 2 | 30 of 4,500 images | 1.5 | 0.6000 ± 0.1414 | CPU (1 thread), 2026-01-02 |" in lines
     assert "| wild | 1 | 5 | 1.5 | 1 of 1 diverged | CPU (1 thread), 2026-01-02 |" in lines
-    assert "| solve | 1 | – | 1.5 | – | CPU (1 thread), 2026-01-02 |" in lines
+    assert "| solve(net=MLP, epochs=3) | 1 | – | 1.5 | – | CPU (1 thread), 2026-01-02 |" in lines
     assert "4 results, 6 minutes." in lines
 
 
