@@ -95,7 +95,7 @@ def leaked(tmp_path_factory):
 
 
 def test_s3_a_notebook_runs_in_a_process_of_its_own(leaked):
-    [output] = runner.nbformat.read(leaked[0], 4).cells[0].outputs
+    [output] = nbformat.read(leaked[0], 4).cells[0].outputs
     _, process, session = output.text.split()
     assert int(process) != os.getpid()
     assert int(session) != os.getsid(0)
