@@ -17,7 +17,7 @@ DIGITS = 6  # of a count: a million jobs, threads or gigabytes are a slip of the
 def at_least_one(text: str) -> int:
     """A count, for argparse."""
     if not text.isdecimal() or len(text) > DIGITS or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a number of at least 1 and at most {DIGITS} digits")
+        raise argparse.ArgumentTypeError(f"{text[:20]} is not a number of at least 1, of at most {DIGITS} digits")
     return int(text)
 
 

@@ -36,13 +36,15 @@ def write(source: Path, folder: Path) -> Path:
     notebook, requirements, package = master(source), Path("requirements.txt"), Path(__file__).parent
     if not requirements.is_file():
         raise UsageError(f"no {requirements} here; call this in the workbook's folder")
-    if target.parent.resolve() in (requirements.resolve().parent, package.parent, *package.parents):
-        raise UsageError(f"{target.parent} is the workbook itself; choose another folder with -o")
+    copies = {target.with_name(requirements.name): requirements, target.with_name(package.name): package}
+    for copy, original in copies.items():
+        if copy.is_symlink() or copy.resolve() == original.resolve():
+            raise UsageError(f"{copy} would be overwritten; choose another folder with -o")
     storage.write_bytes(target, executor.to_bytes(notebook))
     storage.write_bytes(target.with_name(requirements.name), requirements.read_bytes())
     ignore = shutil.ignore_patterns("__pycache__")
     try:
-        shutil.copytree(package, target.parent / package.name, dirs_exist_ok=True, ignore=ignore)
+        shutil.copytree(package, target.with_name(package.name), dirs_exist_ok=True, ignore=ignore)
     except OSError as error:
         reason = error.strerror or "some of its files"
         raise StorageError(f"cannot copy {package.name} to {target.parent}: {reason}") from error

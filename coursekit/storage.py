@@ -26,6 +26,8 @@ def write_bytes(path: Path | str, content: bytes) -> None:
     Raises StorageError when the bytes could not be put on the disk; what was at `path` before is then untouched.
     """
     path = Path(path)
+    if not path.name:
+        raise StorageError(f"cannot write {path}: it is a folder; name a file in it")
     try:
         try:
             _write(path, content)

@@ -157,6 +157,7 @@ NOTEBOOKS = {
     "no minor": (b'{"nbformat": 4, "metadata": {}, "cells": []}', "nbformat_minor is None"),
     "minor text": (b'{"nbformat": 4, "nbformat_minor": "5", "metadata": {}, "cells": []}', "nbformat_minor is '5'"),
     "no cells": (b'{"nbformat": 4, "nbformat_minor": 5, "metadata": {}}', "'cells' is a required property"),
+    "cells of none": (b'{"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": []}', "it has no cells"),
     "cells 5": (b'{"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": 5}', "cells: 5 is not of type 'array'"),
     "cell 5": (b'{"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": [5]}', "cell 1: 5 is not of type"),
     "no metadata": (b'{"nbformat": 4, "nbformat_minor": 5, "cells": []}', "'metadata' is a required property"),
@@ -165,7 +166,9 @@ NOTEBOOKS = {
     "huge number": (b'{"nbformat": ' + b"4" * 5000 + b"}", "not a readable notebook"),
     "no source": (with_cell(source=None), "cell 2: 'source' is a required property"),
     "source 5": (with_cell(source=5), "cell 2 (source): 5 is not valid"),
-    "no cell type": (with_cell(cell_type=None), "cell 2"),
+    "no cell type": (with_cell(cell_type=None), "cell 2: cell_type is None"),
+    "cell type of a list": (with_cell(cell_type=[5]), "cell 2: cell_type is [5]"),
+    "attachments of text": (with_cell(attachments="x"), "cell 2: attachments is 'x'"),
     "other cell type": (with_cell(cell_type="poem"), "cell 2"),
     "cell metadata 5": (with_cell(metadata=5), "cell 2 (metadata): 5 is not of type 'object'"),
     "tags 5": (with_cell(metadata={"tags": 5}), "cell 2 (metadata.tags): 5 is not of type 'array'"),
@@ -177,6 +180,7 @@ NOTEBOOKS = {
     ),
     "picture 5": (with_output(data={"image/png": 5}), "cell 2: an output's image/png is 5; expected text"),
     "half a character": (with_cell(source="'\ud83d'"), "cell 2: half a character"),
+    "half a title": (json.dumps(executed("1", title="\ud83d")).encode(), "metadata: half a character"),
     "our metadata 5": (
         json.dumps(executed("1", coursekit=5)).encode(),
         "metadata.coursekit is 5; expected a dictionary",
@@ -326,6 +330,8 @@ def table() -> dict[str, Row]:
     add(address, STORAGE, "does not describe a project", {"pyproject.toml": b"[project\n"}, "no TOML")
     add(address, STORAGE, "does not describe a project", {"pyproject.toml": b"\xff"}, "no UTF-8")
     add(address, STORAGE, "does not describe a project", {"pyproject.toml": b"x = 1\n"}, "no project")
+    deep = f"{PROJECT}a = {'[' * 5000}".encode()
+    add(address, STORAGE, "does not describe a project", {"pyproject.toml": deep}, "deep")
 
     # Places that are none.
     add("run -o README.md", STORAGE, "cannot write")
@@ -336,6 +342,9 @@ def table() -> dict[str, Row]:
     add("report -o ..", USAGE, "is a folder; name a file in it")
     add("report -o README.md/x --format html", STORAGE, "cannot write")
     add(("bundle", *ME, "--report", "my.pdf", "-o", "README.md/x"), STORAGE, "cannot write", {"my.pdf": b"%PDF-1"})
+    add(("bundle", *ME, "--report", "my.pdf", "-o", ""), STORAGE, "is a folder; name a file", {"my.pdf": b"%PDF-1"})
+    inside = {"x/01_one.py": exercises.SOURCE.encode(), "01_one/coursekit": Link("../coursekit")}
+    add("student --otter x/01_one.py -o .", USAGE, "01_one/coursekit would be overwritten", inside)
     add("grade README.md", USAGE, "README.md is no folder")
     add("student --otter 1", USAGE, "no requirements.txt here", {"requirements.txt": Link("nowhere")})
 
@@ -347,6 +356,7 @@ def table() -> dict[str, Row]:
     add("grade in --limit inf", USAGE, "inf is not a number of seconds", {"in/a.ipynb": GOOD})
     add("run --limit nan", USAGE, "nan is not a number of seconds")
     add("run --jobs -1", USAGE, "--jobs")
+    add(f"run --jobs {'9' * 5000}", USAGE, "is not a number of at least 1")
     add("sweep nowhere.yaml", USAGE, "cannot read nowhere.yaml")
     return rows
 
@@ -423,7 +433,7 @@ def test_l3_what_students_hand_in_has_a_row_that_says_what_is_wrong_with_it(work
         "figure 5",
     ):
         del bad[kept]  # these are graded: only the cells' text counts
-    for kept in ("output of ours 5", "caption 5", "run 5", "latin-1"):
+    for kept in ("output of ours 5", "caption 5", "run 5", "latin-1", "half a title"):
         del bad[kept]
     workbook({f"in/{number}.ipynb": content for number, content in enumerate(bad.values())})
     os.mkfifo("in/pipe.ipynb")

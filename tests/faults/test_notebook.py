@@ -87,6 +87,7 @@ HIDDEN = {  # each must leave an error in its cell, or the tag is an error itsel
     "%pip install -q --no-index no-such-package": "CalledProcessError: Command ",
     "import threading\nthread = threading.Thread(target=lambda: 1 / 0)\nthread.start()\nthread.join()": "ZeroDivision",
     "import sys\nsys.exit(0)": "SystemExit: 0",
+    r"raise ValueError('half a character: \ud800')": "ValueError: half a character: ?",
 }
 
 
@@ -110,6 +111,17 @@ def test_b2_what_may_fail_does_and_what_must_fail_must(tmp_path):
     may = ("!false || true", "x = !exit 3", "!true")
     with pytest.raises(NotebookError, match=r"^n.py cell 4: has the tag raises-exception and raised none$"):
         run(tmp_path, *may, ' tags=["raises-exception"]\nx = 1', "print('last')")
+
+
+def test_b2_half_a_character_is_shown_as_a_question_mark(tmp_path):
+    notebook = run(tmp_path, r"print('a\ud800b')")
+    assert notebook.cells[0].outputs[0].text == "a?b\n"
+
+
+def test_b2_an_output_that_no_notebook_can_hold_names_its_cell(tmp_path):
+    shown = "from IPython.display import display\ndisplay({'text/plain': 5}, raw=True)"
+    with pytest.raises(NotebookError, match=r"^n.py cell 2: an invalid output \(5 is not valid"):
+        run(tmp_path, "x = 1", shown)
 
 
 @posix
