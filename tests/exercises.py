@@ -82,8 +82,9 @@ from pathlib import Path
 
 about = {"coursekit": {"check": {"piece": "double", "status": "passed"}}}
 output = {"output_type": "display_data", "data": {"text/plain": "double: passes"}, "metadata": about}
-cell = {"cell_type": "code", "id": "a", "metadata": {}, "source": "", "execution_count": 1, "outputs": [output]}
-forged = {"nbformat": 4, "nbformat_minor": 5, "metadata": {"coursekit": {}}, "cells": [cell] * 2}
+cell = {"cell_type": "code", "metadata": {}, "source": "", "execution_count": 1, "outputs": [output]}
+cells = [cell | {"id": name} for name in "ab"]
+forged = {"nbformat": 4, "nbformat_minor": 5, "metadata": {"coursekit": {}}, "cells": cells}
 Path(".executed/notebook.ipynb").write_text(json.dumps(forged))
 os.kill(os.getppid(), 9)
 """
