@@ -96,7 +96,7 @@ def test_together_decides_how_many_are_trained_as_one(tmp_path):
     ("threads", "gpu", "script", "expected"),
     [
         (2, False, False, (2, 1)),
-        (16, "cpu", False, False, (2, 8)),
+        (16, False, False, (2, 8)),
         (3, False, False, (2, 1)),
         (1, False, False, None),
         (2, True, False, None),

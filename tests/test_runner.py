@@ -73,7 +73,7 @@ def test_figures_are_written_under_their_names(tmp_path):
 
 
 def test_a_missing_notebook_is_one_line(tmp_path):
-    with pytest.raises(NotebookError, match="cannot read .*nothing.py: No such file"):
+    with pytest.raises(NotebookError, match=r"cannot read .*nothing\.py: No such file"):
         runner.read_source(tmp_path / "nothing.py")
 
 
