@@ -18,7 +18,19 @@ import pytest
 import torch
 from torch import nn
 
-from coursekit import augment, data, models, penalties, profiles, resnet, results, samples, schedules, scratch
+from coursekit import (
+    augment,
+    data,
+    fingerprint,
+    models,
+    penalties,
+    profiles,
+    resnet,
+    results,
+    samples,
+    schedules,
+    scratch,
+)
 from coursekit.diagnostics import first_gradient_norm, layer_gradients
 from coursekit.experiment import PIXELS, PRECISIONS, Experiment, run
 from coursekit.results import Result
@@ -26,7 +38,7 @@ from coursekit.sweeps import sweep
 
 FILE = Path(__file__).with_name("golden.json")
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks" / "src"
-ADVICE = "If that was meant, raise NUMERICS and rewrite tests/golden.json: python -m tests.test_golden"
+ADVICE = f"If that was meant, raise {fingerprint.__name__}.NUMERICS and rewrite the file: python -m tests.test_golden"
 SGD, ADAM, ADAMW, RMSPROP = torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW, torch.optim.RMSprop
 
 
