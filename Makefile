@@ -18,7 +18,7 @@ test: $(READY)  ## every test that needs neither a network nor a GPU
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist worksteal
 
 test-faults: $(READY)  ## the fault tests with all their kills and damages, minutes; prints what was injected and lost
-	COURSEKIT_FAULTS=long $(BIN)/python -m pytest tests/faults tests/test_student.py
+	COURSEKIT_FAULTS=long $(BIN)/python -m pytest tests/faults tests/classroom/test_student.py
 
 test-browser: $(READY)  ## JupyterLab as a learner uses it, in a headless Chromium; pictures in build/browser
 	$(PYTHON) -m pip --python $(BIN)/python install -q -c constraints.txt -e ".[browser]"

@@ -24,7 +24,8 @@ from benchmarks.workloads import (
     our_batches,
     seeded,
 )
-from coursekit import data, models, profiles, storage
+from coursekit import files, models, settings
+from coursekit.data.datasets import Dataset
 
 
 def main() -> None:
@@ -55,10 +56,10 @@ def main() -> None:
     options.output.write_text(text)
     options.output.with_suffix(".json").write_text(json.dumps(found, indent=1, default=lambda x: round(x, 4)) + "\n")
     if options.into:
-        storage.write_between(options.into, page.MARK, page.extract(found), "the extract")
+        files.write_between(options.into, page.MARK, page.extract(found), "the extract")
 
 
-def sources(datasets: dict[str, data.Dataset]) -> str:
+def sources(datasets: dict[str, Dataset]) -> str:
     """Real, or drawn."""
     return ", ".join(f"{name} ({'SAMPLE' if d.is_sample else 'real'})" for name, d in datasets.items())
 
@@ -66,15 +67,15 @@ def sources(datasets: dict[str, data.Dataset]) -> str:
 def machine() -> dict:
     """The machine in general words."""
     return {
-        "cpu": profiles.processor().split(", ")[0] or "a processor",
+        "cpu": settings.processor().split(", ")[0] or "a processor",
         "threads": torch.get_num_threads(),
         "torch": torch.__version__.split("+")[0],
-        "bfloat16": profiles.gains_by_bfloat16(),
+        "bfloat16": settings.gains_by_bfloat16(),
         "date": time.strftime("%Y-%m-%d"),
     }
 
 
-def loop_rows(workload: Workload, dataset: data.Dataset, number: int, peaks: dict) -> list[dict]:
+def loop_rows(workload: Workload, dataset: Dataset, number: int, peaks: dict) -> list[dict]:
     """The courses' loop with 0 and 2 workers against ours, in float32 and at best."""
     ways = {"0": CoursesWay(workload, dataset, 0), "2": CoursesWay(workload, dataset, 2)}
     ways |= {"float32": OurWay(workload, dataset), "bfloat16": OurWay(workload, dataset, bfloat16=True)}
@@ -100,7 +101,7 @@ def sweeps(quick: bool) -> list[Workload]:
     return [simple] if quick else [replace(WORKLOADS[0], bars=(2.7, None), steps=60), simple]
 
 
-def sweep_rows(workload: Workload, dataset: data.Dataset, number: int, quick: bool, runs: int = 8) -> list[dict]:
+def sweep_rows(workload: Workload, dataset: Dataset, number: int, quick: bool, runs: int = 8) -> list[dict]:
     """One after another with all threads against stacked, in one process and in two with one thread each."""
     alone = [OurWay(workload, dataset) for _ in range(runs)]
     ways = {"alone": lambda: [way(workload.steps) for way in alone]}
@@ -126,7 +127,7 @@ def sweep_rows(workload: Workload, dataset: data.Dataset, number: int, quick: bo
     ]
 
 
-def evaluation_rows(datasets: dict[str, data.Dataset], number: int, quick: bool, runs: int = 8) -> list[dict]:
+def evaluation_rows(datasets: dict[str, Dataset], number: int, quick: bool, runs: int = 8) -> list[dict]:
     """Networks validated one after another against the same stacked."""
     rows = []
     networks = {"MLP": (MLP, "mnist"), "SimpleNN, BN": (SIMPLE_NN, "cifar10"), "LeNet5": (models.LeNet5, "cifar10")}
@@ -148,18 +149,21 @@ from benchmarks.__main__ import WORKLOADS, OurWay, load
 OurWay(WORKLOADS[{index}], load("cifar10", {quick}))({steps})
 print(peak() - before)
 """
-IMPORT = (
-    "import torch, time; start = time.perf_counter(); import coursekit.experiment; print(time.perf_counter() - start)"
-)
+IMPORT = """
+import torch, time
+start = time.perf_counter()
+import coursekit.runs.experiment
+print(time.perf_counter() - start)
+"""
 HELP = """
 import subprocess, sys, time
 start = time.perf_counter()
-subprocess.run([sys.executable, "-m", "coursekit.cli", "--help"], stdout=subprocess.DEVNULL, check=True)
+subprocess.run([sys.executable, "-m", "coursekit", "--help"], stdout=subprocess.DEVNULL, check=True)
 print(time.perf_counter() - start)
 """
 
 
-def cost_rows(datasets: dict[str, data.Dataset], quick: bool) -> list[dict]:
+def cost_rows(datasets: dict[str, Dataset], quick: bool) -> list[dict]:
     """What else the bars are about: memory, the pipeline's share of a step, imports."""
     rows = []
     for index, bar in ((2, 0.10), (6, 0.02))[: 1 if quick else 2]:
@@ -178,7 +182,7 @@ def cost_rows(datasets: dict[str, data.Dataset], quick: bool) -> list[dict]:
     return rows
 
 
-def scaling_rows(datasets: dict[str, data.Dataset]) -> list[dict]:
+def scaling_rows(datasets: dict[str, Dataset]) -> list[dict]:
     """Images a second over batch size, width and number of runs."""
     simple, mlp = WORKLOADS[2], WORKLOADS[0]
     ways = {}

@@ -21,11 +21,12 @@ from typing import NamedTuple
 
 import torch
 
-from coursekit import cluster, engines, models, storage
-from coursekit.engines import Factory
-from coursekit.experiment import Experiment
-from coursekit.results import Result
-from coursekit.sweeps import sweep
+from coursekit import files, models
+from coursekit.runs import cluster, executors
+from coursekit.runs.executors import Factory
+from coursekit.runs.experiment import Experiment
+from coursekit.runs.store import Result
+from coursekit.runs.sweeps import sweep
 
 AGAIN = ", again"  # an engine that this process has started before
 MARK = "<!-- measured by `python -m benchmarks.scale` -->"
@@ -59,10 +60,10 @@ class Started:
 def engines_here(workers: int) -> dict[str, Callable[[], Factory]]:
     """By name, serial first."""
     made = {
-        "one process, 1 thread": partial(engines.serial, 1),
-        f"one process, {workers} threads": partial(engines.serial, workers),
-        f"{workers} processes": partial(engines.processes, workers),
-        f"{workers} processes{AGAIN}": partial(engines.processes, workers),
+        "one process, 1 thread": partial(executors.serial, 1),
+        f"one process, {workers} threads": partial(executors.serial, workers),
+        f"{workers} processes": partial(executors.processes, workers),
+        f"{workers} processes{AGAIN}": partial(executors.processes, workers),
     }
     if importlib.util.find_spec("distributed"):
         made |= {f"dask, {workers} workers{which}": partial(cluster.local, workers) for which in ("", AGAIN)}
@@ -166,7 +167,7 @@ def main() -> None:
     text = "\n\n".join(texts)
     print(text)
     if options.into:
-        storage.write_between(options.into, MARK, f"{text}\n", "what was measured")
+        files.write_between(options.into, MARK, f"{text}\n", "what was measured")
 
 
 if __name__ == "__main__":

@@ -8,8 +8,10 @@ from collections.abc import Callable
 import torch
 
 from benchmarks.workloads import STANDARD, Workload, autocast, forever, load, our_batches, seeded
-from coursekit import data, models, profiles, stacked, training
-from coursekit.batches import Batches
+from coursekit import models, settings
+from coursekit.data import datasets
+from coursekit.data.batches import Batches
+from coursekit.training import loop, stacked
 
 
 def stacked_way(workload: Workload, runs: int, bfloat16: bool = False, quick: bool = False) -> Callable[[], None]:
@@ -21,7 +23,7 @@ def stacked_way(workload: Workload, runs: int, bfloat16: bool = False, quick: bo
     batches = forever(our_batches(load(workload.data, quick), workload.batch_size, workload.augment))
 
     def train() -> None:
-        profiles.keep_freed_memory()
+        settings.keep_freed_memory()
         with autocast(bfloat16):
             steps = itertools.islice(batches, workload.steps)
             stacked.train_one_epoch(stack, steps, optimizers).tolist()
@@ -29,14 +31,14 @@ def stacked_way(workload: Workload, runs: int, bfloat16: bool = False, quick: bo
     return train
 
 
-def evaluation_ways(model: Callable, dataset: data.Dataset, runs: int) -> dict[str, Callable[[], None]]:
+def evaluation_ways(model: Callable, dataset: datasets.Dataset, runs: int) -> dict[str, Callable[[], None]]:
     """`runs` networks validated on the 5,000 last images (fewer where there are fewer), in turn and as one."""
     images, labels = dataset.train_images[-5000:], dataset.train_labels[-5000:]
     batches = Batches(images, labels, 1000, normalize=STANDARD if images.ndim == 4 else None)
     networks = [models.pooling_first(model()).to(memory_format=torch.channels_last) for _ in range(runs)]
     stack = stacked.stack(copy.deepcopy(networks))
     return {
-        "in turn": lambda: [training.evaluate(network, batches) for network in networks],
+        "in turn": lambda: [loop.evaluate(network, batches) for network in networks],
         "as one": lambda: stacked.evaluate(stack, batches),
     }
 
@@ -49,8 +51,8 @@ class InProcesses:
         self.pipes, self.processes = [], []
         for _ in range(processes):
             pipe, other = context.Pipe()
-            settings = (other, workload, runs // processes, bfloat16, quick)
-            self.processes.append(context.Process(target=_serve, args=settings, daemon=True))
+            arguments = (other, workload, runs // processes, bfloat16, quick)
+            self.processes.append(context.Process(target=_serve, args=arguments, daemon=True))
             self.processes[-1].start()
             self.pipes.append(pipe)
 
@@ -68,9 +70,9 @@ class InProcesses:
             process.join()
 
 
-def _serve(pipe, *settings) -> None:
+def _serve(pipe, *arguments) -> None:
     torch.set_num_threads(1)
-    train = stacked_way(*settings)
+    train = stacked_way(*arguments)
     while pipe.recv():
         train()
         pipe.send("done")

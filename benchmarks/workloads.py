@@ -10,9 +10,11 @@ import torch
 from torch import nn
 
 from benchmarks import courses
-from coursekit import data, models, profiles, resnet, training
-from coursekit.augment import crop_flip
-from coursekit.batches import Batches
+from coursekit import models, settings
+from coursekit.data import datasets
+from coursekit.data.augment import crop_flip
+from coursekit.data.batches import Batches
+from coursekit.training import loop
 
 GLIBC_KEEPS = 32 * 2**20  # bytes, at most, of a process that says nothing: the largest threshold it comes to by itself
 ADAM = partial(torch.optim.Adam, lr=1e-3)
@@ -48,14 +50,14 @@ WORKLOADS = [
     Workload("SimpleCNN", models.SimpleCNN, "cifar10", 64, ADAM, 50, (2, 2.8, 3.8, 5)),
     Workload("cnn4", models.cnn4, "cifar10", 50, ADAM, 60, (2.4, 2.4, 4.5, 4.5)),
     Workload("cnn4, validated", models.cnn4, "cifar10", 50, ADAM, 20, (6, 6, 6, 6), validate=True),
-    Workload("ResNet-20, crop + flip", resnet.resnet20, "cifar10", 128, SGD, 12, (1.5, 2, 2.6, 3.5), augment=True),
+    Workload("ResNet-20, crop + flip", models.resnet20, "cifar10", 128, SGD, 12, (1.5, 2, 2.6, 3.5), augment=True),
 ]
 
 
 class CoursesWay:
     """Some steps in the courses' loop; batches keep coming, as in the middle of an epoch."""
 
-    def __init__(self, workload: Workload, dataset: data.Dataset, workers: int):
+    def __init__(self, workload: Workload, dataset: datasets.Dataset, workers: int):
         self.model = seeded(workload)
         self.optimizer = workload.optimizer(self.model.parameters())
         images, labels = dataset.train_images, dataset.train_labels
@@ -65,7 +67,7 @@ class CoursesWay:
         self.validate = workload.validate
 
     def __call__(self, steps: int) -> None:
-        profiles.keep_freed_memory(GLIBC_KEEPS)
+        settings.keep_freed_memory(GLIBC_KEEPS)
         for count in chunks(steps, self.validate):
             courses.steps(self.model, self.batches, self.optimizer, count)
             if self.validate:
@@ -75,7 +77,7 @@ class CoursesWay:
 class OurWay:
     """Some steps of `training.train_one_epoch` with all that `experiment.run` chooses for a network."""
 
-    def __init__(self, workload: Workload, dataset: data.Dataset, bfloat16: bool = False):
+    def __init__(self, workload: Workload, dataset: datasets.Dataset, bfloat16: bool = False):
         self.model = models.pooling_first(seeded(workload)).to(memory_format=torch.channels_last)
         self.optimizer = workload.optimizer(self.model.parameters(), fused=True)
         self.train = our_batches(dataset, workload.batch_size, workload.augment)
@@ -88,23 +90,23 @@ class OurWay:
         self.bfloat16 = bfloat16
 
     def __call__(self, steps: int) -> None:
-        profiles.keep_freed_memory()
+        settings.keep_freed_memory()
         with autocast(self.bfloat16):
             for count in chunks(steps, self.validate):
                 batches = itertools.islice(self.batches, count)
-                totals = training.train_one_epoch(self.model, batches, self.optimizer)
+                totals = loop.train_one_epoch(self.model, batches, self.optimizer)
                 if self.validate:
-                    training.evaluate(self.model, self.validation)
+                    loop.evaluate(self.model, self.validation)
         totals.tolist()
 
 
-def load(name: str, quick: bool) -> data.Dataset:
+def load(name: str, quick: bool) -> datasets.Dataset:
     """The real data where the cache has them: nothing is downloaded for a benchmark."""
-    cached = (data.cache_folder() / f"{name}.npz").exists()
-    return data.load(name, "real" if cached and not quick else "sample")
+    cached = (datasets.cache_folder() / f"{name}.npz").exists()
+    return datasets.load(name, "real" if cached and not quick else "sample")
 
 
-def our_batches(dataset: data.Dataset, batch_size: int, augment: bool = False, seed: int = 0) -> Batches:
+def our_batches(dataset: datasets.Dataset, batch_size: int, augment: bool = False, seed: int = 0) -> Batches:
     """Shuffled batches: colour images standardised, grey ones in [0, 1], as in the courses."""
     images, labels = dataset.train_images, dataset.train_labels
     normalize = STANDARD if images.ndim == 4 else None

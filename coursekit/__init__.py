@@ -1,3 +1,46 @@
-"""A deep-learning course as eight notebooks, and the tested code that they call."""
+"""A deep-learning course as eight notebooks, and the tested code that they call.
+
+The public names, and where each is; `from coursekit import Experiment, data, models, plots, sweep`.
+"""
+
+from coursekit import lazy
 
 __version__ = "0.1.0"
+
+PUBLIC = {
+    "Experiment": "runs.experiment:Experiment",
+    "find": "runs.experiment:find",
+    "run": "runs.experiment:run",
+    "Result": "runs.store:Result",
+    "Runs": "runs.sweeps:Runs",
+    "sweep": "runs.sweeps:sweep",
+    "recall": "runs.cached:recall",
+    "recalled": "runs.cached:recalled",
+    "check": "checks:check",
+    "Comparison": "analysis.history:Comparison",
+    "Spread": "analysis.history:Spread",
+    "batches_of_test_set": "runs.probes:batches_of_test_set",
+    "validation_slice": "runs.probes:validation_slice",
+    "cluster": "runs.cluster",
+    "colab": "colab",
+    "data": "data",
+    "diagnostics": "analysis.diagnostics",
+    "errors": "errors",
+    "history": "analysis.history",
+    "executors": "runs.executors",
+    "gradcheck": "scratch.gradcheck",
+    "landscape": "analysis.landscape",
+    "models": "models",
+    "notebook": "notebook",
+    "penalties": "training.penalties",
+    "plots": "analysis.plots",
+    "predictions": "classroom.predictions",
+    "schedules": "training.schedules",
+    "scorecard": "scorecard",
+    "scratch": "scratch",
+    "settings": "settings",
+    "store": "runs.store",
+    "training": "training",
+}
+__all__ = sorted(PUBLIC)
+__getattr__, __dir__ = lazy.attach(__name__, PUBLIC)

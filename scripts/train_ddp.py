@@ -20,10 +20,12 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.nn.functional import cross_entropy
 
-from coursekit import checkpoint, data, resnet, schedules, splits, storage, training
-from coursekit.augment import crop_flip
-from coursekit.checkpoint import Progress
+from coursekit import data, files, models
+from coursekit.data.augment import crop_flip
+from coursekit.data.datasets import SOURCES
 from coursekit.errors import CoursekitError, UsageError
+from coursekit.training import checkpoint, loop, schedules
+from coursekit.training.checkpoint import Progress
 
 
 class Sum(torch.autograd.Function):
@@ -83,7 +85,7 @@ def main(options: argparse.Namespace) -> None:
         raise UsageError(f"a batch has fewer images than there are processes ({world}); choose another --batch-size")
 
     torch.manual_seed(options.seed)
-    model = resnet.resnet(options.depth).to(device, memory_format=torch.channels_last)
+    model = models.resnet(options.depth).to(device, memory_format=torch.channels_last)
     if world > 1:
         model = nn.SyncBatchNorm.convert_sync_batchnorm(model) if on_gpu else with_global_norms(model)
     model = model.double() if options.float64 else model
@@ -119,7 +121,7 @@ def join(backend: str, rank: int, world: int) -> None:
     distributed.init_process_group(backend, store=attempt, rank=rank, world_size=world)
 
 
-def load(options: argparse.Namespace, device: torch.device, wait: bool, others: bool) -> splits.Splits:
+def load(options: argparse.Namespace, device: torch.device, wait: bool, others: bool) -> data.Splits:
     """The splits; of the processes of one machine the first downloads what is missing."""
     if wait:
         distributed.barrier()
@@ -127,12 +129,12 @@ def load(options: argparse.Namespace, device: torch.device, wait: bool, others: 
     if others and not wait:
         distributed.barrier()
     sizes = dict(batch_size=options.batch_size, train_size=options.train_size, validation=options.validation)
-    return splits.split(dataset, device, **sizes, seed=options.seed, pixels="standard", augment=crop_flip)
+    return data.split(dataset, device, **sizes, seed=options.seed, pixels="standard", augment=crop_flip)
 
 
 def train_epoch(
     model: nn.Module,
-    batches: training.Batches,
+    batches: data.Batches,
     optimizer: torch.optim.Optimizer,
     progress: Progress,
     epoch: int,
@@ -167,7 +169,7 @@ def plain(model: nn.Module) -> nn.Module:
 
 def finish_epoch(
     model: nn.Module,
-    parts: splits.Splits,
+    parts: data.Splits,
     optimizer: torch.optim.Optimizer,
     progress: Progress,
     epoch: int,
@@ -177,7 +179,7 @@ def finish_epoch(
     loss, correct, count = progress.totals.tolist()
     row = dict(epoch=epoch + 1, step=progress.step, train_loss=loss / count, train_accuracy=correct / count)
     if parts.validation:
-        row["val_loss"], row["val_accuracy"] = training.evaluate(model, parts.validation)
+        row["val_loss"], row["val_accuracy"] = loop.evaluate(model, parts.validation)
     progress.history.append(row)
     progress.totals = None
     checkpoint.write(folder, model, optimizer, progress)
@@ -188,7 +190,7 @@ def write(path: Path, state: dict) -> None:
     """A file of tensors and plain values."""
     buffer = io.BytesIO()
     torch.save(state, buffer)
-    storage.write_bytes(path, buffer.getvalue())
+    files.write_bytes(path, buffer.getvalue())
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -196,7 +198,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, required=True, help="for checkpoints and final.pt; on a disk all share")
     parser.add_argument("--data", default="cifar10", choices=("cifar10",))
-    parser.add_argument("--source", default="auto", choices=data.SOURCES)
+    parser.add_argument("--source", default="auto", choices=SOURCES)
     parser.add_argument("--depth", type=int, default=20)
     parser.add_argument("--epochs", type=int, default=200)
     parser.add_argument("--batch-size", type=int, default=128, help="of all processes together")

@@ -12,7 +12,7 @@ import pytest
 import torch
 from hypothesis import settings
 
-from coursekit import data
+from coursekit.data import datasets
 
 REAL_DATA = os.environ.get("COURSEKIT_DATA")
 
@@ -55,7 +55,7 @@ def _no_network(monkeypatch):
 def real_data(monkeypatch):
     """Points coursekit at the real data sets; skips, and says so, where COURSEKIT_DATA does not have them."""
     folder = REAL_DATA and os.path.expanduser(REAL_DATA)
-    if not folder or not all(os.path.exists(f"{folder}/{name}.npz") for name in data.IMAGE_SHAPES):
+    if not folder or not all(os.path.exists(f"{folder}/{name}.npz") for name in datasets.IMAGE_SHAPES):
         pytest.skip("needs the real data sets: set COURSEKIT_DATA to their folder")
     monkeypatch.setenv("COURSEKIT_DATA", folder)
     return folder

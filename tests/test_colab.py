@@ -9,8 +9,14 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from coursekit import cli, colab, executor, report, results, runner, student
+from coursekit import colab
+from coursekit.classroom import student
+from coursekit.cli import main
 from coursekit.errors import UsageError
+from coursekit.execution import source
+from coursekit.notebook import outputs
+from coursekit.report import export
+from coursekit.runs import store
 
 ROOT = Path(__file__).parents[1]
 SOURCES = sorted((ROOT / "notebooks" / "src").glob("*.py"))
@@ -25,7 +31,7 @@ def notebook():
 def dressed(url, times=1):
     made = notebook()
     for _ in range(times):
-        colab.dress(made, "01_first", url)
+        source.dress(made, "01_first", url)
     nbformat.validate(made)
     return made
 
@@ -41,10 +47,10 @@ def dressed(url, times=1):
     ],
 )
 def test_address_becomes_first_cell_and_badge(url, clone, opens):
-    assert f"git clone -q --depth 1 {clone} workbook\n" in colab.first_cell(url)
-    assert "-U" not in colab.first_cell(url)
+    assert f"git clone -q --depth 1 {clone} workbook\n" in source.first_cell(url)
+    assert "-U" not in source.first_cell(url)
     there = f"(https://colab.research.google.com/github/{opens}/notebooks/01_first.ipynb)"
-    assert colab.badge("01_first", url).endswith(there) if opens else colab.badge("01_first", url) == ""
+    assert source.badge("01_first", url).endswith(there) if opens else source.badge("01_first", url) == ""
 
 
 def test_without_an_address_there_is_no_badge_and_the_first_cell_says_what_to_do(monkeypatch):
@@ -60,23 +66,23 @@ def test_dressing_again_replaces_what_is_there_and_keeps_that_it_was_executed():
     made = dressed(None)
     made.cells[1].execution_count = 1
     for url, count in ((HERE, 4), (f"{HERE}/tree/b", 4), ("https://example.org/a", 3), (HERE, 4), (None, 3)):
-        colab.dress(made, "01_first", url)
+        source.dress(made, "01_first", url)
         assert len(made.cells) == count
         first = made.cells[count - 2]
-        assert (first.source, first.execution_count) == (colab.first_cell(url), 1)
+        assert (first.source, first.execution_count) == (source.first_cell(url), 1)
     assert [cell.source for cell in dressed(HERE, times=3).cells] == [cell.source for cell in dressed(HERE).cells]
 
 
 def test_a_notebook_of_somebody_else_is_left_alone():
     made = new_notebook(cells=[new_code_cell("1")])
-    colab.dress(made, "mine", HERE)
+    source.dress(made, "mine", HERE)
     assert [cell.source for cell in made.cells] == ["1"]
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)
 def test_every_source_is_plain_python_and_gets_its_first_cell(path):
     ast.parse(path.read_text())
-    cells = runner.read_source(path).cells
+    cells = source.read_source(path).cells
     firsts = [i for i, cell in enumerate(cells) if cell.id == "colab-first"]
     assert firsts == [next(i for i, cell in enumerate(cells) if cell.cell_type == "code")]
     assert cells[firsts[0] + 1].source.startswith(("import", "from"))
@@ -84,15 +90,15 @@ def test_every_source_is_plain_python_and_gets_its_first_cell(path):
 
 
 def test_the_student_edition_has_the_first_cell_and_no_badge_to_the_solutions(monkeypatch):
-    monkeypatch.setattr(colab, "address", lambda: HERE)
+    monkeypatch.setattr(source, "address", lambda: HERE)
     ids = [cell.id for cell in student.edition(SOURCES[0]).cells]
-    assert colab.FIRST in ids
-    assert colab.BADGE not in ids
+    assert source.FIRST in ids
+    assert source.BADGE not in ids
 
 
 def test_neither_badge_nor_first_cell_is_in_a_report():
     made = dressed(HERE)
-    text = report.to_html([("01_first", made)])
+    text = export.to_html([("01_first", made)])
     assert "Title" in text
     assert "colab" not in text.lower()
 
@@ -102,7 +108,7 @@ def test_neither_badge_nor_first_cell_is_in_a_report():
 )
 def test_an_address_that_is_none_is_refused(url, tmp_path):
     with pytest.raises(UsageError, match="no address"):
-        colab.set_address(url, tmp_path)
+        source.set_address(url, tmp_path)
 
 
 def test_command_sets_the_address_in_one_place_and_dresses_the_notebooks(tmp_path, monkeypatch, capsys):
@@ -111,16 +117,16 @@ def test_command_sets_the_address_in_one_place_and_dresses_the_notebooks(tmp_pat
     Path("pyproject.toml").write_bytes(before)
     path = Path("notebooks/01_first.ipynb")
     path.parent.mkdir()
-    path.write_bytes(executor.to_bytes(dressed(None)))
+    path.write_bytes(outputs.to_bytes(dressed(None)))
     first = path.read_bytes()
-    assert cli.main(["colab", HERE]) == 0
-    assert colab.address(tmp_path) == HERE
+    assert main.main(["colab", HERE]) == 0
+    assert source.address(tmp_path) == HERE
     assert HERE in path.read_text()
     assert "badge" in capsys.readouterr().out
-    assert cli.main(["colab", "none"]) == 0
-    assert colab.address(tmp_path) is None
+    assert main.main(["colab", "none"]) == 0
+    assert source.address(tmp_path) is None
     assert path.read_bytes() == first
-    assert cli.main(["colab", "nonsense"]) == UsageError.exit_code
+    assert main.main(["colab", "nonsense"]) == UsageError.exit_code
 
 
 @pytest.fixture
@@ -153,7 +159,7 @@ def test_report_of_the_notebook_on_the_screen_is_downloaded(on_colab, monkeypatc
         said.update(sources=notebooks[0][1].metadata.coursekit.sources, **options)
         return b"%PDF-"
 
-    monkeypatch.setattr(report, "to_pdf", to_pdf)
+    monkeypatch.setattr(export, "to_pdf", to_pdf)
     assert colab.download_report(author="A. Learner") == Path("02_mine.pdf")
     assert on_colab == ["02_mine.pdf"]
     assert Path("02_mine.pdf").read_bytes() == b"%PDF-"
@@ -161,11 +167,11 @@ def test_report_of_the_notebook_on_the_screen_is_downloaded(on_colab, monkeypatc
 
 
 def test_results_go_to_drive_with_those_that_were_there(on_colab, tmp_path, monkeypatch):
-    here = results.folder()
-    (results.folder() / "scores").mkdir(parents=True)
-    (results.folder() / "scores" / "a.json").write_text("{}")
+    here = store.folder()
+    (store.folder() / "scores").mkdir(parents=True)
+    (store.folder() / "scores" / "a.json").write_text("{}")
     kept = colab.keep_on_drive()
-    assert results.folder() == kept == tmp_path / "drive" / "MyDrive" / "coursekit-results"
+    assert store.folder() == kept == tmp_path / "drive" / "MyDrive" / "coursekit-results"
     assert (kept / "scores" / "a.json").read_text() == "{}"
     assert on_colab == [str(tmp_path / "drive")]
     (kept / "scores" / "a.json").write_text("newer")
@@ -183,5 +189,5 @@ def test_elsewhere_they_say_what_to_do(call):
 def test_an_export_says_what_the_outputs_say_and_not_what_the_file_said(on_colab):
     screen = sys.modules["google.colab"]._message.blocking_request("get_ipynb")["ipynb"]
     screen.metadata.coursekit = {"sources": {"mnist": "the published files"}}
-    text, _ = report.HTMLReportExporter().from_notebook_node(screen)
+    text, _ = export.HTMLReportExporter().from_notebook_node(screen)
     assert "Made from sample data" in text

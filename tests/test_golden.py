@@ -18,23 +18,14 @@ import pytest
 import torch
 from torch import nn
 
-from coursekit import (
-    augment,
-    data,
-    fingerprint,
-    models,
-    penalties,
-    profiles,
-    resnet,
-    results,
-    samples,
-    schedules,
-    scratch,
-)
-from coursekit.diagnostics import first_gradient_norm, layer_gradients
-from coursekit.experiment import PIXELS, PRECISIONS, Experiment, run
-from coursekit.results import Result
-from coursekit.sweeps import sweep
+from coursekit import models, scratch, settings
+from coursekit.analysis.diagnostics import first_gradient_norm, layer_gradients
+from coursekit.data import augment, datasets, drawn
+from coursekit.runs import fingerprint, store
+from coursekit.runs.experiment import PIXELS, PRECISIONS, Experiment, run
+from coursekit.runs.store import Result
+from coursekit.runs.sweeps import sweep
+from coursekit.training import penalties, schedules
 
 FILE = Path(__file__).with_name("golden.json")
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks" / "src"
@@ -78,7 +69,7 @@ def custom_norms() -> nn.Sequential:
 
 def quiet_resnet() -> nn.Module:
     """A network in which every block begins as its shortcut."""
-    return resnet.zero_last_norms(resnet.resnet(8))
+    return models.zero_last_norms(models.resnet(8))
 
 
 class LogitsInBfloat16(nn.Module):
@@ -104,9 +95,9 @@ def use_bfloat16() -> bool:
 # the 1,030 digits of the test set, which is evaluated 1,000 at a time. Decay and penalties are strong, so that a run of
 # eight steps shows them. Learning rates are small where rounding grows from step to step: deep networks with BatchNorm.
 DRAWN = {
-    "mnist": partial(samples.digits, 120, 1030),
-    "cifar10": partial(samples.shapes, 100, 30),
-    "letters": partial(samples.letters, 6, 2),
+    "mnist": partial(drawn.digits, 120, 1030),
+    "cifar10": partial(drawn.shapes, 100, 30),
+    "letters": partial(drawn.letters, 6, 2),
 }
 digits = partial(Experiment, data="mnist", epochs=2, batch_size=32, validation=2)
 shapes = partial(Experiment, data="cifar10", epochs=2, batch_size=16, validation=2, train_size=40)
@@ -199,15 +190,15 @@ RUNS = {
     "cnn_c": shapes(models.cnn_c, partial(SGD, lr=0.05), pixels="standard", epochs=1),
     "cnn_c, max-pooling": shapes(partial(models.cnn_c, nn.MaxPool2d), partial(SGD, lr=0.05), epochs=1),
     "ResNet-20": shapes(
-        resnet.resnet20,
+        models.resnet20,
         partial(nesterov, lr=1e-4),
         epochs=1,
         pixels="standard",
         augment=augment.crop_flip,
         measure=norms_and_logits,
     ),
-    "ResNet-8, zero-padding": shapes(partial(resnet.resnet, 8, "zero-padding"), partial(SGD, lr=0.01), epochs=1),
-    "ResNet-8, plain": shapes(partial(resnet.resnet, 8, "none"), partial(SGD, lr=0.01), epochs=1),
+    "ResNet-8, zero-padding": shapes(partial(models.resnet, 8, "zero-padding"), partial(SGD, lr=0.01), epochs=1),
+    "ResNet-8, plain": shapes(partial(models.resnet, 8, "none"), partial(SGD, lr=0.01), epochs=1),
     "ResNet-8, quiet": shapes(quiet_resnet, partial(momentum, lr=0.01)),
     "bfloat16": shapes(partial(models.SimpleNN, True), partial(momentum, lr=0.01), precision="bfloat16"),
     # The sum of a hundred losses would be wrong by a few per cent in bfloat16. The gradient of one image shows whether
@@ -261,7 +252,7 @@ STACKS: dict[str, tuple[dict[str, Experiment], Sequence[int]]] = {
 
 def letters_by_gradient_descent() -> dict:
     """Full batches of 60 letters."""
-    letters = data.load("letters", "sample")
+    letters = datasets.load("letters", "sample")
     net = scratch.SimpleNetwork(128, 16, 12, 10, seed=1)
     images = letters.train_images.flatten(1).double().numpy()
     losses = scratch.train_with_gd(net, images, letters.train_labels.numpy(), lr=0.3, epochs=4)
@@ -270,8 +261,8 @@ def letters_by_gradient_descent() -> dict:
 
 def digits_by_mini_batches(build: Callable, lr: float) -> dict:
     """100 digits in batches of 32 with an L2 penalty, the other 20 for validation."""
-    drawn = data.load("mnist", "sample")
-    images, labels = drawn.train_images.flatten(1).float().numpy() / 255, drawn.train_labels.numpy()
+    digits = datasets.load("mnist", "sample")
+    images, labels = digits.train_images.flatten(1).float().numpy() / 255, digits.train_labels.numpy()
     net, optimizer = build(), scratch.SGD(lr, regularization=0.1)
     history = scratch.fit(net, (images[:100], labels[:100]), (images[100:], labels[100:]), optimizer, 3, 32, seed=2)
     loss, accuracy = scratch.evaluate(net, images[100:], labels[100:])
@@ -308,7 +299,7 @@ SCRATCH = {
 def measured(result: Result) -> dict:
     """History and probes by column, metrics, and the norm of the weights that were kept; a diverged run has less."""
     values = {"history": _columns(result.history), "probes": _columns(result.probes), "metrics": result.metrics}
-    weights = results.load_weights(result)
+    weights = store.load_weights(result)
     values["kept"] = _norm(weights.values()) if weights else None
     return {name: part for name, part in values.items() if part}
 
@@ -346,7 +337,7 @@ def train_in_numpy(name: str) -> dict[str, dict]:
 
 def checksums() -> dict[str, str]:
     """SHA-256 of each set of drawn images."""
-    return {name: data.load(name, "sample").sha256 for name in DRAWN}
+    return {name: datasets.load(name, "sample").sha256 for name in DRAWN}
 
 
 def numbers(value, path: str = "") -> Iterator[tuple[str, float]]:
@@ -385,9 +376,9 @@ def prepare(patch: pytest.MonkeyPatch, folder: Path) -> None:
     patch.setenv("COURSEKIT_PROFILE", "sample")
     patch.setenv("COURSEKIT_RESULTS", str(folder))
     patch.setattr(torch.cuda, "is_available", lambda: False)
-    patch.setattr(profiles, "gains_by_bfloat16", use_bfloat16)
+    patch.setattr(settings, "gains_by_bfloat16", use_bfloat16)
     for name, draw in DRAWN.items():
-        patch.setitem(samples.ARRAYS, name, draw)
+        patch.setitem(drawn.ARRAYS, name, draw)
 
 
 @pytest.fixture(autouse=True)
@@ -449,13 +440,17 @@ def names_in(value) -> set[str]:
 
 def networks() -> set[str]:
     """What an experiment can take as its model: the classes of `models`, and functions that return a network."""
-    classes = {name for name, value in vars(models).items() if isinstance(value, type) and issubclass(value, nn.Module)}
+    classes = {
+        name
+        for name, value in vars(models.networks).items()
+        if isinstance(value, type) and issubclass(value, nn.Module)
+    }
     returned = {
         name: getattr(value, "__annotations__", {}).get("return")
-        for name, value in (vars(models) | vars(resnet)).items()
+        for name, value in (vars(models.networks) | vars(models.residual)).items()
         if name != "stage"
     }
-    return classes | {name for name, network in returned.items() if network in (nn.Sequential, resnet.ResNet)}
+    return classes | {name for name, network in returned.items() if network in (nn.Sequential, models.ResNet)}
 
 
 def rewrite() -> None:

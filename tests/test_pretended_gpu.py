@@ -11,11 +11,12 @@ import torch
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from coursekit import models, penalties, resnet, stacked, training
-from coursekit.augment import crop_flip
-from coursekit.batches import Batches
+from coursekit import models
+from coursekit.data.augment import crop_flip
+from coursekit.data.batches import Batches
+from coursekit.training import loop, penalties, stacked
 
-NETWORKS = [partial(models.SimpleNN, batch_norm=True), models.cnn4, models.LeNet5, resnet.resnet20]
+NETWORKS = [partial(models.SimpleNN, batch_norm=True), models.cnn4, models.LeNet5, models.resnet20]
 OPTIMIZERS = [
     partial(torch.optim.SGD, lr=0.1, momentum=0.9, weight_decay=1e-4),  # of fused SGD torch has no fake
     partial(torch.optim.Adam, lr=1e-3, fused=True),
@@ -52,8 +53,8 @@ def test_an_epoch_and_an_evaluation_stay_on_the_gpu(gpu, network, optimizer):
         model = models.pooling_first(network())
     gpu += model.parameters()
     penalty = partial(penalties.l1, strength=1e-4)
-    totals = training.train_one_epoch(model, batches(), optimizer(model.parameters()), penalty, label_smoothing=0.1)
-    assert training.evaluate(model, batches(shuffle=False, augment=None)) == (0, 0)
+    totals = loop.train_one_epoch(model, batches(), optimizer(model.parameters()), penalty, label_smoothing=0.1)
+    assert loop.evaluate(model, batches(shuffle=False, augment=None)) == (0, 0)
     assert (totals.device.type, totals.dtype, totals.shape) == ("cuda", torch.float32, (3,))
 
 

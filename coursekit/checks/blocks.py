@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import relu
 
-from coursekit import models, resnet
+from coursekit import models
 from coursekit.checks.diagnosis import NotDone, Wrong
 from coursekit.checks.judging import Case, Mistake, Piece
 
@@ -57,7 +57,7 @@ def _block(code, inputs: dict) -> dict:
     return {"the output": out.detach().numpy(), "the number of parameters": models.parameter_count(block)}
 
 
-class _Changed(resnet.BasicBlock):
+class _Changed(models.BasicBlock):
     """Our block in its steps, for the mistakes to change one."""
 
     def __init__(self, c_in: int, c_out: int, stride: int = 1):
@@ -154,7 +154,7 @@ SHAPES_DIFFER = "Where the shape changes the shortcut is a 1 × 1 convolution wi
 RESIDUAL_BLOCK = Piece(
     "residual_block",
     "ResidualBlock(c_in, c_out, stride=1), an nn.Module with forward(x)",
-    resnet.BasicBlock,
+    models.BasicBlock,
     [
         _case("2 channels in and out, stride 1", 2, 2, 2, 1),
         _case("2 channels in, 4 out, stride 2", 2, 2, 4, 2, SHAPES_DIFFER),

@@ -2,9 +2,9 @@
 
 import numpy as np
 
+from coursekit.checks.arrays import coarse
 from coursekit.checks.diagnosis import Wrong
 from coursekit.checks.judging import Case, Mistake, Piece
-from coursekit.checks.samples import coarse
 
 
 def _binned(value: float, unit: float) -> float:

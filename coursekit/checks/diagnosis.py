@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-OURS = str(Path(__file__).parents[1])
+OURS = str(Path(__file__).parents[2])
 INSTALLED = tuple(sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib"))
 
 

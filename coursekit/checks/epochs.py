@@ -3,9 +3,9 @@
 import numpy as np
 
 from coursekit import scratch
+from coursekit.checks.arrays import rounded
 from coursekit.checks.diagnosis import Wrong
 from coursekit.checks.judging import Case, Mistake, Piece
-from coursekit.checks.samples import rounded
 
 
 def _batches(code, inputs: dict) -> dict:

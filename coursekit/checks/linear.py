@@ -3,9 +3,9 @@
 import numpy as np
 
 from coursekit import scratch
+from coursekit.checks.arrays import coarse, rounded
 from coursekit.checks.diagnosis import NotDone
 from coursekit.checks.judging import Case, Mistake, Piece
-from coursekit.checks.samples import coarse, rounded
 
 
 def _linear(cls, inputs: dict) -> dict:

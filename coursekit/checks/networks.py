@@ -5,9 +5,9 @@ from itertools import pairwise
 import numpy as np
 
 from coursekit import scratch
+from coursekit.checks.arrays import rounded
 from coursekit.checks.diagnosis import NotDone, Wrong
 from coursekit.checks.judging import Case, Mistake, Piece
-from coursekit.checks.samples import rounded
 
 
 def _network(cls, inputs: dict) -> dict:

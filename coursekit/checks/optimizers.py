@@ -4,9 +4,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from coursekit.checks.arrays import G, W
 from coursekit.checks.diagnosis import Wrong, equal
 from coursekit.checks.judging import Case, Mistake, Piece
-from coursekit.checks.samples import G, W
 
 
 def _rule(names: tuple[str, ...], counted: bool = False):

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from coursekit import schedules
 from coursekit.checks.diagnosis import NotDone, Wrong
 from coursekit.checks.judging import Case, Mistake, Piece
+from coursekit.training import schedules
 
 
 def _factory(code, inputs: dict) -> dict:

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from coursekit import models, resnet
+from coursekit import models
 from coursekit.checks.diagnosis import NotDone, Wrong
 from coursekit.checks.judging import Case, Mistake, Piece
 
@@ -50,7 +50,7 @@ class _OtherNet(nn.Sequential):
     """Our ResNet-20 with one part replaced."""
 
     def __init__(self, **parts: nn.Module):
-        net = resnet.resnet20()
+        net = models.resnet20()
         super().__init__(*(parts.get(name, getattr(net, name)) for name in ("stem", "stages", "head")))
 
 
@@ -59,11 +59,11 @@ def _wide_head() -> nn.Module:
 
 
 def _with_softmax() -> nn.Module:
-    return nn.Sequential(resnet.resnet20(), nn.Softmax(1))
+    return nn.Sequential(models.resnet20(), nn.Softmax(1))
 
 
 def _relu_on_logits() -> nn.Module:
-    return nn.Sequential(resnet.resnet20(), nn.ReLU())
+    return nn.Sequential(models.resnet20(), nn.ReLU())
 
 
 def _no_stem_norm() -> nn.Module:
@@ -78,7 +78,7 @@ def _imagenet_stem() -> nn.Module:
 RESNET20 = Piece(
     "resnet20",
     "resnet20(), which returns an nn.Module",
-    resnet.resnet20,
+    models.resnet20,
     [
         _images("two images of 32 × 32", 2, 32),
         _images("images of 48 × 48", 2, 48, "AdaptiveAvgPool2d(1) takes the mean over any size."),

@@ -5,9 +5,9 @@ from types import SimpleNamespace
 import numpy as np
 
 from coursekit import scratch
+from coursekit.checks.arrays import G, W
 from coursekit.checks.diagnosis import Wrong, equal
 from coursekit.checks.judging import Case, Mistake, Piece
-from coursekit.checks.samples import G, W
 
 MODEL = {
     "weights": {"W1": W, "b1": np.array([0.5, -1.0]), "W2": np.array([[2.0], [-1.0]]), "b2": np.array([0.3])},

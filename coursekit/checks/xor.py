@@ -3,10 +3,10 @@
 import numpy as np
 
 from coursekit import scratch
+from coursekit.checks.arrays import rounded
 from coursekit.checks.diagnosis import equal
 from coursekit.checks.dictionaries import SLOPE_OF_OUTPUT, after_backward, scaled
 from coursekit.checks.judging import Case, Mistake, Piece
-from coursekit.checks.samples import rounded
 
 
 def _xor(cls, inputs: dict) -> dict:

@@ -21,28 +21,36 @@ import pandas as pd
 import torch
 from torch.nn import functional as F
 
-from coursekit import data, gradcheck, history, models, plots, profiles, scorecard, scratch
-from coursekit.batches import Batches, first_fraction
-from coursekit.checks import check
-from coursekit.history import Spread
-from coursekit.notebook import claim, finding, setup, show_data, show_figure, show_source, show_table
-from coursekit.published import PUBLISHED
-from coursekit.recall import recall, recalled
+from coursekit import (
+    Spread,
+    check,
+    data,
+    gradcheck,
+    history,
+    models,
+    plots,
+    recall,
+    recalled,
+    scorecard,
+    scratch,
+    settings,
+)
+from coursekit.notebook import budget, claim, finding, setup, show_data, show_figure, show_source, show_table
 
 setup("01_mlp_from_scratch")
 
 # %% tags=["parameters"]
-SEEDS = range(profiles.budget(sample=2, cpu=5, full=5))
-LETTERS_EPOCHS = profiles.budget(sample=100, cpu=1000, full=1000)
-DIGIT_EPOCHS = profiles.budget(sample=3, cpu=10, full=10)
-TUNING_EPOCHS = profiles.budget(sample=3, cpu=20, full=20)
+SEEDS = range(budget(sample=2, cpu=5, full=5))
+LETTERS_EPOCHS = budget(sample=100, cpu=1000, full=1000)
+DIGIT_EPOCHS = budget(sample=3, cpu=10, full=10)
+TUNING_EPOCHS = budget(sample=3, cpu=20, full=20)
 # The published series is one run: ten show how far runs scatter.
-TORCH_SEEDS = range(profiles.budget(sample=2, cpu=10, full=10))
-TORCH_EPOCHS = profiles.budget(sample=3, cpu=10, full=10)
+TORCH_SEEDS = range(budget(sample=2, cpu=10, full=10))
+TORCH_EPOCHS = budget(sample=3, cpu=10, full=10)
 
 # %%
-letters = data.load("letters", profiles.source())
-digits = data.load("mnist", profiles.source())
+letters = data.load("letters")
+digits = data.load("mnist")
 REAL = not (letters.is_sample or digits.is_sample)
 show_data(letters, digits)
 
@@ -404,7 +412,7 @@ claim(size.verdict == "undecided", "the larger net against the smaller is undeci
 # of 64, lr 0.1, λ 1e-3, ten epochs, 128 hidden units, initial weights of deviation 1e-3 and the values studied below are ours.
 
 # %%
-train_index, val_index = first_fraction(len(digits.train_labels), 0.8)
+train_index, val_index = data.first_fraction(len(digits.train_labels), 0.8)
 pixels = digits.train_images.numpy().reshape(-1, 784).astype(np.float32) / 255
 targets = digits.train_labels.numpy().astype(int)
 train, validation = ((pixels[i], targets[i]) for i in (train_index.numpy(), val_index.numpy()))
@@ -725,9 +733,9 @@ finding(
 show_source(models.MLP)
 
 # %% tags=["key"]
-DEVICE = profiles.device()
-everything = partial(Batches, digits.train_images, digits.train_labels, device=DEVICE)
-test_batches = Batches(digits.test_images, digits.test_labels, batch_size=2000, device=DEVICE)
+DEVICE = settings.device()
+everything = partial(data.Batches, digits.train_images, digits.train_labels, device=DEVICE)
+test_batches = data.Batches(digits.test_images, digits.test_labels, batch_size=2000, device=DEVICE)
 train_batches = everything(batch_size=2000)
 
 
@@ -784,7 +792,10 @@ torch_runs = [result.metrics["returned"] for result in torch_results]
 # raw [0, 1] are what reproduces the series.
 
 # %% tags=["figure"]
-PUBLISHED_LOSS, PUBLISHED_ACCURACY = PUBLISHED["S2.1A.loss"].values, PUBLISHED["S2.1A.accuracy"].values
+PUBLISHED_LOSS, PUBLISHED_ACCURACY = (
+    scorecard.PUBLISHED["S2.1A.loss"].values,
+    scorecard.PUBLISHED["S2.1A.accuracy"].values,
+)
 frame = frame_of({"ours": torch_runs})
 epochs = range(1, TORCH_EPOCHS + 1)
 fig, axes = plots.figure(1, 2)

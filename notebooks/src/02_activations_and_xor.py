@@ -22,27 +22,35 @@ import pandas as pd
 import torch
 from torch import nn
 
-from coursekit import data, gradcheck, history, models, plots, profiles, scorecard, scratch, training
-from coursekit.checks import check
+from coursekit import (
+    Experiment,
+    Spread,
+    check,
+    data,
+    gradcheck,
+    history,
+    models,
+    plots,
+    recall,
+    scorecard,
+    scratch,
+    sweep,
+    training,
+)
 from coursekit.errors import DataError
-from coursekit.experiment import Experiment
-from coursekit.history import Spread
-from coursekit.notebook import claim, finding, setup, show_data, show_figure, show_source, show_table
-from coursekit.published import PUBLISHED
-from coursekit.recall import recall
-from coursekit.sweeps import sweep
+from coursekit.notebook import budget, claim, finding, setup, show_data, show_figure, show_source, show_table
 
 setup("02_activations_and_xor")
 
 # %% tags=["parameters"]
 XOR_SEEDS = range(10)
 XOR_SAMPLES, XOR_STD, XOR_LR, XOR_HIDDEN = 1000, 0.4, 1e-3, 4
-FULL_BATCH_EPOCHS = profiles.budget(sample=500, cpu=10_000, full=10_000)
-PER_SAMPLE_EPOCHS = profiles.budget(sample=2, cpu=100, full=100)
+FULL_BATCH_EPOCHS = budget(sample=500, cpu=10_000, full=10_000)
+PER_SAMPLE_EPOCHS = budget(sample=2, cpu=100, full=100)
 CORNER_EPOCHS = 2000
 XOR_ENOUGH = FULL_BATCH_EPOCHS == 10_000  # drawn by code in every profile; only the number of epochs decides
-SEEDS = range(profiles.budget(sample=2, cpu=5, full=5))
-EPOCHS = profiles.budget(sample=2, cpu=10, full=10)
+SEEDS = range(budget(sample=2, cpu=5, full=5))
+EPOCHS = budget(sample=2, cpu=10, full=10)
 
 # %% [markdown]
 # ## Four activations and their slopes
@@ -703,7 +711,7 @@ finding(
 show_source(training.train_step, training.train_one_epoch, training.evaluate)
 
 # %%
-digits = data.load("mnist", profiles.source())
+digits = data.load("mnist")
 REAL = not digits.is_sample
 show_data(digits)
 
@@ -726,7 +734,9 @@ fig.axes[0].set_yscale("log")
 show_figure(fig, "02-mnist-activations", f"MLP 784-128-64-10 on MNIST by activation; mean ± std of {len(SEEDS)} seeds.")
 
 # %% tags=["figure"]
-published_test = {name: PUBLISHED[f"S2.1B.{name}"].values[0] for name in variants if f"S2.1B.{name}" in PUBLISHED}
+published_test = {
+    name: scorecard.PUBLISHED[f"S2.1B.{name}"].values[0] for name in variants if f"S2.1B.{name}" in scorecard.PUBLISHED
+}
 test, first_loss = runs.final("test_accuracy"), runs.each(lambda run: run.history[0]["train_loss"])
 table = runs.table({"test accuracy": test, "train accuracy": runs.final("train_accuracy")}, ".4f")
 table.insert(0, "published test", pd.Series(published_test).map("{:.4f}".format))

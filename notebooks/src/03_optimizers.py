@@ -22,27 +22,34 @@ from functools import partial
 import pandas as pd
 import torch
 
-from coursekit import data, history, models, plots, profiles, scorecard
-from coursekit.batches import Batches
-from coursekit.checks import check
-from coursekit.experiment import Experiment
-from coursekit.history import Comparison, Spread
-from coursekit.notebook import claim, finding, setup, show_data, show_figure, show_source, show_table
-from coursekit.published import PUBLISHED
-from coursekit.results import Result
-from coursekit.sweeps import Runs, sweep
-from coursekit.training import train_step
+from coursekit import (
+    Comparison,
+    Experiment,
+    Result,
+    Runs,
+    Spread,
+    check,
+    data,
+    history,
+    models,
+    plots,
+    scorecard,
+    settings,
+    sweep,
+    training,
+)
+from coursekit.notebook import budget, claim, finding, setup, show_data, show_figure, show_source, show_table
 
 setup("03_optimizers")
 
 # %% tags=["parameters"]
-EPOCHS = profiles.budget(sample=3, cpu=20, full=20)
-SEEDS = range(profiles.budget(sample=2, cpu=8, full=8))
-CONTROL_SEEDS = SEEDS[: profiles.budget(sample=1, cpu=5, full=5)]
-TIMING_ROUNDS, TIMING_STEPS = profiles.budget(sample=(3, 10), cpu=(11, 50), full=(15, 200))
+EPOCHS = budget(sample=3, cpu=20, full=20)
+SEEDS = range(budget(sample=2, cpu=8, full=8))
+CONTROL_SEEDS = SEEDS[: budget(sample=1, cpu=5, full=5)]
+TIMING_ROUNDS, TIMING_STEPS = budget(sample=(3, 10), cpu=(11, 50), full=(15, 200))
 
 # %%
-digits = data.load("mnist", profiles.source())
+digits = data.load("mnist")
 REAL = not digits.is_sample
 show_data(digits)
 
@@ -176,7 +183,7 @@ finding(
 # four rules the same initial weights and the same order of the batches.
 
 # %%
-show_source(train_step)
+show_source(training.train_step)
 
 # %% tags=["key"]
 base = Experiment(
@@ -193,7 +200,7 @@ assert runs.ok == runs
 
 # %% tags=["figure"]
 METRICS = ("train_loss", "test_accuracy")
-yardstick = {(m, name): PUBLISHED[f"S2.2A.{name}.{m.split('_')[1]}"] for m in METRICS for name in OPTIMIZERS}
+yardstick = {(m, name): scorecard.PUBLISHED[f"S2.2A.{name}.{m.split('_')[1]}"] for m in METRICS for name in OPTIMIZERS}
 published = {m: {name: yardstick[m, name].values[:EPOCHS] for name in OPTIMIZERS} for m in METRICS}
 fig = plots.learning_curve_panels(frame, METRICS)
 dot = dict(linestyle="", marker="o", markersize=3.5, markeredgecolor="black", markeredgewidth=0.4)
@@ -442,13 +449,13 @@ class Stopwatch:
         """Mean time of a step, update included; the device has finished when the clock is read."""
         start = time.perf_counter()
         for _ in range(steps):
-            _, loss = train_step(self.model, *self.batch, self.optimizer)
+            _, loss = training.train_step(self.model, *self.batch, self.optimizer)
         loss.item()  # waits for the device
         return 1000 * (time.perf_counter() - start) / steps
 
 
 # %%
-batch = next(iter(Batches(digits.train_images[:1000], digits.train_labels[:1000], 128, device=profiles.device())))
+batch = next(iter(data.Batches(digits.train_images[:1000], digits.train_labels[:1000], 128, device=settings.device())))
 watches = {name: Stopwatch(make, *batch) for name, make in OPTIMIZERS.items()}
 for watch in watches.values():
     watch.milliseconds(TIMING_STEPS)  # warm-up
@@ -461,7 +468,7 @@ scorecard.record(
     [[cost[name] * steps / 1000 for name in OPTIMIZERS]],
     [r for results in runs.values() for r in results],
 )
-PUBLISHED_SECONDS = dict(zip(OPTIMIZERS, PUBLISHED["S2.2A.seconds"].values, strict=True))
+PUBLISHED_SECONDS = dict(zip(OPTIMIZERS, scorecard.PUBLISHED["S2.2A.seconds"].values, strict=True))
 table = pd.DataFrame(
     {
         "ms a step": {name: f"{cost[name]:.3f}" for name in OPTIMIZERS},
@@ -471,7 +478,7 @@ table = pd.DataFrame(
 )
 show_table(
     table.rename_axis("optimizer"),
-    f"Time of a training step (forward, backward, update; batch 128) on {profiles.device_name()}: median of {TIMING_ROUNDS} "
+    f"Time of a training step (forward, backward, update; batch 128) on {settings.device_name()}: median of {TIMING_ROUNDS} "
     f"interleaved rounds of {TIMING_STEPS} steps; the ratio is the median of the ratios within a round. Optimizers as their "
     "constructors make them, unfused.",
 )

@@ -20,32 +20,27 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from coursekit import data, diagnostics, history, models, plots, profiles, training
-from coursekit.batches import Batches, channel_statistics
-from coursekit.checks import check
-from coursekit.experiment import Experiment
-from coursekit.notebook import claim, finding, setup, show_data, show_figure, show_source, show_table
-from coursekit.recall import recall
-from coursekit.sweeps import sweep
+from coursekit import Experiment, check, data, diagnostics, history, models, plots, recall, sweep, training
+from coursekit.notebook import budget, claim, finding, setup, show_data, show_figure, show_source, show_table
 
 setup("04_gradient_flow")
 
 # %% tags=["parameters"]
-INIT_SEEDS = range(profiles.budget(sample=2, cpu=5, full=5))  # a backward pass costs next to nothing
-SEEDS = range(profiles.budget(sample=1, cpu=3, full=5))
-EPOCHS = profiles.budget(sample=2, cpu=5, full=5)
-DIGITS_SIZE = profiles.budget(sample=1000, cpu=None, full=None)  # None: all 60,000
+INIT_SEEDS = range(budget(sample=2, cpu=5, full=5))  # a backward pass costs next to nothing
+SEEDS = range(budget(sample=1, cpu=3, full=5))
+EPOCHS = budget(sample=2, cpu=5, full=5)
+DIGITS_SIZE = budget(sample=1000, cpu=None, full=None)  # None: all 60,000
 LR, ADAM_LR, BATCH = 0.01, 1e-3, 128
-CIFAR_SEEDS = range(profiles.budget(sample=1, cpu=1, full=3))
-CIFAR_EPOCHS = profiles.budget(sample=1, cpu=3, full=15)  # of 1,000 steps
+CIFAR_SEEDS = range(budget(sample=1, cpu=1, full=3))
+CIFAR_EPOCHS = budget(sample=1, cpu=3, full=15)  # of 1,000 steps
 CIFAR_BATCH = 50
-CIFAR_SIZE = profiles.budget(sample=100, cpu=None, full=None)  # None: all 50,000
-IMAGES = profiles.budget(sample=50, cpu=500, full=500)  # for one backward pass through a CIFAR network
-INPUT_SEEDS = range(profiles.budget(sample=1, cpu=3, full=5))
+CIFAR_SIZE = budget(sample=100, cpu=None, full=None)  # None: all 50,000
+IMAGES = budget(sample=50, cpu=500, full=500)  # for one backward pass through a CIFAR network
+INPUT_SEEDS = range(budget(sample=1, cpu=3, full=5))
 
 # %%
-digits = data.load("mnist", profiles.source())
-cifar = data.load("cifar10", profiles.source())
+digits = data.load("mnist")
+cifar = data.load("cifar10")
 REAL = not (digits.is_sample or cifar.is_sample)
 show_data(digits, cifar)
 
@@ -114,7 +109,7 @@ START = {  # name: activation and initial weights
 def first_batch(dataset, size, normalize=None):
     """The first images of the training split and their labels."""
     images, labels = dataset.train_images[:size], dataset.train_labels[:size]
-    return next(Batches(images, labels, size, normalize=normalize).of_epoch(0))
+    return next(data.Batches(images, labels, size, normalize=normalize).of_epoch(0))
 
 
 def legend_above(fig, axes, columns):
@@ -418,7 +413,7 @@ finding(
 
 # %%
 NETS = {"mlp1": models.mlp1, "mlp2": models.mlp2, "cnn3": models.cnn3, "cnn4": models.cnn4, "cnn5": models.cnn5}
-statistics = channel_statistics(cifar.train_images)
+statistics = data.channel_statistics(cifar.train_images)
 cifar_batch = first_batch(cifar, IMAGES, statistics)
 twins_differ = 0
 for net in NETS.values():
@@ -706,7 +701,7 @@ for pixels, c in (("[0, 1]", 1), ("[0, 255]", 255)):
     first_layer, *others = network.parameters()
     optimizer = torch.optim.SGD([{"params": [first_layer], "lr": LR / c**2}, {"params": others, "lr": LR}])
     batches = list(
-        Batches(cifar.train_images[:500], cifar.train_labels[:500], 25, normalize=PIXELS[pixels]).of_epoch(0)
+        data.Batches(cifar.train_images[:500], cifar.train_labels[:500], 25, normalize=PIXELS[pixels]).of_epoch(0)
     )
     losses[pixels] = np.array([training.train_step(network, *batch, optimizer)[1].item() for batch in batches])
 difference = float(np.abs(losses["[0, 1]"] - losses["[0, 255]"]).max())
@@ -828,15 +823,15 @@ scaled, raw = (
 )
 accuracy = {
     (net, setting): [run.metrics.get("test_accuracy", 0.1) for run in runs]  # diverged: guessing
-    for net, settings in input_runs.items()
-    for setting, runs in settings.items()
+    for net, by_setting in input_runs.items()
+    for setting, runs in by_setting.items()
 }
 claim(
     all(min(accuracy[net, good]) > max(accuracy[net, bad]) for net in INPUT_NETS for good in scaled for bad in raw),
     "every scaled run scores higher than every run on raw pixels, at each rate, for each network and seed",
     REAL,
 )
-failed = {net: [fate(run) for run in settings["[0, 255], lr 0.01"]] for net, settings in input_runs.items()}
+failed = {net: [fate(run) for run in by_setting["[0, 255], lr 0.01"]] for net, by_setting in input_runs.items()}
 claim(
     all(word != "learns" for words in failed.values() for word in words),
     "[0, 255] at lr 0.01: no run does better than guessing",

@@ -20,28 +20,37 @@ import numpy as np
 import pandas as pd
 import torch
 
-from coursekit import augment, data, diagnostics, history, models, penalties, plots, profiles, scorecard
-from coursekit.checks import check
-from coursekit.experiment import Experiment
-from coursekit.notebook import claim, finding, setup, show_data, show_figure, show_source, show_table
-from coursekit.published import PUBLISHED
-from coursekit.sweeps import Runs, sweep
+from coursekit import (
+    Experiment,
+    Runs,
+    check,
+    data,
+    diagnostics,
+    history,
+    models,
+    penalties,
+    plots,
+    scorecard,
+    settings,
+    sweep,
+)
+from coursekit.notebook import budget, claim, finding, setup, show_data, show_figure, show_source, show_table
 
-PROFILE = profiles.profile()
+PROFILE = settings.profile()
 setup("05_regularisation")
 
 # %% tags=["parameters"]
-DIGIT_EPOCHS = profiles.budget(sample=3, cpu=20, full=20)
-DIGIT_SEEDS = range(profiles.budget(sample=2, cpu=5, full=5))
-FLIP_EPOCHS, FLIP_SEEDS = profiles.budget(sample=(1, 1), cpu=(5, 3), full=(5, 3))
+DIGIT_EPOCHS = budget(sample=3, cpu=20, full=20)
+DIGIT_SEEDS = range(budget(sample=2, cpu=5, full=5))
+FLIP_EPOCHS, FLIP_SEEDS = budget(sample=(1, 1), cpu=(5, 3), full=(5, 3))
 # The published protocol on CIFAR-10 is 30 epochs; on two cores it is cut so that this part takes ten minutes.
-AUGMENT_EPOCHS = profiles.budget(sample=2, cpu=10, full=30)
-SWEEP_EPOCHS = profiles.budget(sample=1, cpu=5, full=30)
-CIFAR_SEEDS = range(profiles.budget(sample=1, cpu=2, full=3))
+AUGMENT_EPOCHS = budget(sample=2, cpu=10, full=30)
+SWEEP_EPOCHS = budget(sample=1, cpu=5, full=30)
+CIFAR_SEEDS = range(budget(sample=1, cpu=2, full=3))
 
 # %%
-digits = data.load("mnist", profiles.source())
-photos = data.load("cifar10", profiles.source())
+digits = data.load("mnist")
+photos = data.load("cifar10")
 REAL = not (digits.is_sample or photos.is_sample)
 FULL = REAL and PROFILE == "full"
 show_data(digits, photos)
@@ -302,12 +311,12 @@ finding(
 # decide only what differs by nearly the same amount in both.
 
 # %%
-show_source(augment.crop_flip)
+show_source(data.crop_flip)
 
 # %% tags=["figure"]
 images = photos.train_images[[4, 7, 9]].permute(0, 3, 1, 2).float() / 255
 generator = torch.Generator().manual_seed(0)
-draws = torch.stack([images, *(augment.crop_flip(images, generator) for _ in range(7))], dim=1)
+draws = torch.stack([images, *(data.crop_flip(images, generator) for _ in range(7))], dim=1)
 fig, [ax] = plots.figure(height=3)
 plots.image_grid(draws.flatten(0, 1).permute(0, 2, 3, 1).numpy(), columns=8, ax=ax)
 show_figure(
@@ -327,7 +336,7 @@ base = Experiment(
     validation=500,
     pixels="standard",
 )
-augmentation = sweep({"as they are": base, "augmented": replace(base, augment=augment.crop_flip)}, CIFAR_SEEDS)
+augmentation = sweep({"as they are": base, "augmented": replace(base, augment=data.crop_flip)}, CIFAR_SEEDS)
 assert augmentation.ok == augmentation
 
 # %% tags=["figure"]
@@ -409,7 +418,7 @@ finding(
 
 # %%
 digit_base = replace(plain, epochs=FLIP_EPOCHS)
-mirrored = replace(digit_base, augment=partial(augment.crop_flip, padding=0))
+mirrored = replace(digit_base, augment=partial(data.crop_flip, padding=0))
 flips = sweep({"as they are": digit_base, "mirrored": mirrored}, range(FLIP_SEEDS))
 cost = flips.compare("mirrored", "as they are", "test_accuracy")
 print(f"test accuracy after {FLIP_EPOCHS} epochs, mirrored digits against digits as they are: {cost!s}")
@@ -437,7 +446,7 @@ sgd = partial(torch.optim.SGD, lr=0.01, momentum=0.9)
 norm_base = replace(
     base,
     model=partial(models.SimpleNN, batch_norm=True),
-    augment=augment.crop_flip,
+    augment=data.crop_flip,
     epochs=SWEEP_EPOCHS,
     measure=measure_weights,
 )
@@ -449,7 +458,7 @@ assert decays.ok == decays
 
 # %% tags=["figure"]
 best_val, fitted = decays.best("val_accuracy"), decays.final("train_accuracy")
-published = {decay: PUBLISHED[f"S4.L2.c.ii.{decay}"].values[0] for decay in decays}
+published = {decay: scorecard.PUBLISHED[f"S4.L2.c.ii.{decay}"].values[0] for decay in decays}
 fig, [left, right] = plots.figure(1, 2, height=3.8)
 plots.learning_curves(decays.frame(), "val_accuracy", left).get_legend().set_title("weight decay")
 scores = {float(decay): spread.values for decay, spread in best_val.items()}

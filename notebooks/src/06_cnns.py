@@ -21,27 +21,37 @@ import pandas as pd
 import torch
 from torch import nn
 
-from coursekit import augment, data, diagnostics, history, models, plots, profiles, scorecard, scratch, splits
-from coursekit.checks import check
-from coursekit.experiment import Experiment
-from coursekit.notebook import claim, finding, setup, show_data, show_figure, show_source, show_table
-from coursekit.resnet import resnet20
-from coursekit.sweeps import sweep
+from coursekit import (
+    Experiment,
+    batches_of_test_set,
+    check,
+    data,
+    diagnostics,
+    history,
+    models,
+    plots,
+    scorecard,
+    scratch,
+    settings,
+    sweep,
+    validation_slice,
+)
+from coursekit.notebook import budget, claim, finding, setup, show_data, show_figure, show_source, show_table
 
 PROFILE = setup("06_cnns")
 
 # %% tags=["parameters"]
-SEEDS = range(profiles.budget(sample=1, cpu=1, full=3))
-FIVE_EPOCHS = profiles.budget(sample=1, cpu=3, full=15)
-BASELINE_EPOCHS = profiles.budget(sample=1, cpu=10, full=30)
-CNN_EPOCHS = profiles.budget(sample=1, cpu=6, full=20)
-THREE_EPOCHS, THREE_IMAGES = profiles.budget(sample=(1, 200), cpu=(5, 7_500), full=(20, None))
-IMAGES = profiles.budget(sample=400, cpu=None, full=None)  # None: all 45,000
-NORM_EPOCHS = profiles.budget(sample=1, cpu=8, full=30)
+SEEDS = range(budget(sample=1, cpu=1, full=3))
+FIVE_EPOCHS = budget(sample=1, cpu=3, full=15)
+BASELINE_EPOCHS = budget(sample=1, cpu=10, full=30)
+CNN_EPOCHS = budget(sample=1, cpu=6, full=20)
+THREE_EPOCHS, THREE_IMAGES = budget(sample=(1, 200), cpu=(5, 7_500), full=(20, None))
+IMAGES = budget(sample=400, cpu=None, full=None)  # None: all 45,000
+NORM_EPOCHS = budget(sample=1, cpu=8, full=30)
 
 # %%
-cifar = data.load("cifar10", profiles.source())
-digits = data.load("mnist", profiles.source())
+cifar = data.load("cifar10")
+digits = data.load("mnist")
 REAL = not (cifar.is_sample or digits.is_sample)
 FULL = REAL and PROFILE == "full"
 HOW_MANY, SEEDED = history.seeds(len(SEEDS)), history.spread_over(len(SEEDS))
@@ -197,7 +207,7 @@ claim(
     depthwise(16) < 6 < depthwise(64) < 8 < depthwise(256) < 9,
     "R40: the gain 9N/(9+N) is 5.8 for 16 channels and nears 9 for many",
 )
-layers = models.layer_table(resnet20(), (3, 32, 32))
+layers = models.layer_table(models.resnet20(), (3, 32, 32))
 cubes = layers[layers.weight.str.endswith("×3×3")]
 gain = cubes.MACs.sum() / sum(row.MACs / depthwise(int(row.weight.split("×")[0])) for row in cubes.itertuples())
 claim(6.7 < gain < 6.8, f"over all 3 × 3 convolutions of ResNet-20 (notebook 08) it would be {gain:.2f}")
@@ -215,11 +225,11 @@ claim(6.7 < gain < 6.8, f"over all 3 × 3 convolutions of ResNet-20 (notebook 08
 
 # %%
 torch.manual_seed(0)
-model = models.SimpleNN().to(profiles.device())
-assert model(torch.zeros(100, 3, 32, 32, device=profiles.device())).shape == (100, 10)
+model = models.SimpleNN().to(settings.device())
+assert model(torch.zeros(100, 3, 32, 32, device=settings.device())).shape == (100, 10)
 table = models.layer_table(model, (3, 32, 32))
 print(
-    f"parameters on {next(model.parameters()).device}, {profiles.device_name()}; {models.parameter_count(model):,} in all"
+    f"parameters on {next(model.parameters()).device}, {settings.device_name()}; {models.parameter_count(model):,} in all"
 )
 show_table(table.set_index("layer"), "SimpleNN layer by layer, for an image of 3 × 32 × 32.")
 
@@ -338,7 +348,7 @@ def _size(model: nn.Module) -> tuple[int, int]:
 
 
 adam = partial(torch.optim.Adam, lr=1e-3)
-probe = partial(splits.validation_slice, name="cifar10")
+probe = partial(validation_slice, name="cifar10")
 five_nets = ("mlp1", "mlp2", "cnn3", "cnn4", "cnn5")
 five = sweep(
     {
@@ -456,7 +466,7 @@ show_figure(
 # %%
 def look_inside(model: nn.Module) -> dict:
     """Confusion matrix on the test set, first filters, and the first maps of three test images, as small integers."""
-    test = splits.batches_of_test_set("cifar10", validation=500, pixels="standard")
+    test = batches_of_test_set("cifar10", validation=500, pixels="standard")
     with torch.inference_mode(), diagnostics.recorded_activations(model.eval()) as outputs:
         predicted = torch.cat([model(images).argmax(1) for images, _ in test.of_epoch(0)])
         model(next(test.of_epoch(0))[0][:3])
@@ -646,7 +656,7 @@ def augmented(batch_norm: bool, lr: float, activation: str = "relu") -> Experime
     """SimpleNN with random crop and flip, all else as in the baseline."""
     net = partial(models.SimpleNN, batch_norm, activation)
     optimizer = partial(torch.optim.SGD, lr=lr, momentum=0.9, weight_decay=1e-4)
-    return on_cifar(net, optimizer, epochs=NORM_EPOCHS, batch_size=128, augment=augment.crop_flip)
+    return on_cifar(net, optimizer, epochs=NORM_EPOCHS, batch_size=128, augment=data.crop_flip)
 
 
 norms = sweep(
@@ -745,6 +755,6 @@ finding(
 #    <details><summary>Answer</summary>It can represent more now, but 32 units in front of it are the bottleneck; expect a change
 #    of about the spread between seeds.</details>
 #
-# 3. **Train** SimpleCNN with `augment=augment.crop_flip`. **Predict** the epoch of the lowest validation loss.
+# 3. **Train** SimpleCNN with `augment=data.crop_flip`. **Predict** the epoch of the lowest validation loss.
 #
 #    <details><summary>Answer</summary>Later, in the short profile perhaps the last: every epoch shows other crops, so learning by heart takes longer.</details>

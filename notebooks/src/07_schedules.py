@@ -23,29 +23,46 @@ import pandas as pd
 import torch
 from torch.optim import lr_scheduler
 
-from coursekit import augment, data, explore, history, models, plots, profiles, schedules, scorecard, splits
-from coursekit.checks import check
-from coursekit.experiment import Experiment
-from coursekit.notebook import claim, finding, setup, show_data, show_figure, show_source, show_table
-from coursekit.sweeps import Runs, sweep
+from coursekit import (
+    Experiment,
+    Runs,
+    check,
+    data,
+    history,
+    models,
+    plots,
+    schedules,
+    scorecard,
+    sweep,
+    validation_slice,
+)
+from coursekit.notebook import (
+    budget,
+    claim,
+    finding,
+    setup,
+    show_data,
+    show_figure,
+    show_sliders,
+    show_source,
+    show_table,
+)
 
 PROFILE = setup("07_schedules")
 
 # %% tags=["parameters"]
-SEEDS = range(profiles.budget(sample=1, cpu=3, full=3))
+SEEDS = range(budget(sample=1, cpu=3, full=3))
 # (images, epochs); None: all 45,000. On two cores fewer images, so that the number of epochs, which a schedule counts, stays high.
-LENET_IMAGES, LENET_EPOCHS = profiles.budget(sample=(100, 3), cpu=(4_500, 24), full=(None, 30))
-CNN4_IMAGES, CNN4_EPOCHS = profiles.budget(sample=(400, 3), cpu=(8_000, 10), full=(None, 30))
-SLOW_SEEDS = range(profiles.budget(sample=1, cpu=1, full=3))  # for the two small constant rates, far behind in any case
-SHARES = profiles.budget(
-    sample=(1 / 2, 5 / 6), cpu=(1 / 2, 5 / 6), full=(5 / 27, 10 / 27)
-)  # of the steps, for the two drops
-PROBE_IMAGES = profiles.budget(sample=50, cpu=500, full=1000)
-DECAY_IMAGES, DECAY_EPOCHS = profiles.budget(sample=(100, 3), cpu=(10_000, 30), full=(None, 30))
-RATES_IMAGES, RATES_EPOCHS = profiles.budget(sample=(100, 2), cpu=(10_000, 12), full=(None, 30))
+LENET_IMAGES, LENET_EPOCHS = budget(sample=(100, 3), cpu=(4_500, 24), full=(None, 30))
+CNN4_IMAGES, CNN4_EPOCHS = budget(sample=(400, 3), cpu=(8_000, 10), full=(None, 30))
+SLOW_SEEDS = range(budget(sample=1, cpu=1, full=3))  # for the two small constant rates, far behind in any case
+SHARES = budget(sample=(1 / 2, 5 / 6), cpu=(1 / 2, 5 / 6), full=(5 / 27, 10 / 27))  # of the steps, for the two drops
+PROBE_IMAGES = budget(sample=50, cpu=500, full=1000)
+DECAY_IMAGES, DECAY_EPOCHS = budget(sample=(100, 3), cpu=(10_000, 30), full=(None, 30))
+RATES_IMAGES, RATES_EPOCHS = budget(sample=(100, 2), cpu=(10_000, 12), full=(None, 30))
 
 # %%
-cifar = data.load("cifar10", profiles.source())
+cifar = data.load("cifar10")
 REAL = not cifar.is_sample
 SEEDED = history.spread_over(len(SEEDS))
 FULL = REAL and PROFILE == "full"
@@ -388,7 +405,7 @@ fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", nco
 show_figure(
     fig, "07-all", "The schedules, each with its sliders a little below the middle, on a linear and a log scale."
 )
-explore.sliders(draw, SLIDERS)
+show_sliders(draw, SLIDERS)
 
 # %% [markdown]
 # ## Nine schedules on LeNet5
@@ -460,7 +477,7 @@ show_figure(
 
 
 # %% tags=["figure"]
-LEVEL = profiles.budget(sample=0.15, cpu=0.4, full=0.6)
+LEVEL = budget(sample=0.15, cpu=0.4, full=0.6)
 
 
 def last_five(run) -> float:
@@ -596,7 +613,7 @@ print(
 )
 
 # %% tags=["key"]
-probe = partial(splits.validation_slice, name="cifar10", count=PROBE_IMAGES)
+probe = partial(validation_slice, name="cifar10", count=PROBE_IMAGES)
 cnn4 = partial(on_cifar, models.cnn4, train_size=CNN4_IMAGES, batch_size=50, probe=probe)
 plain_sgd, adam = partial(torch.optim.SGD, lr=0.1), partial(torch.optim.Adam, lr=1e-3)
 drops = {
@@ -832,7 +849,7 @@ finding(
 # %% tags=["key"]
 RATES = (1.0, 0.1, 0.05, 0.01, 0.005, 0.001)
 normed = partial(on_cifar, partial(models.SimpleNN, True), train_size=RATES_IMAGES, epochs=RATES_EPOCHS, batch_size=128)
-rate_runs = sweep({f"lr {lr:g}": normed(partial(sgd, lr=lr), augment=augment.crop_flip) for lr in RATES}, SEEDS)
+rate_runs = sweep({f"lr {lr:g}": normed(partial(sgd, lr=lr), augment=data.crop_flip) for lr in RATES}, SEEDS)
 
 # %% tags=["figure"]
 best = rate_runs.best("val_accuracy")

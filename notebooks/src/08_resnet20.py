@@ -27,63 +27,60 @@ import torchvision
 from torch import nn
 
 from coursekit import (
-    augment,
+    Experiment,
+    Runs,
+    check,
     data,
     diagnostics,
-    engines,
-    experiment,
+    executors,
+    find,
     history,
     landscape,
     models,
     plots,
     predictions,
-    profiles,
-    resnet,
-    results,
+    recall,
     schedules,
     scorecard,
+    settings,
+    store,
+    sweep,
     training,
 )
-from coursekit.batches import Batches, channel_statistics, stratified
-from coursekit.checks import check
 from coursekit.errors import DataError
-from coursekit.experiment import Experiment
-from coursekit.notebook import claim, finding, setup, show_data, show_figure, show_source, show_table
-from coursekit.published import PUBLISHED
-from coursekit.recall import recall
-from coursekit.sweeps import Runs, sweep
+from coursekit.notebook import budget, claim, finding, setup, show_data, show_figure, show_source, show_table
 
 PROFILE = setup("08_resnet20")
 
 # %% tags=["parameters"]
-SEEDS = range(profiles.budget(sample=1, cpu=1, full=3))
-IMAGES = profiles.budget(sample=128, cpu=None, full=None)  # None: all 45,000
-VALIDATION = profiles.budget(sample=20, cpu=500, full=500)  # of each class
-STEP_EPOCHS = profiles.budget(sample=3, cpu=9, full=30)  # lr × 0.1 after each third
-FAST_EPOCHS = profiles.budget(sample=1, cpu=10, full=24)
-DEPTHS = profiles.budget(sample=(8, 14), cpu=(20, 56), full=(20, 56))
-TRIED = profiles.budget(sample=4, cpu=19, full=28)  # learning rates of the first step
-START_SEEDS = range(profiles.budget(sample=1, cpu=3, full=3))
-DEPTH_EPOCHS, DEPTH_IMAGES = profiles.budget(sample=(1, 128), cpu=(5, 4_000), full=(30, None))
-DEPTH_VALIDATION = profiles.budget(sample=20, cpu=100, full=500)  # of each class: 56 layers are slow to evaluate, too
-LOOK_AT, DIRECTIONS, POINTS = profiles.budget(sample=(32, 1, 5), cpu=(200, 3, 9), full=(1000, 5, 41))
-OLD_EPOCHS = profiles.budget(sample=1, cpu=2, full=24)
-FEW_EPOCHS, FEW = profiles.budget(sample=(1, 100), cpu=(16, 200), full=(40, 200))  # images, of all new classes together
-FEW_SEEDS = range(profiles.budget(sample=1, cpu=3, full=5))
+SEEDS = range(budget(sample=1, cpu=1, full=3))
+IMAGES = budget(sample=128, cpu=None, full=None)  # None: all 45,000
+VALIDATION = budget(sample=20, cpu=500, full=500)  # of each class
+STEP_EPOCHS = budget(sample=3, cpu=9, full=30)  # lr × 0.1 after each third
+FAST_EPOCHS = budget(sample=1, cpu=10, full=24)
+DEPTHS = budget(sample=(8, 14), cpu=(20, 56), full=(20, 56))
+TRIED = budget(sample=4, cpu=19, full=28)  # learning rates of the first step
+START_SEEDS = range(budget(sample=1, cpu=3, full=3))
+DEPTH_EPOCHS, DEPTH_IMAGES = budget(sample=(1, 128), cpu=(5, 4_000), full=(30, None))
+DEPTH_VALIDATION = budget(sample=20, cpu=100, full=500)  # of each class: 56 layers are slow to evaluate, too
+LOOK_AT, DIRECTIONS, POINTS = budget(sample=(32, 1, 5), cpu=(200, 3, 9), full=(1000, 5, 41))
+OLD_EPOCHS = budget(sample=1, cpu=2, full=24)
+FEW_EPOCHS, FEW = budget(sample=(1, 100), cpu=(16, 200), full=(40, 200))  # images, of all new classes together
+FEW_SEEDS = range(budget(sample=1, cpu=3, full=5))
 
 # %%
-cifar = data.load("cifar10", profiles.source())
+cifar = data.load("cifar10")
 REAL = not cifar.is_sample
 FULL = REAL and PROFILE == "full"
 HOW_MANY, SEEDED = history.seeds(len(SEEDS)), history.spread_over(len(SEEDS))
 per_class = min(VALIDATION, len(cifar.train_labels) // 20)
-train_index, val_index = stratified(cifar.train_labels, per_class)
-statistics = channel_statistics(cifar.train_images[train_index[:IMAGES]])  # of the training split alone
-view = partial(Batches, batch_size=1000, device=profiles.device(), normalize=statistics)
+train_index, val_index = data.stratified(cifar.train_labels, per_class)
+statistics = data.channel_statistics(cifar.train_images[train_index[:IMAGES]])  # of the training split alone
+view = partial(data.Batches, batch_size=1000, device=settings.device(), normalize=statistics)
 validation = view(cifar.train_images[val_index], cifar.train_labels[val_index])
 show_data(cifar)
 # Runs of the real data are replayed under the schedules that they had, also where the data set itself cannot be had.
-train_count = len(train_index) if profiles.source() == "sample" else 45_000
+train_count = len(train_index) if settings.source() == "sample" else 45_000
 print(f"{len(train_index):,} images to train, {len(val_index):,} to validate, {len(cifar.test_labels):,} to test")
 
 # %% [markdown]
@@ -163,14 +160,14 @@ def my_resnet20() -> nn.Module:
 check("resnet20", my_resnet20)
 
 # %% tags=["solution"]
-show_source(resnet.BasicBlock, resnet.ZeroPadShortcut)
+show_source(models.BasicBlock, models.ZeroPadShortcut)
 
 # %% tags=["solution"]
-show_source(resnet.stage, resnet.ResNet, resnet.resnet)
+show_source(models.stage, models.ResNet, models.resnet)
 
 # %%
 torch.manual_seed(0)
-net = resnet.resnet20()
+net = models.resnet20()
 parts = {"stem": net.stem, **{f"stage {n}": part for n, part in enumerate(net.stages, 1)}, "head": net.head}
 of_part = [name for name, part in parts.items() for layer in part.modules() if hasattr(layer, "weight")]
 table = models.layer_table(net, (3, 32, 32)).groupby(np.array(of_part), sort=False)
@@ -184,10 +181,10 @@ show_table(
 
 # %%
 SIZES = {
-    "ResNet-20, projection": (resnet.resnet20(), 272_474),
-    "ResNet-20, zero-padding": (resnet.resnet20("zero-padding"), 269_722),
-    "plain-20, no shortcut": (resnet.resnet20("none"), 269_722),
-    "ResNet-38, projection": (resnet.resnet(38), 564_122),
+    "ResNet-20, projection": (models.resnet20(), 272_474),
+    "ResNet-20, zero-padding": (models.resnet20("zero-padding"), 269_722),
+    "plain-20, no shortcut": (models.resnet20("none"), 269_722),
+    "ResNet-38, projection": (models.resnet(38), 564_122),
 }
 sizes = {name: models.layer_table(net, (3, 32, 32))[["parameters", "MACs"]].sum() for name, (net, _) in SIZES.items()}
 show_table(
@@ -209,7 +206,7 @@ claim(biases == 784, "biases in front of a BatchNorm, which takes them out again
 # Does a batch pass, is the first loss near $\ln 10$, and is a block whose last BatchNorm weight is 0 exactly its shortcut?
 
 # %%
-show_source(resnet.zero_last_norms)
+show_source(models.zero_last_norms)
 
 # %%
 one_batch = view(cifar.train_images[train_index[:128]], cifar.train_labels[train_index[:128]])
@@ -218,8 +215,8 @@ assert net(images).shape == (len(images), 10)
 first_losses = []
 for seed in range(5):
     torch.manual_seed(seed)
-    first_losses.append(models.initial_loss(resnet.resnet20().train(), images, labels))
-quiet = resnet.zero_last_norms(resnet.resnet20())
+    first_losses.append(models.initial_loss(models.resnet20().train(), images, labels))
+quiet = models.zero_last_norms(models.resnet20())
 x = torch.relu(quiet.stem(images))
 as_shortcut = [torch.equal(block(x), torch.relu(block.shortcut(x))) for block in quiet.stages[0]]
 print(f"first loss of five networks: {min(first_losses):.3f} to {max(first_losses):.3f}; ln 10 = {math.log(10):.3f}")
@@ -245,14 +242,14 @@ on_cifar = partial(
     batch_size=128,
     validation=VALIDATION,
     pixels="standard",
-    augment=augment.crop_flip,
+    augment=data.crop_flip,
     precision="bfloat16",
 )
 sgd = partial(torch.optim.SGD, momentum=0.9, weight_decay=1e-4)
 thirds = partial(schedules.step, step_size=STEP_EPOCHS // 3, gamma=0.1)
 step_by_step = partial(on_cifar, train_size=IMAGES, epochs=STEP_EPOCHS, schedule=thirds)
 NETS = {
-    "ResNet-20": (resnet.resnet20, 0.1),
+    "ResNet-20": (models.resnet20, 0.1),
     "SimpleNN-BN": (partial(models.SimpleNN, batch_norm=True), 0.1),
     "LeNet5": (models.LeNet5, 0.01),
 }
@@ -290,8 +287,8 @@ def fast(model, epochs: int, count: int | None, lr: float = 0.2, batch: int = 12
 
 # %% tags=["key"]
 by_steps = {name: step_by_step(model=net, optimizer=partial(sgd, lr=lr)) for name, (net, lr) in NETS.items()}
-by_cycle = {"fast recipe": fast(resnet.resnet20, FAST_EPOCHS, IMAGES, keep_weights=True)}
-trained = sweep(by_cycle | by_steps, SEEDS, executor=engines.side_by_side())
+by_cycle = {"fast recipe": fast(models.resnet20, FAST_EPOCHS, IMAGES, keep_weights=True)}
+trained = sweep(by_cycle | by_steps, SEEDS, executor=executors.side_by_side())
 three, quick = (Runs({name: trained[name] for name in runs}) for runs in (by_steps, by_cycle))
 
 # %% tags=["figure"]
@@ -303,7 +300,7 @@ show_figure(
 )
 
 # %% tags=["figure"]
-theirs = {name: PUBLISHED[f"S4.L3.a.{name}"].values[0] for name in ("ResNet", "SimpleNN")}
+theirs = {name: scorecard.PUBLISHED[f"S4.L3.a.{name}"].values[0] for name in ("ResNet", "SimpleNN")}
 published = {"ResNet-20": f"{theirs['ResNet']} (38 layers)", "SimpleNN-BN": f"{theirs['SimpleNN']}", "LeNet5": "–"}
 reached = three.best("val_accuracy")
 table = three.table({"best validation": reached, "test (those weights)": three.final("best_test_accuracy")})
@@ -358,7 +355,7 @@ finding(
 
 # %% tags=["key"]
 long = partial(on_cifar, epochs=200, schedule=partial(schedules.multi_step, milestones=(90, 140)))
-long_run = long(model=resnet.resnet20, optimizer=partial(sgd, lr=0.1))
+long_run = long(model=models.resnet20, optimizer=partial(sgd, lr=0.1))
 if PROFILE == "full":
     long_runs = sweep({"ResNet-20": long_run}, range(1))
     show_figure(
@@ -426,7 +423,7 @@ finding(
 # nothing is trained for it here.
 
 # %% tags=["key"]
-longer = experiment.find(fast(resnet.resnet20, 24, None, keep_weights=True)) if REAL else None
+longer = find(fast(models.resnet20, 24, None, keep_weights=True)) if REAL else None
 KEPT = longer is not None
 print("24 epochs, one seed:", f"kept, made on {longer.provenance['device']}" if KEPT else "not in the results store")
 
@@ -437,7 +434,7 @@ claim(KEPT and longer.best("val_accuracy") >= 0.90, "24 epochs of the recipe rea
 if KEPT:
     finding(
         f"In {len(longer.history)} epochs the recipe reaches {longer.best('val_accuracy'):.4f} on validation, and the weights of its best epoch classify {longer.final('best_test_accuracy'):.4f} of the test images; "
-        f"one seed. The published 38-layer network had {theirs['ResNet']} after 30 epochs and {max(PUBLISHED['S4.L3.b'].values)} after 200."
+        f"one seed. The published 38-layer network had {theirs['ResNet']} after 30 epochs and {max(scorecard.PUBLISHED['S4.L3.b'].values)} after 200."
     )
 
 # %% [markdown]
@@ -463,7 +460,7 @@ RATES = np.logspace(-9, 0, TRIED).tolist()
 def before_training(depth: int, shortcut: str, seed: int) -> dict:
     """Mean |gradient| of each layer, squared length of the whole gradient, and how far one step lowers the loss."""
     torch.manual_seed(seed)
-    net = resnet.resnet(depth, shortcut).to(profiles.device()).train()
+    net = models.resnet(depth, shortcut).to(settings.device()).train()
     seen, targets = next(one_batch.of_epoch(0))
     nn.functional.cross_entropy(net(seen), targets).backward()
     down = {name: -parameter.grad for name, parameter in net.named_parameters()}
@@ -619,7 +616,7 @@ def surroundings(model: nn.Module) -> dict:
 
 
 variants = {
-    f"{name}-{depth}": partial(resnet.resnet, depth, word) for depth in DEPTHS for name, word in SHORTCUTS.items()
+    f"{name}-{depth}": partial(models.resnet, depth, word) for depth in DEPTHS for name, word in SHORTCUTS.items()
 }
 short = partial(fast, epochs=DEPTH_EPOCHS, count=DEPTH_IMAGES, lr=0.1, validation=DEPTH_VALIDATION)
 twins = sweep({name: short(net, measure=surroundings) for name, net in variants.items()}, SEEDS)
@@ -739,18 +736,18 @@ chosen = max(quick["fast recipe"], key=lambda run: run.best("val_accuracy"))
 
 def loaded(state: dict, classes: int = 10) -> nn.Module:
     """A ResNet-20 with these weights, on the device."""
-    net = resnet.ResNet(classes=classes)
+    net = models.ResNet(classes=classes)
     net.load_state_dict(state)
-    return net.to(profiles.device(), memory_format=torch.channels_last)
+    return net.to(settings.device(), memory_format=torch.channels_last)
 
 
 def as_trained(result) -> torch.autocast:
     """Products in the precision in which this run was trained and evaluated."""
     in_bfloat16 = result.provenance["precision"] == "bfloat16"
-    return torch.autocast(profiles.device().type, torch.bfloat16, enabled=in_bfloat16, cache_enabled=False)
+    return torch.autocast(settings.device().type, torch.bfloat16, enabled=in_bfloat16, cache_enabled=False)
 
 
-net = loaded(results.load_weights(chosen))
+net = loaded(store.load_weights(chosen))
 with as_trained(chosen):
     val_accuracy = training.evaluate(net, validation)[1]
 print(f"validation accuracy in training {chosen.best('val_accuracy'):.4f}, of the loaded weights {val_accuracy:.4f}")
@@ -847,7 +844,7 @@ def resnet18(weights: str | None) -> nn.Module:
     return nn.Sequential(nn.Upsample(scale_factor=2, mode="bilinear"), net)
 
 
-IMAGENET_EPOCHS, IMAGENET_IMAGES = profiles.budget(sample=(1, 128), cpu=(3, 2000), full=(10, None))
+IMAGENET_EPOCHS, IMAGENET_IMAGES = budget(sample=(1, 128), cpu=(3, 2000), full=(10, None))
 starts = {"ImageNet weights": partial(resnet18, "IMAGENET1K_V1"), "random weights": partial(resnet18, None)}
 from_imagenet = {name: fast(net, IMAGENET_EPOCHS, IMAGENET_IMAGES, lr=0.02) for name, net in starts.items()}
 from_imagenet["SimpleCNN"] = fast(models.SimpleCNN, IMAGENET_EPOCHS, IMAGENET_IMAGES, lr=0.02)
@@ -880,14 +877,14 @@ if imagenet:
 # %% tags=["key"]
 OLD, NEW = tuple(range(6)), tuple(range(6, 10))
 old_count = IMAGES or len(OLD) * (train_count // 10)
-base_run = fast(partial(resnet.ResNet, classes=len(OLD)), OLD_EPOCHS, old_count, classes=OLD, keep_weights=True)
+base_run = fast(partial(models.ResNet, classes=len(OLD)), OLD_EPOCHS, old_count, classes=OLD, keep_weights=True)
 base = sweep({f"{len(OLD)} classes": base_run}, range(1))[f"{len(OLD)} classes"][0]
 
 
 def with_new_head(key: str, classes: int) -> nn.Module:
     """The network of a kept run, its last layer drawn anew for other classes."""
-    state = results.load_weights(results.load(key))
-    net = resnet.ResNet(classes=classes)
+    state = store.load_weights(store.load(key))
+    net = models.ResNet(classes=classes)
     net.load_state_dict({name: net.state_dict()[name] if "head" in name else value for name, value in state.items()})
     return net
 
@@ -898,7 +895,7 @@ print(f"is to learn {', '.join(cifar.classes[c] for c in NEW)}")
 # %% tags=["key"]
 STARTS = {
     "fine-tuned": (partial(with_new_head, base.key, len(NEW)), (0.02, 0.1)),
-    "from scratch": (partial(resnet.ResNet, classes=len(NEW)), (0.02, 0.1)),
+    "from scratch": (partial(models.ResNet, classes=len(NEW)), (0.02, 0.1)),
 }
 few = partial(fast, epochs=FEW_EPOCHS, count=FEW, batch=50, classes=NEW, validation=min(100, VALIDATION))
 tried = sweep({f"{name}, lr {lr}": few(net, lr=lr) for name, (net, rates) in STARTS.items() for lr in rates}, FEW_SEEDS)

@@ -9,7 +9,9 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
-from coursekit import executor, runner
+from coursekit.execution import notebooks
+from coursekit.execution.source import KERNEL, read_source
+from coursekit.notebook import outputs
 
 from .conftest import PICTURES, wait
 
@@ -17,8 +19,8 @@ SWEEP = """
 from functools import partial
 import torch
 from coursekit import models
-from coursekit.experiment import Experiment
-from coursekit.sweeps import sweep
+from coursekit.runs.experiment import Experiment
+from coursekit.runs.sweeps import sweep
 options = dict(optimizer=partial(torch.optim.SGD, lr=0.1), data="mnist", epochs=40, batch_size=10)
 options |= dict(validation=1, train_size=500)
 variants = {f"{n} hidden": Experiment(model=partial(models.MLP, (784, n, 10)), **options) for n in (8, 32)}
@@ -79,7 +81,7 @@ class Page:
             self.choose("File", "Save Notebook")
             found = nbformat.read(self.path, 4)
             codes = [cell for cell in found.cells if cell.cell_type == "code"]
-            return (codes[-1].execution_count or any(map(executor.errors_in, codes))) and found
+            return (codes[-1].execution_count or any(map(outputs.errors_in, codes))) and found
 
         return wait(saved, 120, lambda: self.photograph("stuck"))
 
@@ -92,9 +94,9 @@ class Page:
 @pytest.fixture
 def live(browser, lab, folder):
     """A notebook with a sweep that draws its losses."""
-    notebook = new_notebook(cells=[new_code_cell(SWEEP, id="sweep")], metadata={"kernelspec": runner.KERNEL})
+    notebook = new_notebook(cells=[new_code_cell(SWEEP, id="sweep")], metadata={"kernelspec": KERNEL})
     path = folder / "live.ipynb"
-    path.write_bytes(executor.to_bytes(notebook))
+    path.write_bytes(outputs.to_bytes(notebook))
     return Page(browser, lab, path)
 
 
@@ -103,11 +105,11 @@ def opened(browser, lab, folder):
     """Opens a notebook made of the cells of a source up to the last that contains some text."""
 
     def open_notebook(stem: str, last: str = "") -> Page:
-        notebook = runner.read_source(SOURCES / f"{stem}.py")
+        notebook = read_source(SOURCES / f"{stem}.py")
         end = max(i for i, cell in enumerate(notebook.cells) if last in cell.source)
         del notebook.cells[end + 1 :]
         path = folder / f"{stem}.ipynb"
-        path.write_bytes(executor.to_bytes(notebook))
+        path.write_bytes(outputs.to_bytes(notebook))
         return Page(browser, lab, path)
 
     return open_notebook
@@ -116,7 +118,7 @@ def opened(browser, lab, folder):
 def test_notebook_is_run_and_exported_from_the_menu(opened):
     page = opened("02_activations_and_xor")
     page.photograph("opened")
-    runner.check(page.run_all(), page.path.name)
+    notebooks.check(page.run_all(), page.path.name)
     page.photograph("executed")
     before = set(page.browser.downloads.iterdir())
     page.choose("File", "Save and Export Notebook As", "Coursekit_pdf")
@@ -128,8 +130,8 @@ def test_notebook_is_run_and_exported_from_the_menu(opened):
 def test_a_slider_redraws_the_figure(opened):
     from selenium.webdriver import Keys
 
-    page = opened("07_schedules", last="explore.sliders")
-    runner.check(page.run_all(), page.path.name)
+    page = opened("07_schedules", last="show_sliders")
+    notebooks.check(page.run_all(), page.path.name)
     handle = page.find(".widget-slider .noUi-handle")
     page.browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", handle)
 

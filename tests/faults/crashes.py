@@ -16,9 +16,10 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from coursekit import checkpoint, storage
-from coursekit.checkpoint import Progress
+from coursekit import files
 from coursekit.errors import StorageError
+from coursekit.training import checkpoint
+from coursekit.training.checkpoint import Progress
 
 
 def die(*_, **__) -> None:
@@ -55,7 +56,7 @@ POINTS = {
     "after fsync": (after, os, "fsync"),
     "before the rename": (before, os, "replace"),
     "after the rename": (after, os, "replace"),
-    "before fsync of the folder": (before, storage, "_sync_folder"),
+    "before fsync of the folder": (before, files, "_sync_folder"),
     "before the old one is dropped": (before, Path, "unlink"),
     "after the old one is dropped": (after, Path, "unlink"),
 }

@@ -19,12 +19,15 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from coursekit import experiment, samples, storage, training
-from coursekit.augment import crop_flip
-from coursekit.batches import Batches
-from coursekit.experiment import Experiment
-from coursekit.models import LeNet5
-from coursekit.sweeps import sweep
+from coursekit import files
+from coursekit.data import drawn
+from coursekit.data.augment import crop_flip
+from coursekit.data.batches import Batches
+from coursekit.models.networks import LeNet5
+from coursekit.runs import experiment
+from coursekit.runs.experiment import Experiment
+from coursekit.runs.sweeps import sweep
+from coursekit.training import loop
 
 OPTIMIZERS = (
     partial(torch.optim.SGD, lr=0.05, momentum=0.9, weight_decay=1e-3),
@@ -46,20 +49,20 @@ def train(folder: Path, seed: int, epochs: int = 3) -> None:
     model = nn.Sequential(*layers)
     optimizer = OPTIMIZERS[seed % 2](model.parameters())
     train = make(shuffle=True, seed=seed, augment=crop_flip)
-    run = training.fit(
+    run = loop.fit(
         model, train, {"val": make()}, optimizer, epochs, schedule=falling, folder=folder, checkpoint_every=1
     )
     history = [{name: value for name, value in row.items() if name != "seconds"} for row in run.history]
     state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "history": history}
     buffer = io.BytesIO()
     torch.save(state | {"best": run.best_state, "random": torch.get_rng_state()}, buffer)
-    storage.write_bytes(folder / "final", buffer.getvalue())
+    files.write_bytes(folder / "final", buffer.getvalue())
 
 
 def train_stack(folder: Path, seed: int) -> None:
     """Three convolutional networks trained as one through the results store, a checkpoint after every epoch."""
     os.environ |= {"COURSEKIT_RESULTS": str(folder), "COURSEKIT_PROFILE": "sample", "TQDM_DISABLE": "1"}
-    samples.ARRAYS["cifar10"] = partial(samples.shapes, 60, 20)
+    drawn.ARRAYS["cifar10"] = partial(drawn.shapes, 60, 20)
     experiment.CHECKPOINT_SECONDS = 0
     sgd = partial(torch.optim.SGD, momentum=0.9)
     variants = {
@@ -71,7 +74,7 @@ def train_stack(folder: Path, seed: int) -> None:
     state = {"history": rows, "metrics": [run.metrics for run in runs], "exact": [r.provenance["exact"] for r in runs]}
     buffer = io.BytesIO()
     torch.save(state, buffer)
-    storage.write_bytes(folder / "final", buffer.getvalue())
+    files.write_bytes(folder / "final", buffer.getvalue())
 
 
 def fork(folder: Path, seed: int) -> int:

@@ -16,17 +16,18 @@ from pathlib import Path
 
 import torch
 
-from coursekit import cluster, engines, experiment, models
-from coursekit.experiment import Experiment
-from coursekit.sweeps import sweep
+from coursekit import models
+from coursekit.runs import cluster, executors, experiment
+from coursekit.runs.experiment import Experiment
+from coursekit.runs.sweeps import sweep
 
 experiment.CHECKPOINT_SECONDS = 0  # a checkpoint after every epoch
 EPOCHS = 6
 ENGINES = {
-    "processes": partial(engines.processes, 2),
+    "processes": partial(executors.processes, 2),
     "dask": partial(cluster.local, 2),
     "slurm": partial(cluster.slurm, 2, interface="lo"),
-    "serial": partial(engines.serial, 1),
+    "serial": partial(executors.serial, 1),
     "a pool": lambda: partial(ProcessPoolExecutor, 2, mp_context=get_context("spawn")),
 }
 BASE = Experiment(

@@ -10,7 +10,8 @@ from typing import NamedTuple
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output, writes
 
-from coursekit import bundle, cli, doctor
+from coursekit.classroom import bundle
+from coursekit.cli import doctor, main
 from tests import exercises
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
@@ -124,7 +125,7 @@ def contents(folder: Path) -> dict[str, object]:
 
 def run(words: list[str]) -> int:
     try:
-        return cli.main(words)
+        return main.main(words)
     except SystemExit as stop:  # argparse
         return stop.code
 
@@ -413,12 +414,12 @@ def test_l3_a_sweep_that_diverged_ends_with_6_and_one_whose_results_cannot_be_ke
     monkeypatch.setenv("COURSEKIT_RESULTS", str(root / results))
     for name in ("PROFILE", "SOURCE"):  # which the command sets
         monkeypatch.setenv(f"COURSEKIT_{name}", "sample")
-    assert cli.main(["sweep", "runs.yaml"]) == code
+    assert main.main(["sweep", "runs.yaml"]) == code
     said = capfd.readouterr()
     assert said.err.splitlines()[-1].startswith(line)
     assert "Traceback" not in said.err
     assert before.items() <= contents(root).items()
-    assert cli.main(["sweep", "runs.yaml"]) == code, "a replay ends like the run"
+    assert main.main(["sweep", "runs.yaml"]) == code, "a replay ends like the run"
 
 
 def test_l3_what_students_hand_in_has_a_row_that_says_what_is_wrong_with_it(workbook, capfd):
@@ -439,7 +440,7 @@ def test_l3_what_students_hand_in_has_a_row_that_says_what_is_wrong_with_it(work
     os.mkfifo("in/pipe.ipynb")
     os.mkfifo("in/pipe.zip")
     Path("in/folder.ipynb").mkdir()
-    assert cli.main(["grade", "in"]) == 0
+    assert main.main(["grade", "in"]) == 0
     rows = capfd.readouterr().out.splitlines()[1:]
     assert len(rows) == len(bad) + 2
     assert all(",,error,0.0," in row for row in rows), rows
@@ -449,13 +450,13 @@ def test_l3_what_students_hand_in_has_a_row_that_says_what_is_wrong_with_it(work
 def test_l3_text_goes_between_the_marks_and_the_rest_keeps_its_line_ends(workbook, capfd):
     page = f"# A\r\n{MARK}\r\nold\r\n{MARK}\r\nend\n".encode()
     workbook({"page.md": page, "link.md": Link("page.md")})
-    assert cli.main(["scorecard", "--into", "link.md"]) == 0
+    assert main.main(["scorecard", "--into", "link.md"]) == 0
     after = Path("page.md").read_bytes()
     assert os.readlink("link.md") == "page.md"
     assert after.startswith(f"# A\r\n{MARK}\r\nOf ".encode())
     assert after.endswith(f"\r\n{MARK}\r\nend\n".encode())
     assert after.count(b"\n") == after.count(b"\r\n") + 1
-    assert cli.main(["scorecard", "--into", "page.md"]) == 0
+    assert main.main(["scorecard", "--into", "page.md"]) == 0
     assert Path("page.md").read_bytes() == after
 
 
@@ -463,7 +464,7 @@ def test_l3_an_address_changes_its_line_only_and_a_link_stays_a_link(workbook, c
     project = PROJECT.replace("\n", "\r\n").encode()
     setup = with_cell(metadata={"tags": ["setup"]})
     workbook({"pyproject.toml": project, "kept.ipynb": setup, "notebooks/01_one.ipynb": Link("../kept.ipynb")})
-    assert cli.main(["colab", "https://github.com/a/b"]) == 0
+    assert main.main(["colab", "https://github.com/a/b"]) == 0
     assert Path("notebooks/01_one.ipynb").is_symlink()
     assert "github.com/a/b" in Path("kept.ipynb").read_text()
     lines = Path("pyproject.toml").read_bytes().split(b"\r\n")
@@ -488,7 +489,7 @@ def test_l3_what_is_unusual_and_right_is_read(workbook, capfd):
     }
     root = workbook(files)
     before = contents(root)
-    assert cli.main(["student", *files]) == 0
+    assert main.main(["student", *files]) == 0
     assert capfd.readouterr().err == ""
     assert before.items() <= contents(root).items()
 

@@ -8,7 +8,7 @@ import pytest
 
 
 def coursekit(*arguments, cwd):
-    command = [sys.executable, "-m", "coursekit.cli", *arguments]
+    command = [sys.executable, "-m", "coursekit", *arguments]
     return subprocess.run(command, cwd=cwd, env=os.environ, capture_output=True, text=True, timeout=60)
 
 

@@ -19,9 +19,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import numpy as np
 import pytest
 import torch
-from torchvision import datasets
+import torchvision
 
-from coursekit import data, download, samples, storage
+from coursekit import files
+from coursekit.data import datasets, download, drawn
 from coursekit.errors import DataError, UsageError
 
 PAGE = b"<!DOCTYPE html><title>Please log in</title>"
@@ -88,8 +89,8 @@ def server(monkeypatch):
     server = Server()
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     monkeypatch.setattr(download, "LETTERS_URL", server.url + "letter.data.gz")
-    monkeypatch.setattr(datasets.MNIST, "mirrors", [server.url + "first/", server.url + "second/"])
-    monkeypatch.setattr(datasets.CIFAR10, "url", server.url + "cifar-10-python.tar.gz")
+    monkeypatch.setattr(torchvision.datasets.MNIST, "mirrors", [server.url + "first/", server.url + "second/"])
+    monkeypatch.setattr(torchvision.datasets.CIFAR10, "url", server.url + "cifar-10-python.tar.gz")
     yield server
     server.close()
 
@@ -115,7 +116,7 @@ CUT, PAGE_IN_PLACE, MISSING = (
 def test_d1_what_is_not_the_file_is_refused_and_leaves_nothing(name, answer, reason, server, tmp_path):
     server.answer, server.content = answer, letter_file()
     with pytest.raises(DataError, match=rf"cannot download {name} \(.*{reason}.*\); put {name}\.npz") as caught:
-        data.load(name, "real", tmp_path)
+        datasets.load(name, "real", tmp_path)
     assert caught.value.exit_code == 3
     assert "\n" not in str(caught.value)
     assert inside(tmp_path) == []
@@ -123,25 +124,25 @@ def test_d1_what_is_not_the_file_is_refused_and_leaves_nothing(name, answer, rea
 
 
 def test_d1_a_whole_archive_that_is_another_is_no_mnist(monkeypatch, tmp_path, capsys):
-    drawn = samples.digits(20, 10), tuple("0123456789"), "MNIST, original pixels"
-    monkeypatch.setitem(download.ARRAYS, "mnist", lambda: drawn)
+    parts = drawn.digits(20, 10), tuple("0123456789"), "MNIST, original pixels"
+    monkeypatch.setitem(download.ARRAYS, "mnist", lambda: parts)
     with pytest.raises(DataError, match="not the published file"):
-        data.load("mnist", "real", tmp_path)
-    assert data.load("mnist", "auto", tmp_path).is_sample
+        datasets.load("mnist", "real", tmp_path)
+    assert datasets.load("mnist", "auto", tmp_path).is_sample
     assert "NOTICE: cannot download mnist (what came is not the published file" in capsys.readouterr().err
     assert inside(tmp_path) == []
 
 
 def test_d1_a_copy_of_mnist_does_not_vouch_for_itself(tmp_path):
-    data._save(tmp_path / "mnist.npz", samples.digits(20, 10), tuple("0123456789"), "MNIST, original pixels")
+    datasets._save(tmp_path / "mnist.npz", drawn.digits(20, 10), tuple("0123456789"), "MNIST, original pixels")
     with pytest.raises(DataError, match="differ from the published mnist"):
-        data.load("mnist", "real", tmp_path)
+        datasets.load("mnist", "real", tmp_path)
 
 
 def test_d1_letters_come_whole_and_are_kept(server, tmp_path):
     server.content = letter_file()
-    first = data.load("letters", "real", tmp_path)
-    again = data.load("letters", "real", tmp_path)
+    first = datasets.load("letters", "real", tmp_path)
+    again = datasets.load("letters", "real", tmp_path)
     assert server.requests == 1
     assert inside(tmp_path) == ["letters.npz"]
     assert first.sha256 == again.sha256
@@ -152,11 +153,12 @@ def test_d1_letters_come_whole_and_are_kept(server, tmp_path):
 LOADING = """
 import os, signal, sys
 from pathlib import Path
-from coursekit import data, download, storage
+from coursekit import files
+from coursekit.data import datasets, download
 download.LETTERS_URL = sys.argv[1]
 if sys.argv[3] == "write":
-    storage.os.replace = lambda *paths: os.kill(os.getpid(), signal.SIGKILL)
-data.load("letters", "real", Path(sys.argv[2]))
+    files.os.replace = lambda *paths: os.kill(os.getpid(), signal.SIGKILL)
+datasets.load("letters", "real", Path(sys.argv[2]))
 """
 
 
@@ -176,7 +178,7 @@ def test_d1_d2_killed_in_the_middle_the_next_call_starts_again(place, server, tm
         child.kill()
     assert "letters.npz" not in inside(tmp_path / "cache")
     server.answer = "whole"
-    assert not data.load("letters", "real", tmp_path / "cache").is_sample
+    assert not datasets.load("letters", "real", tmp_path / "cache").is_sample
     assert inside(tmp_path / "cache") == ["letters.npz"], "what the killed process left is removed"
     record_property("injected", f"a SIGKILL in mid {place} of a data set")
     record_property("lost", "nothing: the next call starts again")
@@ -186,7 +188,7 @@ def test_d3_no_network_is_said_soon_with_what_to_do(monkeypatch, tmp_path):
     monkeypatch.setattr(download, "LETTERS_URL", "http://127.0.0.1:9/letter.data.gz")
     start = time.monotonic()
     with pytest.raises(DataError, match=r"cannot download letters \(no network\); put letters.npz .* source 'sample'"):
-        data.load("letters", "real", tmp_path)
+        datasets.load("letters", "real", tmp_path)
     assert time.monotonic() - start < 20
 
 
@@ -194,14 +196,14 @@ def test_d3_a_server_that_never_answers_is_given_up(server, monkeypatch, tmp_pat
     server.answer = "silent"
     monkeypatch.setattr(download, "SECONDS_WITHOUT_AN_ANSWER", 0.3)
     with pytest.raises(DataError, match=r"cannot download letters \(no answer in 0.3 s\)"):
-        data.load("letters", "real", tmp_path)
+        datasets.load("letters", "real", tmp_path)
 
 
 def test_d3_with_a_copy_there_the_network_is_not_touched(server, monkeypatch, tmp_path):
     server.content = letter_file()
-    first = data.load("letters", "real", tmp_path)
+    first = datasets.load("letters", "real", tmp_path)
     monkeypatch.setattr(socket, "socket", None)
-    assert data.load("letters", "real", tmp_path).sha256 == first.sha256
+    assert datasets.load("letters", "real", tmp_path).sha256 == first.sha256
 
 
 # --- D4, D5 -----------------------------------------------------------------------------------------------------------
@@ -217,32 +219,32 @@ def test_d4_an_archive_that_would_leave_its_folder_is_refused_unopened(server, m
             archive.addfile(member, io.BytesIO(b"evil"))
     server.content = buffer.getvalue()
     monkeypatch.setattr(tarfile, "open", None)  # not even looked into: its digest is not the published one
-    assert hashlib.md5(server.content, usedforsecurity=False).hexdigest() != datasets.CIFAR10.tgz_md5
+    assert hashlib.md5(server.content, usedforsecurity=False).hexdigest() != torchvision.datasets.CIFAR10.tgz_md5
     with pytest.raises(DataError, match=r"cannot download cifar10 \(what came is not the published file"):
-        data.load("cifar10", "real", tmp_path / "cache")
+        datasets.load("cifar10", "real", tmp_path / "cache")
     assert inside(tmp_path) == ["cache"]
     assert inside(tmp_path / "cache") == []
 
 
 def test_d4_members_of_an_npz_are_read_by_name_and_written_nowhere(tmp_path):
     path = tmp_path / "in" / "letters.npz"
-    data._save(path, samples.letters(2, 1), download.LETTERS, "a test")
+    datasets._save(path, drawn.letters(2, 1), download.LETTERS, "a test")
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr("../../outside.npy", b"evil")
-    data.load("letters", "real", path.parent)
+    datasets.load("letters", "real", path.parent)
     assert inside(tmp_path) == ["in", "letters.npz"]
 
 
 def test_d4_an_npz_that_would_fill_the_memory_is_refused_unread(tmp_path, monkeypatch):
     np.savez_compressed(tmp_path / "letters.npz", train_images=np.zeros(3_000_000, np.uint8))
-    monkeypatch.setattr(data, "LARGEST_BYTES", 1_000_000)
+    monkeypatch.setattr(datasets, "LARGEST_BYTES", 1_000_000)
     with pytest.raises(DataError, match=r"letters\.npz: unpacks to 0\.0 GB, more than any data set here; delete it"):
-        data.load("letters", "auto", tmp_path)
+        datasets.load("letters", "auto", tmp_path)
 
 
-@pytest.mark.parametrize("source", data.SOURCES)
+@pytest.mark.parametrize("source", datasets.SOURCES)
 def test_d5_an_unknown_data_set_is_one_line_everywhere(source):
-    for function in (data.load, data.expected_sha256):
+    for function in (datasets.load, datasets.expected_sha256):
         with pytest.raises(UsageError, match="no data 'svhn' from") as caught:
             function("svhn", source)
         assert caught.value.exit_code == 2
@@ -265,12 +267,12 @@ print(data.load("letters", "real", Path(sys.argv[1])).sha256)
 @pytest.mark.skipif(not hasattr(os, "geteuid"), reason="needs users")
 def test_d6_a_folder_that_is_not_ours_is_used_as_it_is(tmp_path):
     with tempfile.TemporaryDirectory() as folder:  # pytest's own folders are closed to other users
-        path = data.Path(folder) / "letters.npz"
-        data._save(path, samples.letters(2, 1), download.LETTERS, "a test")
+        path = datasets.Path(folder) / "letters.npz"
+        datasets._save(path, drawn.letters(2, 1), download.LETTERS, "a test")
         path.parent.chmod(0o555)
         done = subprocess.run([sys.executable, "-c", READING, folder], capture_output=True, text=True, timeout=120)
         assert done.returncode == 0, done.stderr
-        assert done.stdout.strip() == data.load("letters", "real", path.parent).sha256
+        assert done.stdout.strip() == datasets.load("letters", "real", path.parent).sha256
         assert inside(path.parent) == ["letters.npz"]
         assert path.stat().st_mode & 0o777 == 0o644
         path.parent.chmod(0o755)
@@ -280,10 +282,10 @@ def test_d6_a_folder_that_cannot_be_written_costs_a_warning_and_not_the_download
     server.content = letter_file()
 
     def refuse(path, content):
-        raise storage.StorageError(f"cannot write {path.name}: Read-only file system")
+        raise files.StorageError(f"cannot write {path.name}: Read-only file system")
 
-    monkeypatch.setattr(storage, "write_bytes", refuse)
-    assert not data.load("letters", "real", tmp_path).is_sample
+    monkeypatch.setattr(files, "write_bytes", refuse)
+    assert not datasets.load("letters", "real", tmp_path).is_sample
     [line] = capsys.readouterr().err.splitlines()
     assert line.startswith(
         "warning: letters is not kept: cannot write letters.npz: Read-only file system; set COURSEKIT"
@@ -296,9 +298,12 @@ WITHOUT_TORCHVISION = """
 import sys
 sys.modules["torchvision"] = None
 from pathlib import Path
-from coursekit import data, experiment, notebook, samples, scorecard
-data._save(Path(sys.argv[1]) / "letters.npz", samples.letters(2, 1), data.download.LETTERS, "a test")
-print(data.load("letters", "real", Path(sys.argv[1])))
+from coursekit.data import datasets, download, drawn
+from coursekit.notebook import show
+from coursekit.runs import sweeps
+from coursekit.scorecard import compare
+datasets._save(Path(sys.argv[1]) / "letters.npz", drawn.letters(2, 1), download.LETTERS, "a test")
+print(datasets.load("letters", "real", Path(sys.argv[1])))
 """
 
 
@@ -312,4 +317,4 @@ def test_l2_loading_data_that_are_there_does_not_import_torchvision(tmp_path):
 def test_l2_a_torchvision_that_does_not_load_is_one_line_at_a_download(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "torchvision", None)
     with pytest.raises(DataError, match=r"cannot download mnist \(torchvision does not load: .*; see coursekit doctor"):
-        data.load("mnist", "real", tmp_path)
+        datasets.load("mnist", "real", tmp_path)

@@ -12,8 +12,11 @@ import nbformat
 import psutil
 import pytest
 
-from coursekit import executor, report, runner
 from coursekit.errors import NotebookError
+from coursekit.execution import notebooks
+from coursekit.execution.cells import _death
+from coursekit.notebook import outputs
+from coursekit.report import export
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="needs signals and process groups")
 SLEEPER = "import subprocess\nchild = subprocess.Popen(['sleep', '300'])"
@@ -27,11 +30,11 @@ def write(path: Path, *cells: str) -> Path:
 
 
 def run(folder: Path, *cells: str, **options):
-    return runner.run(write(folder / "n.py", *cells), folder / "out.ipynb", "sample", **options)
+    return notebooks.run(write(folder / "n.py", *cells), folder / "out.ipynb", "sample", **options)
 
 
 def coursekit(*arguments, cwd, **environment):
-    command = [sys.executable, "-m", "coursekit.cli", *arguments]
+    command = [sys.executable, "-m", "coursekit", *arguments]
     return subprocess.run(command, cwd=cwd, env=os.environ | environment, capture_output=True, text=True, timeout=120)
 
 
@@ -76,7 +79,7 @@ def test_b1_an_error_cell_is_exit_4_and_the_notebook_is_kept_but_no_report(tmp_p
     record_property("injected", "an error in a cell")
     record_property("lost", "nothing: the cells before it are kept")
     # Whoever prints it all the same gets a notice on the cover.
-    html = " ".join(report.to_html(report.read([kept])).split())
+    html = " ".join(export.to_html(export.read([kept])).split())
     assert "Not complete: 03_cnn cell 2: ZeroDivisionError: division by zero." in html
 
 
@@ -95,8 +98,8 @@ def test_b2_errors_that_do_not_raise_are_found(tmp_path, record_property):
     cells = [f' tags=["raises-exception"]\n{cell}' for cell in HIDDEN]
     notebook = run(tmp_path, *cells)
     for cell, expected in zip(notebook.cells, HIDDEN.values(), strict=True):
-        [error] = executor.errors_in(cell)
-        assert executor.text_of(error).startswith(expected)
+        [error] = outputs.errors_in(cell)
+        assert outputs.text_of(error).startswith(expected)
     record_property("injected", f"{len(HIDDEN)} errors that do not raise")
     record_property("lost", "0 not noticed")
 
@@ -137,9 +140,9 @@ def test_b3_a_dead_kernel_names_cell_signal_and_memory(tmp_path, record_property
 
 
 def test_b3_likely_out_of_memory():
-    died = executor._death(-9, 11_900_000_000, 12_700_000_000)
+    died = _death(-9, 11_900_000_000, 12_700_000_000)
     assert died == "the kernel died (signal 9; likely out of memory: peak 11.9 of 12.7 GB); lower batch_size"
-    assert executor._death(3, 100_000_000, 12_700_000_000) == "the kernel died (exit code 3; peak 0.1 of 12.7 GB)"
+    assert _death(3, 100_000_000, 12_700_000_000) == "the kernel died (exit code 3; peak 0.1 of 12.7 GB)"
 
 
 @pytest.mark.parametrize("name", ["MemoryError", "OutOfMemoryError"])
@@ -147,7 +150,7 @@ def test_b3_memory_that_cannot_be_had_is_an_error_with_advice(name):
     error = nbformat.v4.new_output("error", ename=name, evalue="", traceback=[])
     cell = nbformat.v4.new_code_cell("x = bytearray(1 << 50)", outputs=[error], execution_count=1)
     with pytest.raises(NotebookError, match=f"n cell 1: {name}; lower batch_size, or close other notebooks"):
-        runner.check(nbformat.v4.new_notebook(cells=[cell]), "n")
+        notebooks.check(nbformat.v4.new_notebook(cells=[cell]), "n")
 
 
 @posix
@@ -166,10 +169,10 @@ def test_b4_a_stubborn_cell_is_ended_with_all_that_it_started(tmp_path, monkeypa
 @pytest.mark.parametrize("who", ["executor", "command line"])
 def test_b5_killed_half_way_the_finished_cells_are_kept_and_the_kernel_goes(tmp_path, who, record_property):
     write(tmp_path / "n.py", SLEEPER, TELL, "import time\ntime.sleep(300)")
-    command = [sys.executable, "-m", "coursekit.cli", "run", "n.py", "-o", "out"]
+    command = [sys.executable, "-m", "coursekit", "run", "n.py", "-o", "out"]
     with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
         pids = json.loads(wait_for(tmp_path / "pids"))
-        [child] = [p for p in psutil.Process(process.pid).children() if "coursekit.executor" in p.cmdline()]
+        [child] = [p for p in psutil.Process(process.pid).children() if "coursekit.execution.cells" in p.cmdline()]
         while "cell 3" not in nbformat.read(tmp_path / "out" / "n.ipynb", 4).metadata.coursekit.get("failure", ""):
             time.sleep(0.05)
         os.kill(child.pid if who == "executor" else process.pid, signal.SIGKILL)
@@ -205,7 +208,7 @@ kills.train(folder, 0, epochs=10_000)
 def test_b5_a_training_in_a_kernel_whose_executor_is_gone_writes_a_checkpoint(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
     write(tmp_path / "n.py", TRAINING)
-    command = [sys.executable, "-m", "coursekit.cli", "run", "n.py", "-o", "out"]
+    command = [sys.executable, "-m", "coursekit", "run", "n.py", "-o", "out"]
     with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.DEVNULL) as process:
         [pid] = json.loads(wait_for(tmp_path / "pids"))
         process.kill()
@@ -226,8 +229,8 @@ def test_b5_outputs_that_cannot_be_saved_are_exit_5(tmp_path):
 def test_b6_neither_tex_nor_browser_nor_pandoc_on_the_path_is_needed(monkeypatch):
     monkeypatch.setenv("PATH", "/nonexistent")
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("# One\n\n$x^2$")])
-    assert report.to_pdf([("01_one", notebook)]).startswith(b"%PDF-")
-    assert "<math" in report.to_html([("01_one", notebook)])
+    assert export.to_pdf([("01_one", notebook)]).startswith(b"%PDF-")
+    assert "<math" in export.to_html([("01_one", notebook)])
 
 
 @pytest.mark.parametrize(
@@ -244,7 +247,7 @@ def test_b6_a_missing_package_is_one_line(monkeypatch, missing, message):
         monkeypatch.setattr("pypandoc.convert_file", not_found)
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("# One")])
     with pytest.raises(NotebookError, match=message) as caught:
-        report.to_pdf([("01_one", notebook)])
+        export.to_pdf([("01_one", notebook)])
     assert caught.value.exit_code == 4
     assert "\n" not in str(caught.value)
 

@@ -9,9 +9,12 @@ import torch
 from nbformat.v4 import new_code_cell, new_notebook
 from torch import nn
 
-from coursekit import checks, models, predictions, runner, scratch, training
-from coursekit.batches import Batches
+from coursekit import checks, models, scratch
+from coursekit.classroom import predictions
+from coursekit.data.batches import Batches
 from coursekit.errors import DataError, Diverged
+from coursekit.execution import notebooks
+from coursekit.training import loop
 
 RNG = np.random.default_rng(0)
 IMAGES, LABELS = RNG.random((12, 6)), np.arange(12) % 3
@@ -57,14 +60,14 @@ def test_n1_nan_weights_end_the_torch_loop_with_what_was_seen_before():
         model[1].weight[0, 0] = torch.nan
     batches = Batches(torch.ones(6, 2, 2, dtype=torch.uint8), torch.arange(6) % 3, 3)
     with pytest.raises(Diverged, match=r"loss is nan at step 1; try a smaller lr than 0\.1") as caught:
-        training.fit(model, batches, {}, torch.optim.SGD(model.parameters(), lr=0.1), 2)
+        loop.fit(model, batches, {}, torch.optim.SGD(model.parameters(), lr=0.1), 2)
     assert caught.value.progress.history == []
 
 
 def test_n1_a_notebook_that_diverged_ends_with_6():
     error = nbformat.v4.new_output("error", ename="Diverged", evalue="loss is nan at step 1", traceback=[])
     with pytest.raises(Diverged, match=r"n\.py cell 1: Diverged: loss is nan") as caught:
-        runner.check(new_notebook(cells=[new_code_cell("x", outputs=[error], execution_count=1)]), "n.py")
+        notebooks.check(new_notebook(cells=[new_code_cell("x", outputs=[error], execution_count=1)]), "n.py")
     assert caught.value.exit_code == 6
 
 
@@ -189,7 +192,7 @@ def test_n5_a_batch_of_one_with_batch_norm_says_what_to_do_before_training():
     batches = Batches(torch.zeros(9, 2, 2, dtype=torch.uint8), torch.zeros(9).long(), 4)
     before = model[1].weight.detach().clone()
     with pytest.raises(DataError, match="a batch has 1 example, too few for BatchNorm: use drop_last=True or another"):
-        training.fit(model, batches, {}, torch.optim.SGD(model.parameters(), lr=0.1), 1)
+        loop.fit(model, batches, {}, torch.optim.SGD(model.parameters(), lr=0.1), 1)
     assert torch.equal(model[1].weight, before)
 
 
@@ -208,7 +211,7 @@ def test_n6_labels_out_of_range_are_found_in_torch(wrong):
     model = models.MLP((4, 3))
     batches = Batches(torch.zeros(4, 2, 2, dtype=torch.uint8), labels, 2)
     with pytest.raises(DataError, match=rf"labels must be 0\.\.2; found {wrong} at index 3"):
-        training.fit(model, batches, {}, torch.optim.SGD(model.parameters(), lr=0.1), 1)
+        loop.fit(model, batches, {}, torch.optim.SGD(model.parameters(), lr=0.1), 1)
 
 
 # --- N7 ---------------------------------------------------------------------------------------------------------------

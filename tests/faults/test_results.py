@@ -15,10 +15,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from coursekit import checkpoint, data, experiment, models, results, samples, storage, sweeps
+from coursekit import files, models
+from coursekit.data import datasets, drawn
 from coursekit.errors import StorageError
-from coursekit.recall import recall
-from coursekit.results import Result
+from coursekit.runs import experiment, store, sweeps
+from coursekit.runs.cached import recall
+from coursekit.runs.store import Result
+from coursekit.training import checkpoint
 from tests.faults.test_train import DAMAGES, flipped, foreign, torn, zero_tail
 
 KEY = "ab" * 32
@@ -31,7 +34,7 @@ def processes():
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["pytest", "coursekit.sweeps"])
+    context.set_forkserver_preload(["pytest", "coursekit.runs.sweeps"])
     return context
 
 
@@ -43,22 +46,22 @@ def write_until(stop, writer: int, failures, folder: Path) -> None:
     os.environ["COURSEKIT_RESULTS"] = str(folder)  # a forked process has the environment of an earlier test
     while not stop.is_set():
         try:
-            results.save(result(writer))
+            store.save(result(writer))
         except Exception as error:
             failures.put(repr(error))
 
 
 def test_c1_two_writers_and_a_reader_of_one_key(processes, record_property, capfd):
     failures, stop = processes.Queue(), processes.Event()
-    results.save(result(0))
+    store.save(result(0))
     writers = [
-        processes.Process(target=write_until, args=(stop, number, failures, results.folder())) for number in (1, 2)
+        processes.Process(target=write_until, args=(stop, number, failures, store.folder())) for number in (1, 2)
     ]
     for writer in writers:
         writer.start()
     reads, seen, start, end = 0, set(), time.monotonic(), None
     while end is None or time.monotonic() < end:
-        found = results.load(KEY)
+        found = store.load(KEY)
         assert found is not None, "a failed read"
         assert len(set(found.metrics["all"])) == 1, "a mixed read"
         seen.add(found.name)
@@ -78,18 +81,18 @@ def test_c1_two_writers_and_a_reader_of_one_key(processes, record_property, capf
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
 def test_c1_a_writer_killed_in_the_middle_leaves_a_whole_entry(processes, capfd, record_property):
     failures, never = processes.Queue(), processes.Event()
-    results.save(result(0))
+    store.save(result(0))
     for _ in range(3):
-        writer = processes.Process(target=write_until, args=(never, 1, failures, results.folder()))
+        writer = processes.Process(target=write_until, args=(never, 1, failures, store.folder()))
         writer.start()
         end = time.time() + 60
-        while results.load(KEY).name != "writer 1":
+        while store.load(KEY).name != "writer 1":
             assert time.time() < end, "the writer did not start"
             time.sleep(0.01)
         os.kill(writer.pid, signal.SIGKILL)
         writer.join()
-        assert results.load(KEY).name == "writer 1"
-        results.save(result(0))
+        assert store.load(KEY).name == "writer 1"
+        store.save(result(0))
     record_property("injected", "3 SIGKILLs of a writer")
     record_property("lost", "0 entries")
     assert "damaged" not in capfd.readouterr().err
@@ -99,10 +102,10 @@ def test_c2_damaged_entries_are_noticed_and_set_aside(capfd, record_property):
     rng, unnoticed = random.Random(0), 0
     whole = result(1, size=40)
     for number in range(DAMAGES):
-        path = results.save(whole)
+        path = store.save(whole)
         harm = (flipped, torn, zero_tail, foreign)[number % 4]
         path.write_bytes(harm(path.read_bytes(), rng))
-        found = results.load(KEY)
+        found = store.load(KEY)
         if found is None:
             assert path.with_suffix(".corrupt").exists()
             assert "is damaged" in capfd.readouterr().err
@@ -114,14 +117,14 @@ def test_c2_damaged_entries_are_noticed_and_set_aside(capfd, record_property):
 
 
 def test_c2_a_damaged_entry_in_a_folder_that_cannot_be_written(monkeypatch, capsys):
-    path = results.save(result(1))
+    path = store.save(result(1))
     path.write_text("{}")
 
     def refused(*_):
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(type(path), "replace", refused)
-    assert results.load(KEY) is None
+    assert store.load(KEY) is None
     assert "is damaged" in capsys.readouterr().err
 
 
@@ -129,7 +132,7 @@ def test_c2_a_damaged_entry_in_a_folder_that_cannot_be_written(monkeypatch, caps
 def digits(monkeypatch):
     """MNIST as 200 drawn digits, and an experiment of one epoch on them."""
     monkeypatch.setenv("COURSEKIT_PROFILE", "sample")
-    monkeypatch.setitem(samples.ARRAYS, "mnist", partial(samples.digits, 200, 50))
+    monkeypatch.setitem(drawn.ARRAYS, "mnist", partial(drawn.digits, 200, 50))
     sgd = partial(torch.optim.SGD, lr=0.1)
     return experiment.Experiment(partial(models.MLP, (784, 10)), sgd, "mnist", 1, 64)
 
@@ -158,7 +161,7 @@ REPLACE = os.replace
 
 def test_c6_a_result_that_cannot_be_kept_is_returned_all_the_same(digits, monkeypatch, capsys):
     kept = experiment.run(digits)
-    monkeypatch.setattr(storage.os, "replace", refuse)
+    monkeypatch.setattr(files.os, "replace", refuse)
     again = experiment.run(digits, "softmax", refresh=True)
     assert again.metrics == kept.metrics
     [line] = capsys.readouterr().err.splitlines()
@@ -171,8 +174,8 @@ def pair(x):
 
 
 def test_c6_so_is_what_a_notebook_computed_itself(monkeypatch, capsys):
-    digits = data.load("letters", "sample")
-    monkeypatch.setattr(storage.os, "replace", refuse)
+    digits = datasets.load("letters", "sample")
+    monkeypatch.setattr(files.os, "replace", refuse)
     assert recall(digits, pair, 2) == {"pair": [2, 0.333333]}
     assert "the result of pair is not kept" in capsys.readouterr().err
 
@@ -202,16 +205,16 @@ def test_c7_a_network_drive_that_loses_the_newest_file(tmp_path, monkeypatch, ca
 
 
 def test_c8_no_time_is_ever_read(tmp_path):
-    path = results.save(result(1))
+    path = store.save(result(1))
     os.utime(path, (0, 0))
-    assert results.load(KEY).name == "writer 1"
-    newer = results.save(result(2))
+    assert store.load(KEY).name == "writer 1"
+    newer = store.save(result(2))
     os.utime(newer, (4e9, 4e9))
-    assert results.load(KEY).name == "writer 2"
+    assert store.load(KEY).name == "writer 2"
 
 
 def test_c9_file_names_are_plain_and_text_is_utf8():
-    path = results.save(Result(KEY, "Größe: 2/3 «김»", "ok", {}, [], [], {}, {}))
+    path = store.save(Result(KEY, "Größe: 2/3 «김»", "ok", {}, [], [], {}, {}))
     assert re.fullmatch(r"[A-Za-z0-9.=-]{1,85}", path.name)
     assert "«김»" in path.read_text(encoding="utf-8")
     assert json.loads(path.read_text(encoding="utf-8"))["name"] == "Größe: 2/3 «김»"

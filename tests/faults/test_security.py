@@ -14,9 +14,12 @@ import pytest
 import torch
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from coursekit import markdown, redact, report, results, runner, storage
+from coursekit import files
 from coursekit.errors import NotebookError, StorageError
-from coursekit.results import Result
+from coursekit.execution import notebooks, redact
+from coursekit.report import export, markdown
+from coursekit.runs import store
+from coursekit.runs.store import Result
 
 ROOT = Path(__file__).parents[2]
 CANARY = "canary-7f3a-secret"
@@ -35,19 +38,19 @@ def test_s1_kept_weights_with_code_are_refused_although_their_digest_is_right(tm
     monkeypatch.chdir(tmp_path)
     buffer = io.BytesIO()
     torch.save({"weight": Evil()}, buffer)
-    digest = {"weights_sha256": storage.sha256(buffer.getvalue())}
+    digest = {"weights_sha256": files.sha256(buffer.getvalue())}
     result = Result("ab" * 32, "", "ok", {}, [], [], {}, digest)
-    storage.write_bytes(results.path(result).with_suffix(".pt"), buffer.getvalue())
+    files.write_bytes(store.path(result).with_suffix(".pt"), buffer.getvalue())
     with pytest.raises(StorageError, match=r"\.pt contains code, refused; delete it") as caught:
-        results.load_weights(result)
+        store.load_weights(result)
     assert caught.value.exit_code == 5
     assert not Path("evil").exists()
 
 
 def test_s1_nothing_of_ours_unpickles():
-    files = [path for place in ("coursekit", "notebooks/src", "benchmarks") for path in (ROOT / place).rglob("*.py")]
-    assert len(files) > 40
-    for path in files:
+    paths = [path for place in ("coursekit", "notebooks/src", "benchmarks") for path in (ROOT / place).rglob("*.py")]
+    assert len(paths) > 40
+    for path in paths:
         text = path.read_text()
         if path.name == "worker.py":  # what the process that started it hands over in memory; never a file
             text = text.replace("return pickle.loads(call)()", "", 1)
@@ -90,7 +93,7 @@ def leaked(tmp_path_factory):
             patch.setenv(name, value)
         patch.chdir(folder)
         with pytest.raises(NotebookError) as caught:
-            runner.run(source, target, "sample")
+            notebooks.run(source, target, "sample")
     return target, str(caught.value), home
 
 
@@ -118,20 +121,20 @@ def text_of(pdf: bytes) -> str:
 
 def test_s4_secrets_and_the_home_folder_are_in_no_file(leaked, record_property, monkeypatch):
     path, error, home = leaked
-    notebooks = report.read([path])
-    files = {
+    report = export.read([path])
+    texts = {
         "ipynb": path.read_text(),
-        "html": report.to_html(notebooks),
-        "pdf": text_of(report.to_pdf(notebooks)),
+        "html": export.to_html(report),
+        "pdf": text_of(export.to_pdf(report)),
         "error": error,
     }
-    outputs = "".join(part for part in files["ipynb"].split('"source": ') if not part.startswith("["))
-    for kind, text in files.items():
+    outputs = "".join(part for part in texts["ipynb"].split('"source": ') if not part.startswith("["))
+    for kind, text in texts.items():
         for secret in (CANARY, "canary-of-a-plain-name", "kim-canary", str(home.parent)):
             assert secret not in text, kind
         assert TOKEN not in text or kind == "ipynb", kind  # there it stands in the source, as its author wrote it
     assert TOKEN not in outputs
-    assert "[HF_TOKEN removed] [token removed] ~/diary.txt data/x.npz lib/python" in files["ipynb"]
+    assert "[HF_TOKEN removed] [token removed] ~/diary.txt data/x.npz lib/python" in texts["ipynb"]
     assert error == "leaking.py cell 3: ValueError: no [HF_TOKEN removed] in ~/private"
     record_property("injected", "a secret, a token and a home folder, printed and raised")
     record_property("lost", "none of them in ipynb, HTML or PDF")
@@ -142,7 +145,7 @@ def test_s4_a_notebook_executed_elsewhere_is_cleaned_for_the_report_and_its_cell
     output = new_output("stream", text=f"key {CANARY}\n")
     cells = [new_markdown_cell(f"mine is {TOKEN}"), new_code_cell("x", outputs=[output], execution_count=1)]
     notebook = new_notebook(cells=cells)
-    text = report.to_html([("02_theirs", notebook)])
+    text = export.to_html([("02_theirs", notebook)])
     assert CANARY not in text
     assert TOKEN not in text
     lines = capsys.readouterr().err.splitlines()
@@ -329,7 +332,7 @@ def evil(tmp_path):
 
 
 def test_s5_a_page_runs_and_fetches_nothing(evil):
-    page = report.to_html(evil)
+    page = export.to_html(evil)
     text = re.sub(r"<code>.*?</code>|data:image/svg\+xml;base64,[\w+/=]+", "", page, flags=re.DOTALL)
     assert not re.search(r"<(script|iframe|object|embed|svg|meta http|base)|\son\w+=|(javascript|data):(?!image)", text)
     assert not re.search(r"127\.0\.0\.1|http://evil", text)
@@ -343,7 +346,7 @@ def test_s5_a_page_runs_and_fetches_nothing(evil):
 
 
 def test_s5_nor_does_a_pdf(evil):
-    pdf = text_of(report.to_pdf(evil))
+    pdf = text_of(export.to_pdf(evil))
     assert CANARY not in pdf
     assert "javascript:" not in pdf
     assert "folded text" in pdf or not shutil.which("pdftotext")
@@ -351,8 +354,8 @@ def test_s5_nor_does_a_pdf(evil):
 
 def test_s5_only_our_chapter_marks_reach_typst_as_they_are(tmp_path, evil):
     marked = new_markdown_cell("# One\n\n```{=typst}\n#metadata(7) <chapter>\n```")
-    path = report._write_sources([("03_x", new_notebook(cells=[marked]))], tmp_path)
-    body = report._pandoc(path, "typst", str(tmp_path))
+    path = export._write_sources([("03_x", new_notebook(cells=[marked]))], tmp_path)
+    body = export._pandoc(path, "typst", str(tmp_path))
     assert re.findall(r"#metadata.*", body) == ["#metadata(1) <chapter>", "#metadata(2) <chapter>"]
 
 

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook, new_output, writes
 
-from coursekit import bundle, cli, confine, grade
-from coursekit.confine import Limits
+from coursekit.classroom import bundle, confine, grade
+from coursekit.classroom.confine import Limits
+from coursekit.cli import main
 from tests import exercises
 from tests.faults.test_notebook import gone
 
@@ -44,7 +45,7 @@ def workbook(tmp_path, monkeypatch):
 
 
 def test_s2_secrets_paths_data_and_hidden_files_are_not_handed_in(workbook, record_property, capsys):
-    assert cli.main(["bundle", *ME, "-o", "mine.zip"]) == 0
+    assert main.main(["bundle", *ME, "-o", "mine.zip"]) == 0
     with zipfile.ZipFile("mine.zip") as archive:
         contents = {name.partition("/")[2]: archive.read(name) for name in archive.namelist()}
     assert set(contents) == {*bundle.CODE[2:], "coursekit/train.py", "notebooks/01_one.ipynb", "report.pdf"}
@@ -72,7 +73,7 @@ def test_s2_no_link_leads_out_of_the_tree(workbook, record_property, capsys):
         before = path.read_bytes() if path.exists() else None
         path.unlink(missing_ok=True)
         path.symlink_to(target)
-        assert cli.main(["bundle", *ME, "-o", "mine.zip"]) == 5, name
+        assert main.main(["bundle", *ME, "-o", "mine.zip"]) == 5, name
         [line] = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error")]
         assert "link" in line
         path.unlink()
@@ -161,7 +162,7 @@ def test_s3_what_this_does_not_protect_against_is_said_each_time(tmp_path, monke
     (tmp_path / "notebooks" / "src" / "01_one.py").write_text(exercises.SOURCE)
     (tmp_path / "in").mkdir()
     monkeypatch.setattr(confine, "without_network", lambda: False)
-    assert cli.main(["grade", "in"]) == 0
+    assert main.main(["grade", "in"]) == 0
     said = capsys.readouterr()
     assert "can read your files and reach the network; grade in a container" in said.err
     assert said.out == "file,exercise,result,seconds,message\n"

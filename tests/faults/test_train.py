@@ -17,8 +17,9 @@ import pytest
 import torch
 from torch import nn
 
-from coursekit import checkpoint, storage, training
-from coursekit.batches import Batches
+from coursekit import files
+from coursekit.data.batches import Batches
+from coursekit.training import checkpoint, loop
 from tests.faults import kills
 
 LONG = os.environ.get("COURSEKIT_FAULTS") == "long"
@@ -203,7 +204,7 @@ def test_t9_the_other_one_has_finished_and_removed_the_folder(tmp_path, monkeypa
         replace(*names)
 
     monkeypatch.setattr(os, "replace", removed_first)
-    storage.write_bytes(path, b"content")
+    files.write_bytes(path, b"content")
     assert path.read_bytes() == b"content"
 
 
@@ -250,5 +251,5 @@ def test_t11_a_training_starts_no_process(tmp_path):
         return {}
 
     sgd = torch.optim.SGD(model.parameters(), lr=0.1)
-    training.fit(model, batches, {}, sgd, 1, probe=count, probe_every=1, folder=tmp_path)
+    loop.fit(model, batches, {}, sgd, 1, probe=count, probe_every=1, folder=tmp_path)
     assert seen == [before, before]

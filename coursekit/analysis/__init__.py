@@ -1,0 +1,1 @@
+"""Runs as numbers and pictures."""

@@ -1,0 +1,1 @@
+"""What is handed out, handed in and graded."""

@@ -1,0 +1,1 @@
+"""Notebooks executed in processes of their own."""

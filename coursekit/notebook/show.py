@@ -1,0 +1,134 @@
+"""What a notebook's cells show: source code, figures and tables with captions, findings, where the data come from.
+
+Outputs carry what the report needs (caption, width, run) in their metadata, so the report never parses code.
+"""
+
+import inspect
+import io
+import os
+import platform
+import textwrap
+
+import matplotlib.pyplot as plt
+import pandas as pd
+import torch
+from matplotlib.figure import Figure
+
+from coursekit import __version__, settings
+from coursekit.analysis import plots
+from coursekit.data.datasets import Dataset
+
+PAGE_WIDTH = 6.6  # inches of text on A4
+RUN = "run"  # output metadata that the runner gathers: profile, device, data sources
+
+
+def setup(name: str = "") -> str:
+    """Set the figures' style, say on what this notebook runs, and return the profile.
+
+    `name` is the folder of the results store that keeps what this notebook trains.
+    """
+    if name:
+        os.environ["COURSEKIT_NOTEBOOK"] = name
+    plots.set_theme()
+    name = settings.device_name()
+    run = dict(profile=settings.profile(), device=name, torch=torch.__version__, python=platform.python_version())
+    line = f"profile {run['profile']} · {name} · torch {run['torch']} · coursekit {__version__}"
+    _show({"text/plain": line}, {RUN: run | {"coursekit": __version__}})
+    return run["profile"]
+
+
+def show_data(*datasets: Dataset) -> None:
+    """One line per data set: sizes, classes, and where the pixels come from."""
+    lines = "\n".join(f"- {dataset}" for dataset in datasets)
+    if any(dataset.is_sample for dataset in datasets):
+        lines += "\n\n**Sample data: the numbers below say nothing about the real data sets.**"
+    sources = {dataset.name: dataset.source for dataset in datasets}
+    _show({"text/markdown": lines, "text/plain": lines}, {RUN: {"sources": sources}})
+
+
+def show_source(*objects) -> None:
+    """The code of functions and classes, as it stands in the tested package."""
+    code = "\n\n".join(textwrap.dedent(inspect.getsource(item)).rstrip() for item in objects)
+    _show({"text/markdown": f"```python\n{code}\n```", "text/plain": code}, {"source": True})
+
+
+def show_figure(fig: Figure, name: str, caption: str, pixels: bool = False) -> None:
+    """Show a figure with its caption and close it; `name` is its file under figures/.
+
+    Lines are drawn as SVG. `pixels` makes a PNG of 150 dpi instead: smaller for pictures and for many thousand points.
+    """
+    kind, mime = ("png", "image/png") if pixels else ("svg", "image/svg+xml")
+    buffer = io.BytesIO()
+    options = dict(dpi=150) if pixels else dict(metadata={"Date": None})
+    width = min(100, round(100 * fig.get_tightbbox().width / PAGE_WIDTH))
+    fig.savefig(buffer, format=kind, bbox_inches="tight", **options)
+    plt.close(fig)
+    content = buffer.getvalue()
+    if not pixels:
+        content = content.decode()
+    _show({mime: content, "text/plain": caption}, {"figure": name, "caption": caption, "width": width})
+    _show_caption(caption, name)
+
+
+def show_table(frame: pd.DataFrame, caption: str, name: str = "") -> None:
+    """Show a table with its caption; values are printed as they are, so format them first.
+
+    `name` is what links call it: in a report, [the table](#01-sweep) becomes "Table 1.2". Figures have theirs anyway.
+    """
+    named = frame.index.name is not None  # a named index is a column of the table
+    frame = frame.reset_index() if named else frame
+    bundle = {"text/html": frame.to_html(border=0, index=not named), "text/plain": frame.to_string(index=not named)}
+    _show(bundle, {"caption": caption} | ({"table": name} if name else {}))
+    _show_caption(caption, name)
+
+
+def _show_caption(caption: str, name: str) -> None:
+    """The caption below, on a screen; a report prints its own. Links lead here."""
+    anchor = f'<a id="{name}"></a>' if name else ""
+    _show({"text/markdown": f"{anchor}*{caption}*", "text/plain": ""}, {"live": True})
+
+
+def finding(text: str, when: bool = True, headline: str = "") -> None:
+    """What the run shows, its numbers formatted from variables; `when` is False where the profile cannot show it.
+
+    `headline` says the chapter's main result in one plain sentence, for the abstract of a report.
+    """
+    if not when:
+        text, headline = "none in this profile: it needs the real data and the full number of epochs.", ""
+    said = {"finding": True} | ({"headline": headline} if headline else {})
+    _show({"text/markdown": f"> **Finding.** {text}", "text/plain": text}, said)
+
+
+def claim(holds: bool, text: str, when: bool = True) -> None:
+    """Assert what the next finding says; `when` is False where the profile is too small for it, and the cell says so.
+
+    Raises AssertionError when it does not hold.
+    """
+    assert holds or not when, f"claim does not hold: {text}"
+    line = f"✓ {text}" if when else f"– not checked in this profile: {text}"
+    _show({"text/plain": line}, {"claim": {"text": text, "checked": bool(when)}})
+
+
+def show_score(text: str, score: dict | None) -> None:
+    """One line on a number that went onto the scorecard; the score itself travels with the output."""
+    _show({"text/plain": text}, {"score": score})
+
+
+def show_verdict(text: str, markdown: str, verdict: dict) -> None:
+    """What a check of a learner's code says; piece and status travel with the output."""
+    _show({"text/markdown": markdown, "text/plain": text}, {"check": verdict})
+
+
+def _show(bundle: dict, metadata: dict) -> None:
+    """Display in a notebook; print the text where there is none, so that a notebook's source runs as a plain script."""
+    try:
+        from IPython import get_ipython
+        from IPython.display import display
+    except ImportError:
+        shell = None
+    else:
+        shell = get_ipython()
+    if shell is not None:
+        display(bundle, raw=True, metadata={"coursekit": metadata})
+    elif bundle["text/plain"]:
+        print(bundle["text/plain"])

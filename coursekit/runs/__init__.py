@@ -1,0 +1,1 @@
+"""An experiment as a value: run once, kept, replayed; sweeps of many."""

@@ -1,0 +1,119 @@
+"""How much to run and on what data: the two settings that a notebook reads from its surroundings."""
+
+import ctypes
+import functools
+import os
+import platform
+import sys
+import time
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+
+from coursekit.errors import NotStored, UsageError
+
+PROFILES = ("sample", "cpu", "full")
+Value = TypeVar("Value")
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of malloc.h
+
+
+def profile() -> str:
+    """COURSEKIT_PROFILE, else "full" where there is a GPU and "cpu" where there is none.
+
+    "sample": drawn data, seconds; "cpu": real data, cut to two cores; "full": the published protocols. Raises
+    UsageError for any other word.
+    """
+    name = os.environ.get("COURSEKIT_PROFILE") or ("full" if torch.cuda.is_available() else "cpu")
+    if name not in PROFILES:
+        raise UsageError(f"no profile {name!r}; COURSEKIT_PROFILE is one of {', '.join(PROFILES)}")
+    return name
+
+
+def source() -> str:
+    """Where `data.load` looks: COURSEKIT_SOURCE, else "sample" in the sample profile and "auto" in the others."""
+    return os.environ.get("COURSEKIT_SOURCE") or ("sample" if profile() == "sample" else "auto")
+
+
+def budget(*, sample: Value, cpu: Value, full: Value) -> Value:
+    """The value for the current profile; the code path is the same in all three."""
+    return dict(sample=sample, cpu=cpu, full=full)[profile()]
+
+
+def notebook() -> str:
+    """COURSEKIT_NOTEBOOK, which a notebook's `setup` sets, else "runs": the folder of the store for new results."""
+    return os.environ.get("COURSEKIT_NOTEBOOK") or "runs"
+
+
+def device_name() -> str:
+    """The device in words, as it stands beside every result."""
+    cuda = torch.cuda.is_available()
+    threads = torch.get_num_threads()
+    return torch.cuda.get_device_name() if cuda else f"CPU ({threads} thread{'s' * (threads > 1)})"
+
+
+@functools.cache
+def processor() -> str:
+    """Name, family and model of the CPU where Linux says them: they decide the last digits of a result."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").split("\n\n")[0].splitlines()
+    except OSError:
+        return platform.processor()
+    known = dict(map(str.strip, line.split(":", 1)) for line in lines if ":" in line)
+    numbers = [f"{name} {known[name]}" for name in ("cpu family", "model") if name in known]
+    return ", ".join([known.get("model name", platform.processor()), *numbers])
+
+
+def device() -> torch.device:
+    """The GPU where there is one, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+@functools.cache
+def gains_by_bfloat16() -> bool:
+    """Whether this device multiplies bfloat16 matrices at least 1.5 times as fast as float32: measured.
+
+    The instructions' names say little: some machines emulate them.
+    """
+    side = 512 if device().type == "cpu" else 4096  # of small ones a GPU's clock shows the launches alone
+    seconds = {}
+    for dtype in (torch.float32, torch.bfloat16):
+        matrix = torch.ones((side, side), dtype=dtype, device=device())
+        seconds[dtype] = min(_seconds_of_matmul(matrix) for _ in range(20))
+    return seconds[torch.float32] > 1.5 * seconds[torch.bfloat16]
+
+
+def _seconds_of_matmul(matrix: torch.Tensor) -> float:
+    start = time.perf_counter()
+    (matrix @ matrix)[0, 0].item()  # waits for a GPU
+    return time.perf_counter() - start
+
+
+def keep_freed_memory(up_to: int = 2**31 - 1) -> None:
+    """From now on this process keeps blocks that it has freed, up to so many bytes, for its next step.
+
+    Else Linux takes large ones back at every step and gives them again page by page: 10 to 40 % of the time of a small
+    CNN on a CPU. glibc only; elsewhere nothing happens.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    for name in (M_MMAP_THRESHOLD, M_TRIM_THRESHOLD) if mallopt else ():
+        mallopt(name, up_to)
+
+
+def refuse_hours(name: str) -> None:
+    """Raise NotStored in profile full on a machine without a GPU, unless COURSEKIT_TRAIN is set: it would take days."""
+    if profile() == "full" and device().type == "cpu" and not os.environ.get("COURSEKIT_TRAIN"):
+        raise NotStored(f"{name}: not in the results store, and too long without a GPU; COURSEKIT_TRAIN=1 trains it")
+
+
+def is_interactive() -> bool:
+    """Whether a person sits at the notebook: the front end that sent this cell says that it can answer `input()`.
+
+    JupyterLab, VS Code and Colab do; nbconvert, papermill and `coursekit run` do not, and a script has no front end.
+    """
+    try:
+        from IPython import get_ipython
+    except ImportError:
+        return False
+    parent = getattr(get_ipython(), "get_parent", dict)()
+    return parent.get("content", {}).get("allow_stdin", False)

@@ -1,0 +1,123 @@
+"""Each line of `coursekit doctor`, made to fail on purpose: what is wrong and what to do, exit code 1."""
+
+import importlib.metadata
+import sys
+
+import pytest
+
+from coursekit import files
+from coursekit.cli import doctor
+from coursekit.data import datasets
+from coursekit.errors import StorageError
+
+
+@pytest.fixture
+def versions(monkeypatch):
+    """Installed versions as a test wants them; None is not installed."""
+    changed = {}
+    installed = importlib.metadata.version
+
+    def version(name):
+        found = changed.get(name, "as installed")
+        if found is None:
+            raise importlib.metadata.PackageNotFoundError(name)
+        return installed(name) if found == "as installed" else found
+
+    monkeypatch.setattr(doctor.importlib.metadata, "version", version)
+    return changed
+
+
+def line_of(name, capsys) -> str:
+    """The exit code must be that of its worst line."""
+    code = doctor.main()
+    lines = capsys.readouterr().out.splitlines()
+    assert code == int(any(line.startswith("FAIL") for line in lines))
+    [line] = [line for line in lines if line[5:].startswith(name)]
+    return line
+
+
+def test_all_is_well_here_and_every_data_set_has_a_line(capsys):
+    assert doctor.main() == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == len(doctor.QUESTIONS)
+    assert not any(line.startswith("FAIL") for line in lines)
+    assert set(datasets.IMAGE_SHAPES) <= set(doctor.QUESTIONS)
+
+
+@pytest.mark.parametrize(
+    ("version", "said"), [(None, "seaborn is missing"), ("0.11.2", "seaborn is 0.11.2, needed is >=0.13.2")]
+)
+def test_a_package_that_is_missing_or_too_old(versions, capsys, version, said):
+    versions["seaborn"] = version
+    line = line_of("packages", capsys)
+    assert line.startswith("FAIL packages")
+    assert line.endswith(f"{said}; pip install -c constraints.txt -e .")
+
+
+def test_other_versions_than_those_tested_are_noted_and_no_reason_to_stop(versions, capsys, monkeypatch, tmp_path):
+    monkeypatch.setattr(doctor, "CONSTRAINTS", tmp_path / "constraints.txt")
+    doctor.CONSTRAINTS.write_text("# tested\nnumpy==2.4.6\ntorch==2.15.0\nnot-installed==1.0\n")
+    versions |= {"numpy": "2.4.6", "torch": "2.15.0+cpu", "not-installed": None}
+    assert line_of("versions", capsys).startswith("ok   versions      2 packages have the versions")
+    versions["torch"] = "2.11.0+cu128"
+    line = line_of("versions", capsys)
+    assert line.startswith("note versions      other than tested: torch 2.11.0+cu128 (2.15.0); pip install -c")
+    doctor.CONSTRAINTS.write_text("".join(f"{name}==0.0.1\n" for name in ("torch", *sorted(sys.stdlib_module_names))))
+    assert "torch 2.11.0+cu128 (0.0.1); " in line_of("versions", capsys)
+    doctor.CONSTRAINTS.unlink()
+    assert "nothing to compare with" in line_of("versions", capsys)
+
+
+def test_the_constraints_of_the_workbook_are_found():
+    assert doctor.CONSTRAINTS.is_file()
+
+
+def test_a_torchvision_of_another_build(versions, capsys, monkeypatch):
+    versions |= {"torch": "2.15.0+cpu", "torchvision": "0.28.0"}
+    for module in ("torchvision", "torchvision.ops"):
+        monkeypatch.setitem(sys.modules, module, None)
+    line = line_of("torchvision", capsys)
+    assert line.startswith(
+        "FAIL torchvision   torchvision 0.28.0 does not match torch 2.15.0+cpu (import of torchvision"
+    )
+    assert line.endswith("); pip install --force-reinstall -c constraints.txt torch torchvision")
+
+
+def test_a_torch_that_does_not_load_is_a_line_too(capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    line = line_of("device", capsys)
+    assert line.startswith("FAIL device")
+    assert line.endswith("; pip install --force-reinstall -c constraints.txt torch torchvision")
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "advice"),
+    [("pypandoc", "pandoc", "pip install pypandoc_binary"), ("typst", "Typst", f"{doctor.INSTALL} brings it")],
+)
+def test_what_the_report_needs(capsys, monkeypatch, module, name, advice):
+    monkeypatch.setitem(sys.modules, module, None)
+    line = line_of(name, capsys)
+    assert line.startswith(f"FAIL {name}")
+    assert line.endswith(f"; {advice}")
+
+
+def test_a_damaged_cache_is_named_with_what_to_do(capsys):
+    files.write_bytes(datasets.cache_folder() / "cifar10.npz", b"half a file")
+    line = line_of("cifar10", capsys)
+    assert line.startswith("FAIL cifar10")
+    assert "delete it and load again" in line
+
+
+def test_a_folder_that_cannot_be_written(capsys, monkeypatch):
+    def refuse(folder):
+        raise StorageError(f"cannot write to {folder}: Read-only file system")
+
+    monkeypatch.setattr(files, "probe", refuse)
+    line = line_of("write", capsys)
+    assert line.startswith("FAIL write")
+    assert line.endswith("Read-only file system; go to a folder of your own, or set COURSEKIT_RESULTS to one")
+
+
+def test_a_full_disk(capsys, monkeypatch):
+    monkeypatch.setattr(doctor, "FREE_GB", 1e9)
+    assert line_of("disk", capsys).startswith("FAIL disk")

@@ -1,0 +1,98 @@
+"""What the store holds is what its notebooks compute; where it is not, the audit says which result and where."""
+
+import math
+from dataclasses import replace
+
+import pytest
+
+from coursekit.cli.main import main
+from coursekit.execution import audit, notebooks
+from coursekit.files import read_json
+from coursekit.runs import contents, store
+from coursekit.runs.store import Result
+
+NOTEBOOK = """# %%
+from functools import partial
+import torch
+from coursekit import data, models
+from coursekit.runs.experiment import Experiment
+from coursekit.notebook import setup
+from coursekit.runs.cached import recall
+from coursekit.runs.sweeps import sweep
+setup("01_small")
+sgd = partial(torch.optim.SGD, momentum=0.9)
+net = partial(models.MLP, (784, 8, 10))
+runs = sweep({f"lr {lr}": Experiment(net, partial(sgd, lr=lr), "mnist", 2, 64) for lr in (0.1, 0.01)}, [0, 1])
+def square(number):
+    return {"value": number**2, "seconds": torch.rand(1).item()}
+recall(data.load("mnist", "sample"), square, 3)
+"""
+
+
+@pytest.fixture
+def sources(tmp_path, monkeypatch):
+    """A store that a notebook has filled, and its source."""
+    source = tmp_path / "src" / "01_small.py"
+    source.parent.mkdir()
+    source.write_text(NOTEBOOK)
+    notebooks.run(source, tmp_path / "01_small.ipynb", "sample", None, 120, 1)
+    return [source]
+
+
+def test_an_audit_finds_every_digit_equal_and_a_changed_one(sources):
+    paths = sorted((store.folder() / "01_small").glob("*.json"))
+    assert len(paths) == 5
+    assert [row.difference for row in audit.audit(9, sources)] == [0] * 5
+    assert sorted((store.folder() / "01_small").glob("*.json")) == paths, "the store itself is left alone"
+
+    file = next(file for file in paths if file.name.startswith("lr-0.1-seed1"))
+    stored = Result(**read_json(file))
+    rows = [stored.history[0], stored.history[1] | {"train_loss": stored.history[1]["train_loss"] * 1.001}]
+    store.save(replace(stored, history=rows))
+    different = [row for row in audit.audit(9, sources) if row.difference]
+    assert [(row.file.name, row.place) for row in different] == [(file.name, "history[1].train_loss")]
+    assert different[0].difference == pytest.approx(0.001, rel=0.01)
+    assert different[0].other_machine == ""
+    elsewhere = replace(stored, provenance=stored.provenance | {"processor": "another"})
+    assert different[0]._replace(stored=elsewhere).other_machine.startswith("processor another -> ")
+
+
+def test_contents_say_what_was_run_and_what_came_of_it():
+    provenance = {"seconds": 90.0, "device": "CPU (1 thread)", "date": "2026-01-02"}
+    for seed, accuracy in enumerate((0.5, 0.7)):
+        experiment = {"optimizer": "SGD", "epochs": 30, "seed": seed, "train_size": 4500}
+        metrics = {"test_accuracy": accuracy}
+        store.save(Result(f"{seed}" * 64, "BN, lr 0.1", "ok", experiment, [], [], metrics, provenance))
+    store.save(Result("a" * 64, "wild", "diverged", {"optimizer": "SGD", "epochs": 5}, [], [], {}, provenance))
+    store.save(
+        Result(
+            "b" * 64,
+            "solve",
+            "ok",
+            {"call": "solve", "net": {"call": "MLP", "sizes": [2, 1]}, "epochs": 3},
+            [],
+            [],
+            {"returned": 1},
+            provenance,
+        )
+    )
+    assert main(["results"]) == 0
+    lines = (store.folder() / "README.md").read_text().splitlines()
+    assert "| BN, lr 0.1 | 2 | 30 of 4,500 images | 1.5 | 0.6000 ± 0.1414 | CPU (1 thread), 2026-01-02 |" in lines
+    assert "| wild | 1 | 5 | 1.5 | 1 of 1 diverged | CPU (1 thread), 2026-01-02 |" in lines
+    assert "| solve(net=MLP, epochs=3) | 1 | – | 1.5 | – | CPU (1 thread), 2026-01-02 |" in lines
+    assert "4 results, 6 minutes." in lines
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "apart"),
+    [(1.0, 1.0, 0), (math.nan, math.nan, 0), (1.0, 2.0, 0.5), ("ok", "diverged", math.inf), (None, 1.0, math.inf)],
+)
+def test_how_far_two_values_are_apart(a, b, apart):
+    assert audit._apart(a, b) == apart
+
+
+def test_the_committed_contents_are_those_of_the_committed_store(monkeypatch):
+    monkeypatch.delenv("COURSEKIT_RESULTS")
+    committed = store.folder() / "README.md"
+    assert committed.read_text() == contents.text(), "run: coursekit results"

@@ -1,0 +1,508 @@
+"""Published numbers, verdicts, and the small files between the notebooks that measure and the page that shows."""
+
+import json
+import math
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import nbformat
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from coursekit import files
+from coursekit.analysis import plots
+from coursekit.errors import UsageError
+from coursekit.notebook import show
+from coursekit.runs.store import Result
+from coursekit.scorecard import compare, measured
+from coursekit.scorecard.measured import Score
+from coursekit.scorecard.published import PUBLISHED, Published
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(autouse=True)
+def _profile(monkeypatch):
+    monkeypatch.setenv("COURSEKIT_PROFILE", "cpu")
+
+
+def result(seed=0, epochs=30, source="CIFAR-10", device="CPU (2 threads)", **experiment):
+    experiment = dict(epochs=epochs, seed=seed) | experiment
+    key = f"{seed:x}" * 64
+    return Result(key, "", "ok", experiment, [], [], {}, {"source": source, "device": device, "profile": "cpu"})
+
+
+def score(*values, id="S4.L1.h", complete=True, profile="cpu", epochs=30):
+    rows = [list(np.atleast_1d(value)) for value in values]
+    return Score(id, rows, len(rows), epochs, complete, profile, "CPU", [])
+
+
+def row(id, profile="cpu"):
+    return next(row for row in compare.rows(profile) if row.published.id == id)
+
+
+# What the sources say
+
+
+def test_every_published_number_is_there():
+    optimizers = [
+        f"S2.2A.{name}.{what}" for name in ("SGD", "momentum", "RMSprop", "Adam") for what in ("loss", "accuracy")
+    ]
+    rates = [f"S4.L2.c.i.{lr:g}" for lr in (1, 0.1, 0.05, 0.01, 0.005, 0.001)]
+    decays = [f"S4.L2.c.ii.{decay:g}" for decay in (1e-2, 1e-3, 1e-4, 1e-5, 0)]
+    others = [
+        "S1.1.2.sigmoid", "S1.1.2.tanh", "S1.1.2.ReLU", "S1.1.2.ii", "S1.1.2.iii", "S1.5.1.c.test",
+        "S1.5.1.c.plateau", "S1.5.1.d", "S2.1A.loss", "S2.1A.accuracy", "S2.1B.ReLU", "S2.1B.sigmoid",
+        "S2.1B.tanh", "S2.1C", "S2.2A.seconds", "S2.3A.loss", "S2.3A.accuracy", "S2.3B.A", "S2.3B.B", "S2.3B.C",
+        "S2.3B.parameters", "S4.L1.g.initial", "S4.L1.g.best", "S4.L1.h", "S4.L2.a", "S4.L2.b.i",
+        "S4.L2.b.ii.plain", "S4.L2.b.ii.BN", "S4.L2.b.iii", "S4.L3.a.ResNet", "S4.L3.a.SimpleNN", "S4.L3.b",
+    ]  # fmt: skip
+    assert set(PUBLISHED) == {*optimizers, *rates, *decays, *others}
+    assert len({published.name for published in PUBLISHED.values()}) == len(PUBLISHED) == 51
+
+
+@pytest.mark.parametrize(
+    ("id", "first", "last", "agreed", "epochs"),
+    [
+        ("S1.1.2.sigmoid", 0.99, 0.99, "± 0.03", 10_000),
+        ("S1.1.2.iii", 0.0298, 0.0298, "± 0.015", 100),
+        ("S2.1A.loss", 0.4359, 0.0280, "± 10 %", 10),
+        ("S2.1A.accuracy", 0.9394, 0.9777, "± 0.005", 10),
+        ("S2.1B.sigmoid", 0.9719, 0.9719, "± 0.004", 10),
+        ("S2.1C", 1, 1, "exact", 2000),
+        ("S2.2A.SGD.loss", 2.1813, 0.2358, "± 5 % to epoch 4, ± 3 % from epoch 5", 20),
+        ("S2.2A.SGD.accuracy", 0.5266, 0.9352, "± 0.12 to epoch 1, ± 0.01 from epoch 4", 20),
+        ("S2.2A.momentum.loss", 0.7584, 0.0236, "± 10 %", 20),
+        ("S2.2A.RMSprop.loss", 0.3251, 0.0066, "± 10 % to epoch 10", 20),
+        ("S2.2A.Adam.accuracy", 0.9414, 0.9758, "± 0.005", 20),
+        ("S2.2A.seconds", 137.88, 121.34, "no tolerance", 20),
+        ("S2.3A.loss", 1.4136, 0.0601, "shape: correlation ≥ 0.95", 20),
+        ("S2.3A.accuracy", 0.5978, 0.7032, "± 0.02", 20),
+        ("S2.3B.parameters", 545_098, 1_259_786, "exact", None),
+        ("S4.L1.g.initial", 2.3032, 2.3032, "± 0.02", None),
+        ("S4.L1.h", 0.6978, 0.6978, "± 0.02", 30),
+        ("S4.L2.b.ii.plain", 0.4946, 0.4946, "± 0.06", 30),
+        ("S4.L2.b.ii.BN", 0.6862, 0.6862, "± 0.03", 30),
+        ("S4.L2.c.i.1", 0.1054, 0.1054, "≤ 0.15", 30),
+        ("S4.L2.c.i.0.1", 0.6780, 0.6780, "± 0.03", 30),
+        ("S4.L2.c.ii.1e-05", 0.7162, 0.7162, "± 0.02", 30),
+        ("S4.L3.a.ResNet", 0.8788, 0.8788, "0.86 to 0.885", 30),
+        ("S4.L3.b", 0.9296, 0.9296, "≥ 0.9", 200),
+    ],
+)
+def test_published_values_and_tolerances(id, first, last, agreed, epochs):
+    published = PUBLISHED[id]
+    assert (published.values[0], published.values[-1]) == (first, last)
+    assert (published.agreed, published.epochs) == (agreed, epochs)
+
+
+def test_series_have_a_value_and_a_tolerance_for_each_epoch():
+    for published in PUBLISHED.values():
+        assert len(published.tolerance) == len(published.values)
+        if "epoch" in published.agreed or published.id.endswith((".loss", ".accuracy")):
+            assert len(published.values) == published.epochs
+        if published.limits:
+            assert published.limits[0] <= published.values[0] <= published.limits[1]
+
+
+# Deviations
+
+
+@given(st.floats(0.01, 10), st.floats(0.001, 1), st.floats(-3, 3), st.booleans())
+def test_within_the_tolerance_is_within_one(value, tolerance, times, relative):
+    assume(abs(abs(times) - 1) > 1e-6)
+    published = Published("x", 1, "x", (value,), (tolerance,), relative)
+    size = tolerance * value if relative else tolerance
+    [deviation] = published.deviations([value + times * size])
+    assert deviation == pytest.approx(times, abs=1e-6)
+
+
+@given(st.floats(0, 1), st.floats(0, 0.49), st.floats(0.51, 1))
+def test_within_limits_is_within_one(ours, low, high):
+    [deviation] = Published("x", 1, "x", (0.5,), (1,), limits=(low, high)).deviations([ours])
+    assume(min(abs(ours - low), abs(ours - high)) > 1e-6)
+    assert (abs(deviation) <= 1) == (low <= ours <= high)
+    assert deviation == 0 or (deviation > 0) == (ours > 0.5)
+
+
+def test_the_edge_of_a_tolerance_is_inside_whatever_the_last_bit_says():
+    published = PUBLISHED["S4.L1.g.best"]
+    assert published.deviations([0.6764]) == [1]
+    assert published.deviations([0.6364]) == [-1]
+    assert published.deviations([0.6765]) > 1
+
+
+def test_one_sided_limits():
+    assert PUBLISHED["S4.L2.c.i.1"].deviations([0.01]) == [0]
+    assert PUBLISHED["S4.L2.c.i.1"].deviations([0.15]) == [1]
+    assert PUBLISHED["S4.L2.c.i.1"].deviations([0.2]) > 1
+    assert PUBLISHED["S4.L3.b"].deviations([0.99]) == [0]
+    assert PUBLISHED["S4.L3.b"].deviations([0.90]) == [-1]
+
+
+def test_exact_means_exact():
+    assert PUBLISHED["S2.1C"].deviations([1]) == [0]
+    assert PUBLISHED["S2.1C"].deviations([0.999]) == [-math.inf]
+    assert list(PUBLISHED["S2.3B.parameters"].deviations([545_098, 1_080_042, 1_259_787])) == [0, 0, math.inf]
+
+
+def test_no_number_is_infinitely_far_off_and_no_tolerance_is_none():
+    assert PUBLISHED["S4.L1.h"].deviations([math.nan]) == [math.inf]
+    assert np.isnan(PUBLISHED["S2.2A.seconds"].deviations([1, 2, 3, 4])).all()
+    assert np.isnan(PUBLISHED["S2.2A.Adam.loss"].deviations([0.4] * 20)[10:]).all()
+    assert len(PUBLISHED["S2.2A.Adam.loss"].deviations([0.4] * 3)) == 3
+
+
+def test_a_shape_is_compared_without_its_scale():
+    published = PUBLISHED["S2.3A.loss"]
+    assert abs(published.deviations(3 * np.array(published.values) + 1)) < 1e-9
+    assert published.deviations(published.values[::-1]) > 1
+    for hopeless in ([1.4, 1.0], [1.0] * 20, [math.nan] * 20):
+        assert published.deviations(hopeless) > 1
+
+
+# Verdicts
+
+
+@pytest.mark.parametrize(
+    ("id", "values", "verdict"),
+    [
+        ("S4.L1.h", [0.70], "reproduced"),
+        ("S4.L1.h", [0.60, 0.80], "reproduced"),  # the mean counts, the spread is shown beside it
+        ("S4.L1.h", [0.65], "outside"),
+        ("S4.L1.h", [math.nan], "outside"),
+        ("S1.1.2.tanh", [0.97, 0.98, 0.5], "reproduced"),  # the median
+        ("S1.1.2.ReLU", [0.5, 0.5, 0.97], "reproduced"),  # the best seed
+        ("S2.1C", [0.75, 1.0], "reproduced"),
+        ("S2.1C", [0.75, 0.75], "outside"),
+        ("S2.2A.seconds", [[1, 2, 3, 4]], "no tolerance"),
+    ],
+)
+def test_verdicts(id, values, verdict):
+    assert compare.judge(PUBLISHED[id], score(*values, id=id)).verdict == verdict
+    assert compare.judge(PUBLISHED[id], score(*values, id=id, complete=False)).verdict == "shorter protocol"
+
+
+@pytest.mark.parametrize(
+    ("id", "edges", "step"),
+    [
+        ("S4.L1.h", [0.6778, 0.7178], 1e-4),  # 0.6978 ± 0.02
+        ("S4.L2.b.ii.plain", [0.4346, 0.5546], 1e-4),  # 0.4946 ± 0.06
+        ("S4.L3.a.ResNet", [0.86, 0.885], 1e-4),
+        ("S4.L3.b", [0.9, None], 1e-4),
+        ("S4.L2.c.i.1", [None, 0.15], 1e-4),
+        ("S2.1C", [1, 1], 1e-4),
+    ],
+)
+def test_the_edges_of_a_tolerance_belong_to_it_and_nothing_beyond(id, edges, step):
+    for edge, beyond in zip(edges, (-step, step), strict=True):
+        if edge is not None:
+            assert compare.judge(PUBLISHED[id], score(edge, id=id)).verdict == "reproduced"
+            assert compare.judge(PUBLISHED[id], score(edge + beyond, id=id)).verdict == "outside"
+
+
+@pytest.mark.parametrize("share", [-0.1, 0.1])
+def test_the_edge_of_a_tolerance_in_percent_is_that_share_of_each_value(share):
+    series = np.array(PUBLISHED["S2.1A.loss"].values)
+    judged = [compare.judge(PUBLISHED["S2.1A.loss"], score(series * (1 + times * share))) for times in (1, 1.01)]
+    assert [row.verdict for row in judged] == ["reproduced", "outside"]
+    assert judged[0].deviations.tolist() == pytest.approx([10 * share] * len(series))
+
+
+def test_a_single_epoch_outside_is_outside():
+    series = np.array(PUBLISHED["S2.1A.accuracy"].values)
+    assert compare.judge(PUBLISHED["S2.1A.accuracy"], score(series + 0.004)).verdict == "reproduced"
+    for off in (0.006, -0.006):
+        moved = series + off * (np.arange(len(series)) == 3)
+        assert compare.judge(PUBLISHED["S2.1A.accuracy"], score(moved)).verdict == "outside"
+
+
+def test_epochs_without_a_tolerance_do_not_count():
+    series = np.array(PUBLISHED["S2.2A.RMSprop.loss"].values)
+    series[10:] *= 2
+    assert compare.judge(PUBLISHED["S2.2A.RMSprop.loss"], score(series)).verdict == "reproduced"
+
+
+def test_not_run():
+    assert {row.verdict for row in compare.rows("cpu")} == {"not run"}
+
+
+# Recording
+
+
+def test_record_and_read_again(capsys):
+    compare.record("S4.L1.h", [0.70, 0.69123456, 0.71], [result(seed) for seed in range(3)])
+    found = row("S4.L1.h")
+    assert found.score == Score(
+        "S4.L1.h",
+        [[0.70], [0.691235], [0.71]],
+        3,
+        30,
+        True,
+        "cpu",
+        "CPU (2 threads)",
+        ["0" * 8, "1" * 8, "2" * 8],
+    )
+    line = compare.table("cpu").loc["S4.L1.h lr decay"]
+    assert line.published == "0.6978 ± 0.02"
+    assert line.ours == "0.7004 ± 0.0094"
+    assert (line.seeds, line.run, line.verdict) == ("3", "cpu, CPU", "reproduced, +0.1")
+    assert "0.7004 ± 0.0094, published 0.6978 ± 0.02: reproduced, +0.1" in capsys.readouterr().out
+
+
+def test_the_whole_protocol_of_the_other_profile_is_told_and_travels(monkeypatch):
+    told = []
+    monkeypatch.setattr(show, "show_score", lambda text, said: told.append((text, said)))
+    whole = score(0.69, profile="full")
+    measured.save(whole)
+    compare.record("S4.L1.h", [0.55], [result(epochs=5)])
+    compare.record("S4.L1.h", [0.70], [result(epochs=30)])
+    (short, counted), (own, last) = told
+    assert "shorter protocol, 5/30; in profile full 0.6900: reproduced, -0.4" in short
+    assert counted["values"] == whole.values
+    assert "full" not in own
+    assert last["values"] == [[0.70]]
+    assert measured.load("full", "S4.L1.h") == whole
+
+
+def test_record_a_series(capsys):
+    series = np.array(PUBLISHED["S2.1A.loss"].values)
+    series[4] *= 1.2
+    compare.record("S2.1A.loss", [series, series], epochs=10)
+    line = compare.table("cpu").loc["S2.1A MLP, Adam: loss"]
+    assert (line.published, line.ours) == ("0.4359 … 0.0280 ± 10 %", "0.4359 … 0.0280")
+    assert line.verdict == "outside, 1/10, +2.0"
+
+
+def test_whole_numbers_stay_whole():
+    compare.record("S2.3B.parameters", [[545_098, 1_080_042, 1_259_786]])
+    assert row("S2.3B.parameters").verdict == "reproduced"
+    assert compare.table("cpu").loc["S2.3B parameters A, B, C"].ours == "545,098, 1,080,042, 1,259,786"
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        dict(runs=[result(epochs=30), result(1, epochs=12)]),
+        dict(runs=[result(epochs=29)]),
+        dict(runs=[result(epochs=29)], complete=True),
+        dict(runs=[result(), result(1, epochs=29)]),
+        dict(epochs=29),
+        dict(runs=[result(train_size=10_000)]),
+        dict(runs=[result(), result(1, train_size=10_000)]),
+        dict(runs=[result()], complete=False),
+        dict(epochs=12),
+    ],
+)
+def test_a_cut_protocol_is_never_judged(given):
+    compare.record("S4.L1.h", [0.6978], **given)
+    assert row("S4.L1.h").verdict == "shorter protocol"
+
+
+@pytest.mark.parametrize("epochs", [30, 31])
+def test_a_protocol_that_was_run_to_its_end_is_judged(epochs):
+    compare.record("S4.L1.h", [0.6978], [result(epochs=epochs)])
+    assert row("S4.L1.h").verdict == "reproduced"
+
+
+def test_all_seeds_count_and_their_number_can_be_given():
+    compare.record("S4.L1.h", [0.70, 0.70, 0.62], [result(seed) for seed in range(3)])
+    assert (row("S4.L1.h").verdict, row("S4.L1.h").score.seeds) == ("outside", 3)
+    compare.record("S4.L1.h", [0.70], [result(seed) for seed in range(3)], seeds=3)
+    assert (row("S4.L1.h").verdict, row("S4.L1.h").score.seeds) == ("reproduced", 3)
+    assert compare.table("cpu").loc["S4.L1.h lr decay"].ours == "0.7000"  # no spread of one number
+
+
+def test_the_epochs_of_a_cut_protocol_are_told():
+    compare.record("S4.L1.h", [0.6978], [result(epochs=12)])
+    assert compare.table("cpu").loc["S4.L1.h lr decay"].verdict == "shorter protocol, 12/30"
+
+
+def test_recalled_results_bring_their_device_and_data_but_no_epochs():
+    recalled = result(device="NVIDIA H200")
+    del recalled.experiment["epochs"]
+    compare.record("S4.L1.h", [0.6978], [recalled], epochs=30)
+    assert row("S4.L1.h").verdict == "reproduced"
+    assert row("S4.L1.h").score.device == "NVIDIA H200"
+    with pytest.raises(UsageError, match="how many epochs"):
+        compare.record("S4.L1.h", [0.6978], [recalled])
+
+
+def test_epochs_of_the_runs_come_before_what_the_caller_says():
+    compare.record("S4.L1.h", [0.6978], [result(epochs=12)], epochs=30)
+    assert row("S4.L1.h").verdict == "shorter protocol"
+
+
+def test_what_cannot_be_recorded():
+    with pytest.raises(UsageError, match=r"S4\.L9"):
+        compare.record("S4.L9", [0.7])
+    with pytest.raises(UsageError, match="how many epochs"):
+        compare.record("S4.L1.h", [0.7])
+
+
+def scores_in(tmp_path):
+    return sorted((tmp_path / "results").rglob("*.json"))
+
+
+@pytest.mark.parametrize("why", ["profile", "source", "when"])
+def test_nothing_is_recorded_from_sample_data(why, monkeypatch, tmp_path, capsys):
+    if why == "profile":
+        monkeypatch.setenv("COURSEKIT_PROFILE", "sample")
+    source = "sample data drawn by code" if why == "source" else "CIFAR-10"
+    compare.record("S4.L1.h", [0.7], [result(), result(1, source=source)], when=why != "when")
+    assert scores_in(tmp_path) == []
+    assert "not recorded" in capsys.readouterr().out
+    compare.show()
+    said = capsys.readouterr().out
+    assert "51 not run" in said
+    assert ("Sample data are not recorded" in said) == (why == "profile")
+
+
+def test_a_replay_leaves_the_file_alone(tmp_path, monkeypatch):
+    def record():
+        compare.record("S4.L1.h", [1 / 3, 2 / 3], [result(1), result(0)])
+        [file] = scores_in(tmp_path)
+        return file, file.read_bytes()
+
+    file, before = record()
+    assert file.relative_to(tmp_path) == Path("results/scores/cpu/S4.L1.h.json")
+    monkeypatch.setattr(files, "write_bytes", lambda *_: pytest.fail("written again"))
+    assert record() == (file, before)
+
+
+def test_another_measurement_replaces_the_file(tmp_path):
+    compare.record("S4.L1.h", [0.7], [result()])
+    compare.record("S4.L1.h", [0.8], [result()])
+    assert len(scores_in(tmp_path)) == 1
+    assert row("S4.L1.h").ours == [0.8]
+
+
+def a_number_typed_in(path):
+    path.write_text(path.read_text().replace("0.8", "0.7"))
+
+
+def a_field_too_few(path):
+    text = '{"id":"S4.L1.h"}'
+    path.write_text(f'{{"sha256":"{files.sha256(text.encode())}","score":{text}}}\n')
+
+
+DAMAGE = {
+    "a number typed in": a_number_typed_in,
+    "half a file": lambda path: path.write_bytes(path.read_bytes()[:60]),
+    "an empty file": lambda path: path.write_bytes(b""),
+    "no text": lambda path: path.write_bytes(b"\xff\xfe,"),
+    "other JSON": lambda path: path.write_text('{"a": 1}'),
+    "a field too few": a_field_too_few,
+}
+
+
+@pytest.mark.parametrize("harm", DAMAGE.values(), ids=DAMAGE)
+def test_a_damaged_score_is_one_line_and_not_run(harm, tmp_path, capsys):
+    compare.record("S4.L1.h", [0.8], [result()])
+    compare.record("S4.L2.a", [0.7], [result()])
+    [path, _] = scores_in(tmp_path)
+    harm(path)
+    assert [found.published.id for found in compare.rows("cpu") if found.score] == ["S4.L2.a"]
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith("warning: score cpu/S4.L1.h.json is damaged")
+    compare.record("S4.L1.h", [0.8], [result()])
+    assert row("S4.L1.h").ours == [0.8]
+
+
+def test_a_whole_protocol_comes_before_the_profile_that_was_asked_for():
+    measured.save(score(0.60, complete=False))
+    assert row("S4.L1.h", "full").score.profile == "cpu"
+    measured.save(score(0.61, complete=False, profile="full"))
+    assert row("S4.L1.h", "cpu").score.profile == "cpu"
+    assert row("S4.L1.h", "full").score.profile == "full"
+    measured.save(score(0.70, profile="full"))
+    assert row("S4.L1.h", "cpu").score.profile == "full"
+    measured.save(score(0.71))
+    assert row("S4.L1.h", "cpu").score.profile == "cpu"
+
+
+# Showing
+
+
+def test_show_gives_table_and_figure(monkeypatch):
+    compare.record("S4.L1.h", [0.70], [result()])
+    compare.record("S4.L2.a", [0.50], [result(device="NVIDIA H200")])
+    compare.record("S4.L2.b.i", [0.50], [result(epochs=3)])
+    shown = []
+    monkeypatch.setattr(show, "_show", lambda bundle, metadata: shown.append((bundle, metadata)))
+    compare.show()
+    (table, said), _, (figure, drawn), _ = shown
+    total = "1 reproduced, 1 outside, 1 shorter protocol, 48 not run"
+    assert total in said["caption"]
+    assert total in drawn["caption"]
+    assert "CPU (2 threads), NVIDIA H200" in said["caption"]
+    assert drawn["figure"] == "08-scorecard"
+    assert "image/svg+xml" in figure
+    assert "cpu, H200" in table["text/html"]
+
+
+def test_deviations_that_are_far_off_stand_at_the_edge():
+    ax = plots.deviations({"a": ([0.5, math.nan], dict(marker="o")), "b": ([-math.inf, 9], dict(marker="o"))}, limit=3)
+    drawn = {
+        (line.get_marker(), float(x), float(y)) for line in ax.lines for x, y in zip(*line.get_data(), strict=True)
+    }
+    assert drawn == {("o", 0.5, 0), ("<", -3, 1), (">", 3, 1)}
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["a", "b"]
+    plt.close("all")
+
+
+# What is committed
+
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_committed_scores_are_those_of_the_committed_notebook(path, monkeypatch, capsys):
+    monkeypatch.setenv("COURSEKIT_RESULTS", str(ROOT / "results"))
+    outputs = [output for cell in nbformat.read(path, 4).cells for output in cell.get("outputs", [])]
+    said = [output.get("metadata", {}).get("coursekit", {}).get("score") for output in outputs]
+    found = {each["id"]: Score(**each) for each in said if each}
+    number = int(path.stem[:2])
+    expected = {id for id, published in PUBLISHED.items() if published.notebook == number}
+    assert set(found) == expected if number < 7 else set(found) <= expected
+    for id, each in found.items():
+        assert measured.load(each.profile, id) == each, f"run `make notebooks`: {id} is of another run than {path.name}"
+
+
+def test_committed_scores_are_known_whole_and_have_their_runs(monkeypatch, capsys):
+    monkeypatch.setenv("COURSEKIT_RESULTS", str(ROOT / "results"))
+    for path in (ROOT / "results" / "scores").rglob("*.json"):
+        assert path.stem in PUBLISHED
+        each = measured.load(path.parent.name, path.stem)
+        assert each is not None, path.name
+        assert json.loads(path.read_text())["profile"] == path.parent.name
+        for key in each.runs:
+            assert list((ROOT / "results").glob(f"*/*-{key}.json")), f"{path.name}: its run {key} is gone"
+
+
+# --- in Markdown ------------------------------------------------------------------------------------------------------
+
+
+def test_the_readme_has_what_the_scores_say(monkeypatch):
+    root = Path(__file__).parents[2]
+    monkeypatch.setenv("COURSEKIT_RESULTS", str(root / "results"))
+    between = (root / "README.md").read_text(encoding="utf-8").split(compare.MARK)[1]
+    assert between == f"\n{compare.markdown()}", "run: coursekit scorecard --into README.md"
+
+
+def test_the_extract_has_a_line_for_each_number_that_was_judged(tmp_path):
+    lines = compare.markdown().splitlines()
+    assert lines[0] == f"Of {len(PUBLISHED)} published numbers: {len(PUBLISHED)} not run."
+    assert len(lines) == 4
+    path = tmp_path / "text.md"
+    path.write_text(f"before\n{compare.MARK}\nold\n{compare.MARK}\nafter\n")
+    compare.write_into(path)
+    assert path.read_text() == f"before\n{compare.MARK}\n{compare.markdown()}{compare.MARK}\nafter\n"
+    path.write_text("no mark")
+    with pytest.raises(UsageError, match="twice, with the scorecard between; found 0"):
+        compare.write_into(path)
+    assert path.read_text() == "no mark"
+    with pytest.raises(UsageError, match=r"cannot read .*missing\.md: No such file"):
+        compare.write_into(tmp_path / "missing.md")
