@@ -39,7 +39,7 @@ class Cell:
 
 def is_ours(notebook: NotebookNode) -> bool:
     """Whether a notebook works with this package: only then its tags mean what they mean here, and its cover is ours."""
-    if notebook.metadata.get("coursekit"):
+    if "coursekit" in notebook.metadata:
         return True
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     outputs = [output for cell in code for output in cell.get("outputs", [])]
@@ -72,7 +72,7 @@ def read(
             continue
         reader.attachments = cell.get("attachments", {})
         try:
-            blocks = _Reading(reader, losses, ours, hide(cell), language, f"{prefix}-{number}").blocks(cell)
+            blocks = _Reading(reader, losses, ours, code, hide(cell), language, f"{prefix}-{number}").blocks(cell)
         except Exception as error:  # whatever somebody's notebook holds, it is shown
             losses.add(f"set as plain text ({type(error).__name__}: {error})".splitlines()[0][:160])
             blocks = [tree.code(printed.clean(plain(cell)))]
@@ -126,14 +126,14 @@ class _Reading:
     reader: Reader
     losses: Losses
     ours: bool
+    code: str
     hidden: bool  # its code
     language: str
     name: str
 
     def blocks(self, cell: NotebookNode) -> list[Node]:
         if cell.cell_type == "markdown":
-            text = re.sub(r"^# \d+\s*·\s*", "# ", cell.source) if self.ours else cell.source
-            return self.markdown(text)
+            return self.markdown(_our_text(cell.source) if self.ours else cell.source)
         if cell.cell_type == "raw":
             kind = cell.metadata.get("format", cell.metadata.get("raw_mimetype", ""))
             if kind == "text/html":
@@ -146,7 +146,11 @@ class _Reading:
         return []
 
     def markdown(self, text: str) -> list[Node]:
-        return self.reader.read(*markdown.to_html(printed.CONTROLS.sub("", text.replace("\r", "")), self.name))
+        text = printed.CONTROLS.sub("", text.replace("\r", ""))
+        blocks = self.reader.read(*markdown.to_html(text, self.name, typographic=self.ours))
+        if self.reader.runs:
+            self.losses.add(f"left out of the text: {_listed(self.reader.runs)}")
+        return blocks
 
     def _text(self, text: str) -> list[Node]:
         text = printed.clean(text)
@@ -157,7 +161,8 @@ class _Reading:
         shown = [tree.code(source, self.language)] if source.strip() and not self.hidden else []
         if self.ours and "remove-output" in _tags(cell):
             return shown
-        outputs = [output for output in cell.get("outputs", []) if not _said(output).get("live")]
+        unwanted = {"live", "source"} if self.code == "none" else {"live"}
+        outputs = [output for output in cell.get("outputs", []) if not any(map(_said(output).get, unwanted))]
         if self.ours and self.hidden:  # without its code, the value of its last line says nothing either
             outputs = [o for o in outputs if o.output_type != "execute_result" or set(o.data) != {"text/plain"}]
         for output in _gathered(outputs):
@@ -202,7 +207,7 @@ class _Reading:
         kinds = {item["t"] for item in tree.nodes(blocks)}
         only_scripts = set(runs) <= {"a script"}
         if runs and mime not in PICTURES and not (only_scripts and kinds & {"Table", "Image"}):
-            self.losses.add(f"{_listed(runs)} in an output is left out; its text stands there")
+            self.losses.add(f"left out of an output: {_listed(runs)}; its text stands there")
 
     def _not_shown(self, data: dict, runs: list[str]) -> list[Node]:
         if not runs and "text/html" in data:
@@ -255,6 +260,12 @@ class _Reading:
         return [node("Plain", block["c"]) for block in blocks if block["t"] in tree.INLINE_FIRST]
 
 
+def _our_text(text: str) -> str:
+    """Without the chapter's number, and with the Markdown that our answers hold right behind their <summary>."""
+    text = re.sub(r"^# \d+\s*·\s*", "# ", text)
+    return re.sub(r"^([ \t]*)(<details>.*?</summary>)[ \t]*(?=\S)", r"\1\2\n\n\1", text, flags=re.MULTILINE)
+
+
 def _pixels(output: NotebookNode, mime: str) -> str:
     """The width that an output asks for, in CSS pixels: of a picture made for a screen with small ones, say."""
     asked = output.get("metadata", {}).get(mime, {})
@@ -277,4 +288,4 @@ def _gathered(outputs: list[NotebookNode]) -> list[NotebookNode]:
 
 
 def _listed(kinds: list[str]) -> str:
-    return " and ".join(dict.fromkeys(kinds))
+    return ", ".join(dict.fromkeys(kinds))

@@ -1,5 +1,6 @@
 """Executed notebooks as one PDF or HTML file: cells to a tree, pandoc to Typst or HTML, no TeX, no browser."""
 
+import base64
 import functools
 import json
 import re
@@ -91,7 +92,7 @@ def read(paths: Iterable[Path]) -> list[Chapter]:
 def live(notebook: NotebookNode) -> NotebookNode:
     """A notebook as somebody runs it: what it ran on is what its outputs say, whatever its file said before."""
     said = notebook.metadata.get("coursekit", {}) | outputs.gather_run(notebook)
-    return nbformat.from_dict(notebook | {"metadata": notebook.metadata | {"coursekit": said}})
+    return nbformat.from_dict(notebook | {"metadata": notebook.metadata | ({"coursekit": said} if said else {})})
 
 
 def to_pdf(notebooks: Notebooks, title: str = "", author: str = "", **options) -> bytes:
@@ -219,13 +220,18 @@ class Report:
         }
         if self._kind() != "body":
             about["cover"] = "yes"
-        return self._pandoc(
+        page = self._pandoc(
             tree.document(finish.for_screen(self.blocks), **about),
             "html5",
-            *("--standalone", "--embed-resources", "--mathml", "--toc", "--toc-depth=2"),
-            f"--template={TEMPLATES / 'report.html'}",
-            f"--css={TEMPLATES / 'report.css'}",
+            *("--standalone", "--mathml", "--toc", "--toc-depth=2", "--wrap=none"),
+            *(f"--template={TEMPLATES / 'report.html'}", f"--include-in-header={TEMPLATES / 'report.css'}"),
         )
+        return re.sub(r'(?<=<img src=")[^":/]+(?=")', lambda name: self._inside(name[0]), page)
+
+    def _inside(self, name: str) -> str:
+        """A picture as a part of the page; pandoc would do that too, in more time than all the rest takes."""
+        kind = {"jpg": "jpeg", "svg": "svg+xml"}.get(name.rpartition(".")[2], name.rpartition(".")[2])
+        return f"data:image/{kind};base64,{base64.b64encode(Path(self.folder, name).read_bytes()).decode()}"
 
     def _kind(self) -> str:
         """What comes before the first cell: our cover, a title, or nothing where the notebook begins with its own."""

@@ -77,8 +77,11 @@ def _joined(tex: str) -> str:
     return re.sub(r"\n[ \t>]*(?=\n)|\n[ \t]*>[ \t]?", "\n", tex).strip()
 
 
-def to_html(text: str, name: str = "") -> tuple[str, list[Formula]]:
-    """HTML with a mark for each formula, and the formulas; `name` keeps the footnotes of two cells apart."""
+def to_html(text: str, name: str = "", *, typographic: bool = False) -> tuple[str, list[Formula]]:
+    """HTML with a mark for each formula, and the formulas; `name` keeps the footnotes of two cells apart.
+
+    `typographic` bends quotes, which somebody else's text may mean as they are.
+    """
     formulas: list[Formula] = []
     marked = []
     for piece in pieces(text):
@@ -87,12 +90,13 @@ def to_html(text: str, name: str = "") -> tuple[str, list[Formula]]:
             formulas.append(piece)
         else:
             marked.append(piece)
-    return _parser().render("".join(marked), {"docId": name}), formulas
+    return _parser(typographic).render("".join(marked), {"docId": name}), formulas
 
 
 @functools.cache
-def _parser() -> MarkdownIt:
-    parser = MarkdownIt("commonmark").enable(["table", "strikethrough"]).use(footnote_plugin).use(tasklists_plugin)
+def _parser(typographic: bool) -> MarkdownIt:
+    parser = MarkdownIt("commonmark", {"typographer": typographic}).enable(["table", "strikethrough", "smartquotes"])
+    parser.use(footnote_plugin).use(tasklists_plugin)
     # What links and pictures may lead to is decided where HTML is read, for both kinds at once.
     parser.validateLink = lambda url: True
     parser.normalizeLink = lambda url: url
