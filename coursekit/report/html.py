@@ -281,7 +281,7 @@ class Reader:
         if tag in ("img", "image"):
             return self._image(element)
         if tag == f"{SVG}svg":
-            return self.pictures.drawn(_serialised(element), "")
+            return self.pictures.written(_serialised(element))
         if tag == f"{MATHML}math":
             return self._mathml(element)
         if tag == "input":
@@ -385,8 +385,8 @@ def _serialised(element) -> str:
     ElementTree.register_namespace("", SVG[1:-1])
     ElementTree.register_namespace("xlink", "http://www.w3.org/1999/xlink")
     for part in element.iter():
-        for name in [name for name in part.attrib if not isinstance(name, str) or ":" in name and "{" not in name]:
-            del part.attrib[name]
+        for name in [name for name in part.attrib if "xmlns" in name or (":" in name and name[0] != "{")]:
+            del part.attrib[name]  # names of namespaces, which are given anew
     tail, element.tail = element.tail, None
     text = ElementTree.tostring(element, encoding="unicode")
     element.tail = tail

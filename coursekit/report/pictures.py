@@ -52,6 +52,10 @@ class Pictures:
         said = content.encode(errors="replace") if mime == "image/svg+xml" else _of_base64(content)
         return self._kept(said, alt, width) or []
 
+    def written(self, svg: str) -> list[Node]:
+        """A drawing that stands in the text itself."""
+        return self._stored(svg.encode(errors="replace"), "", "", "a drawing inside the text (SVG)")
+
     def _stored(self, content: bytes, alt: str, width: str, name: str) -> list[Node]:
         kept = self._kept(content, alt, width)
         if kept is None:

@@ -9,6 +9,8 @@ LONGEST = 20_000  # tokens that a formula may grow to: a macro may name itself
 FONTS = {"bf": "mathbf", "rm": "mathrm", "it": "mathit", "sf": "mathsf", "tt": "mathtt", "cal": "mathcal"}
 FONTS |= {"frak": "mathfrak", "Bbb": "mathbb", "scr": "mathscr", "boldmath": "mathbf", "bold": "mathbf"}
 ENDS_A_RUN = ("&", r"\\", r"\left", r"\right", r"\middle", r"\begin", r"\end", r"\cr")  # a font stops at one and goes on
+SIZES = {rf"\{size}{side}" for size in ("big", "Big", "bigg", "Bigg") for side in ("", "l", "r", "m")}
+SIZES |= {r"\left", r"\right", r"\middle"}
 INFIX = {r"\over": (r"\frac{", "}{", "}"), r"\atop": (r"\substack{", r"\\", "}")}
 DEFINITIONS = {"newcommand", "renewcommand", "providecommand", "def", "gdef", "let", "DeclareMathOperator"}
 DIMENSION = re.compile(r"\s*=?\s*-?[\d.]*\s*(?:pt|em|ex|mu|cm|mm|in|pc|px)?")
@@ -71,7 +73,7 @@ class Macros:
     def translate(self, tex: str) -> str:
         """The formula in pandoc's words; empty where it only defines something."""
         tokens = [token for token in TOKEN.findall(tex) if token[0] != "%"]
-        tokens = [r"\Vert" if token == r"\|" else token for token in tokens]  # the other one is a relation to Typst
+        tokens = _norms(tokens)
         expanded = _spaced(self._expanded(tokens))
         return _in_lines(_environments(_group(_spaced(list(_fonts(expanded))))))
 
@@ -127,6 +129,28 @@ class Macros:
             if kind != "providecommand" or name not in self.known:
                 self.known[name] = (int(count) if count.isdecimal() else 0, default, body)
         self.known.pop("", None)
+
+
+def _norms(tokens: list[str]) -> list[str]:
+    """\\| is a relation to Typst, with indices above and below: it opens and closes a norm, or is a bar."""
+    tokens = [r"\Vert" if token == r"\|" else token for token in tokens]
+    bars = [i for i, token in enumerate(tokens) if token == r"\Vert" and not (i and tokens[i - 1] in SIZES)]
+    while len(bars) > 1:
+        first, second, *bars = bars
+        if _is_balanced(tokens[first + 1 : second]):
+            tokens[first], tokens[second] = r"\lVert", r"\rVert"
+        else:
+            bars.insert(0, second)
+    return tokens
+
+
+def _is_balanced(tokens: list[str]) -> bool:
+    depth = 0
+    for token in tokens:
+        depth += (token in "([{") - (token in ")]}")
+        if depth < 0 or token in ENDS_A_RUN:
+            return False
+    return depth == 0 and bool(tokens)
 
 
 def _skip(left: list[str], *more: str) -> None:
