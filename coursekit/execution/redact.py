@@ -12,8 +12,8 @@ SECRET_NAME = re.compile(r"TOKEN|SECRET|PASSW|CREDENTIAL|KEY(_|$)", re.IGNORECAS
 SHORTEST = 8  # characters: "1" or "none" in such a variable is no secret, and stands everywhere
 # A token does not begin inside a word, and one whose letters may be a word's (sk-learn-…) has digits and capitals too.
 TOKENS = re.compile(
-    r"(?<![A-Za-z0-9])(?:hf_[A-Za-z0-9]{20,}|gh[oprsu]_[A-Za-z0-9]{30,}|github_pat_\w{20,}|AKIA[A-Z0-9]{16}(?![A-Za-z0-9])"
-    r"|(?<![\w-])sk-(?=[\w-]*\d)(?=[\w-]*[A-Z])[\w-]{20,}|xox[abprs]-(?=[\w-]*\d)[\w-]{10,}|AIza[\w-]{30,})"
+    r"(?:(?<![A-Za-z0-9])|(?<=\dm))(?:hf_[A-Za-z0-9]{20,}|gh[oprsu]_[A-Za-z0-9]{30,}|github_pat_\w{20,}|AKIA[A-Z0-9]{16}(?![A-Za-z0-9])"
+    r"|(?:(?<![\w-])|(?<=\dm))sk-(?=[\w-]*\d)(?=[\w-]*[A-Z])[\w-]{20,}|xox[abprs]-(?=[\w-]*\d)[\w-]{10,}|AIza[\w-]{30,})"
     r"|-----BEGIN [A-Z ]*PRIVATE KEY-----[^-]*(-----END [A-Z ]*PRIVATE KEY-----)?"
 )
 SYSTEM = ("/usr", "/opt", "/bin", "/Library", "/System", "C:\\Program Files", "C:\\Windows")  # says nothing of anybody

@@ -1,13 +1,16 @@
 """The last touch to a document tree for its writer: what HTML folds, paper does not; what paper is too narrow for."""
 
 import re
+from collections.abc import Callable
 
 from coursekit.report import tables, tree, typesetting
+from coursekit.report.pictures import PAGE
 from coursekit.report.tree import Node, node
 
 LONGEST = 60  # letters of a word that is not broken on paper
 BREAKS = re.compile(r"(?<=[/._?&=:,;|-])(?=\w)")
-BREAK = "\u200b"  # a space of no width
+BREAK = node("RawInline", "typst", "#box()")  # where a line may end
+WIDE = 200  # CSS pixels of a picture beside which no text stands
 
 
 def for_paper(blocks: list[Node]) -> list[Node]:
@@ -22,10 +25,12 @@ def for_screen(blocks: list[Node]) -> list[Node]:
 
 def _on_paper(item: Node) -> list[Node] | None:
     kind, content = item["t"], item.get("c")
-    if kind == "Str":
-        return [node("Str", _breakable(content))] if len(content) > LONGEST else None
+    if kind == "Str" and len(content) > LONGEST:
+        return _broken(content, lambda part: node("Str", part))
     if kind == "Code" and any(len(word) > LONGEST for word in content[1].split()):
-        return [node("Code", content[0], " ".join(map(_breakable, content[1].split(" "))))]
+        return _broken(content[1], lambda part: node("Code", content[0], part))
+    if kind == "Para" and len(content) > 1:
+        return _around_pictures(content)
     if kind == "Link" and content[2][0].startswith("#"):
         name = content[2][0][1:]
         return [node("RawInline", "typst", f'#to("{name}")['), *content[1], node("RawInline", "typst", "]")]
@@ -58,12 +63,31 @@ def _unfolded(content: list) -> list[Node]:
     return [node("Para", strong[:1]), *hidden]
 
 
-def _breakable(word: str) -> str:
-    """A long word may be broken after its punctuation, and where it has none, anywhere."""
+def _broken(text: str, make: Callable[[str], Node]) -> list[Node]:
+    """Long words may be broken after punctuation, and where they have none, anywhere."""
     parts = []
-    for part in BREAKS.split(word):
+    for part in BREAKS.split(text):
         parts += [part[i : i + LONGEST // 2] for i in range(0, len(part), LONGEST // 2)]
-    return BREAK.join(parts) if len(word) > LONGEST else word
+    return [item for part in parts for item in (make(part), BREAK)][:-1]
+
+
+def _around_pictures(inlines: list[Node]) -> list[Node] | None:
+    """A wide picture has lines of its own, and the text before and after it too."""
+    if not any(_is_wide(item) for item in inlines):
+        return None
+    blocks: list[list[Node]] = [[]]
+    for item in inlines:
+        blocks += [[item], []] if _is_wide(item) else []
+        if not _is_wide(item):
+            blocks[-1].append(item)
+    return [node("Para", tidied) for part in blocks if (tidied := tree.tidy(part))]
+
+
+def _is_wide(item: Node) -> bool:
+    if item["t"] == "Link":
+        return any(map(_is_wide, item["c"][1]))
+    width = dict(item["c"][0][2]).get("width", "") if item["t"] == "Image" else ""
+    return float(width.rstrip("px%")) > (100 * WIDE / PAGE[0] if width[-1] == "%" else WIDE) if width else False
 
 
 def _on_screen(item: Node) -> list[Node] | None:

@@ -60,6 +60,7 @@ class Reader:
     formulas: list[Formula] = field(default_factory=list)
     source: str = ""
     runs: list[str] = field(default_factory=list)  # what of the last text only a browser could show
+    in_link: bool = False
 
     def read(self, html: str, formulas: list[Formula] | None = None) -> list[Node]:
         """The blocks of a piece of HTML; `formulas` are what its marks stand for, and None where it may hold TeX."""
@@ -293,7 +294,11 @@ class Reader:
             return [node("Code", attr(), text)] if text else []
         if tag not in KNOWN and not tag.startswith("{"):
             return self._unknown(element) + self._inlines(element)
-        return self._styled(element, self._inlines(element))
+        if tag == "a":
+            self.in_link = True
+        inner = self._inlines(element)
+        self.in_link = self.in_link and tag != "a"
+        return self._styled(element, inner)
 
     def _styled(self, element, inner: list[Node]) -> list[Node]:
         name = element.get("id") or (element.get("name", "") if element.tag == "a" else "")
@@ -318,7 +323,7 @@ class Reader:
         alt = " ".join(self._as_written(element.get("alt", "")).split())
         if source.startswith("attachment:") or source in self.attachments:
             return self.pictures.attached(source.removeprefix("attachment:"), self.attachments, alt, _width(element))
-        return self.pictures.read(source, alt, _width(element))
+        return self.pictures.read(source, alt, _width(element), is_button=self.in_link and bool(alt))
 
     def _input(self, element) -> list[Node]:
         if element.get("type", "").lower() == "checkbox":

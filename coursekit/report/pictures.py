@@ -29,7 +29,7 @@ class Pictures:
         self.count = 0
 
     def read(self, source: str, alt: str, width: str = "", is_button: bool = False) -> list[Node]:
-        """The picture at an address of a text; its words and a link where it is on the web."""
+        """The picture at an address of a text; its words and a link where it is on the web, its words in a link."""
         if re.match(r"(https?:)?//", source):
             address = f"https:{source}" if source.startswith("//") else source
             if not is_button:
@@ -74,9 +74,9 @@ class Pictures:
         elif self.beside is None or re.match(r"/|\w+:", name):
             reason = "is not in the notebook's folder"
         else:
-            top = self.beside.resolve()
+            top = _top(self.beside.resolve())
             try:
-                path = (top / name).resolve()
+                path = (self.beside / name).resolve()
                 if path.is_relative_to(top) and path.is_file() and path.stat().st_size <= LARGEST:
                     return path
                 reason = "is not found" if path.is_relative_to(top) else "is not in the notebook's folder"
@@ -96,6 +96,11 @@ class Pictures:
         name = f"{self.prefix}-{self.count:04d}.{kind}"
         Path(self.folder, name).write_bytes(content)
         return [node("Image", attr(width=_shown_width(width, size)), tree.words(alt), [name, ""])]
+
+
+def _top(folder: Path) -> Path:
+    """The repository that the notebook came with, from which its text may take pictures; else its folder."""
+    return next((parent for parent in (folder, *folder.parents) if (parent / ".git").exists()), folder)
 
 
 def _shown_width(given: str, size: tuple[float, float] | None) -> str:

@@ -23,7 +23,7 @@ KNOWN: dict[str, tuple[int, str]] = {
     **dict.fromkeys("textcolor class style cssId href colorbox raise lower".split(), (2, "{#2}")),
     **dict.fromkeys("hbox textnormal textup textmd textsc emph textsl".split(), (1, r"\text{#1}")),
     **dict.fromkeys("dbinom tbinom".split(), (2, r"\binom{#1}{#2}")),
-    **dict.fromkeys("thinspace negmedspace negthickspace".split(), (0, r"\,")),
+    "thinspace": (0, r"\,"),
     **dict.fromkeys("hfill hfilll thickspace".split(), (0, r"\quad ")),
     "tag": (1, r"\qquad\text{(#1)}"),
     "eqref": (1, r"\text{(#1)}"),
@@ -32,7 +32,8 @@ KNOWN: dict[str, tuple[int, str]] = {
     "cfrac": (2, r"\frac{#1}{#2}"),
     "mathbbm": (1, r"\mathbb{#1}"),
     "textsuperscript": (1, r"^{\text{#1}}"),
-    "negthinspace": (0, r"\!"),
+    **dict.fromkeys(("!", "negthinspace", "negmedspace", "negthickspace"), (0, "")),  # pandoc makes an em of each
+    ";": (0, r"\:"),
     "displaylines": (1, r"\begin{gathered}#1\end{gathered}"),
     "eqalign": (1, r"\begin{aligned}#1\end{aligned}"),
     "cr": (0, r"\\"),
@@ -97,6 +98,8 @@ class Macros:
                 del left[-40:]
                 left += [*TOKEN.findall(rest)[::-1]]
                 done += [r"\,"]
+            elif name in ("hspace", "mspace"):
+                done += [] if "-" in _argument(left) else [r"\quad", " "]
             elif name in KNOWN:
                 count, body = KNOWN[name]
                 left += _filled(TOKEN.findall(body), [_argument(left) for _ in range(count)])[::-1]
