@@ -49,9 +49,18 @@ def is_ours(notebook: NotebookNode) -> bool:
 
 
 def read(
-    name: str, notebook: NotebookNode, folder: Path, losses: Losses, *, beside: Path | None = None, code: str = "key"
+    name: str,
+    notebook: NotebookNode,
+    folder: Path,
+    losses: Losses,
+    *,
+    number: int = 1,
+    beside: Path | None = None,
+    code: str = "key",
 ) -> Iterator[Cell]:
     """Each cell that a report shows, its pictures as files in `folder`. What is left out is told to `losses`.
+
+    `number` is the notebook's in the report, and keeps its pictures' names apart from those of another.
 
     Secrets go: the notebook may have been executed elsewhere. "key" is the code that `show_source` shows, that of cells
     tagged so, and a learner's own in exercises; all, in a notebook that marks none. `beside` is the folder from which
@@ -59,24 +68,23 @@ def read(
     """
     ours = is_ours(notebook)
     notebook = nbformat.from_dict(json.loads(json.dumps(notebook)))
-    prefix = re.sub(r"[^A-Za-z0-9_-]", "_", name)
-    reader = Reader(Pictures(folder, prefix, beside, losses.add), losses.add)
+    reader = Reader(Pictures(folder, f"picture-{number}", beside, losses.add), losses.add)
     language = _language(notebook)
     hide = _hider(notebook, code) if ours else lambda cell: code == "none"
-    for number, cell in enumerate(notebook.cells, 1):
-        losses.cell = (name, number)
+    for place, cell in enumerate(notebook.cells, 1):
+        losses.cell = (name, place)
         cell.source = cell.get("source", "")
         kinds = redact.source(cell) + (redact.outputs(cell) if cell.cell_type == "code" else [])
-        redact.warn(f"{name} cell {number}", kinds)
+        redact.warn(f"{name} cell {place}", kinds)
         if ours and HIDDEN_CELLS & _tags(cell):
             continue
         reader.attachments = cell.get("attachments", {})
         try:
-            blocks = _Reading(reader, losses, ours, code, hide(cell), language, f"{prefix}-{number}").blocks(cell)
+            blocks = _Reading(reader, losses, ours, code, hide(cell), language, f"{number}-{place}").blocks(cell)
         except Exception as error:  # whatever somebody's notebook holds, it is shown
             losses.add(f"set as plain text ({type(error).__name__}: {error})".splitlines()[0][:160])
             blocks = [tree.code(printed.clean(plain(cell)))]
-        yield Cell(name, number, blocks)
+        yield Cell(name, place, blocks)
 
 
 def plain(cell: NotebookNode) -> str:

@@ -150,40 +150,31 @@ class Report:
         return TITLE if self.ours else ", ".join(names)
 
     @functools.cached_property
-    def cells(self) -> list[tuple[cells.Cell, list[Node]]]:
-        """Every cell, and its blocks in the document, with all numbers and links."""
+    def cells(self) -> list[tuple[int, cells.Cell, list[Node]]]:
+        """Every cell with its chapter, counted from one, and its blocks in the document, with all numbers and links."""
         numbers, chapters = Numbers(), []
-        for chapter in self.chapters:
+        for place, chapter in enumerate(self.chapters, 1):
             ours = cells.is_ours(chapter.notebook)
-            read = list(
-                cells.read(
-                    chapter.name,
-                    chapter.notebook,
-                    self.folder,
-                    self.losses,
-                    beside=chapter.folder,
-                    code=self.code,
-                )
-            )
-            blocks = [with_captions(cell.blocks) if ours else cell.blocks for cell in read]
-            blocks = [node("Div", attr(classes=["part"]), part) for part in blocks]
-            numbered = numbers.chapter(blocks, front_page.chapter(chapter.name) if ours else None)
+            options = {"number": place, "beside": chapter.folder, "code": self.code}
+            read = list(cells.read(chapter.name, chapter.notebook, self.folder, self.losses, **options))
+            parts = [with_captions(cell.blocks) if ours else cell.blocks for cell in read]
+            parts = [node("Div", attr(), part) for part in parts]
+            numbered = numbers.chapter(parts, front_page.chapter(chapter.name) if ours else None)
             chapters.append((read, numbered, numbers.here))
         return [
-            (cell, numbers.linked(part["c"][1], here))
-            for read, numbered, here in chapters
+            (place, cell, numbers.linked(part["c"][1], here))
+            for place, (read, numbered, here) in enumerate(chapters, 1)
             for cell, part in zip(read, numbered, strict=True)
         ]
 
     @functools.cached_property
     def blocks(self) -> list[Node]:
         """The whole document: chapters, each a list of cells, and the last page."""
-        blocks, began = [], None
-        for number, (cell, part) in enumerate(self.cells):
-            if cell.notebook != began:
-                chapter = [each.name for each in self.chapters].index(cell.notebook) + 1
-                blocks.append(_chapter_begins(chapter, new_page=self.ours or chapter > 1))
-                began = cell.notebook
+        blocks, begun = [], 0
+        for number, (chapter, _, part) in enumerate(self.cells):
+            while begun < chapter:  # one without a cell is a chapter too
+                begun += 1
+                blocks.append(_chapter_begins(begun, new_page=self.ours or begun > 1))
             blocks.append(node("Div", attr(str(number), ["cell"]), part))
         if self.ours or self.collaborators is not None:
             blocks += [_chapter_begins(len(self.chapters) + 1), *self._last_page()]
@@ -241,7 +232,7 @@ class Report:
 
     def _plain(self, number: int, reason: str) -> str:
         """The words of a cell that Typst refuses."""
-        cell, blocks = self.cells[number]
+        _, cell, blocks = self.cells[number]
         self.losses.add(f"set as plain text in the PDF (Typst: {reason})", (cell.notebook, cell.number))
         return tree.text_of(blocks)
 
@@ -250,7 +241,7 @@ class Report:
         line = "_" * 40
         runs = [chapter.notebook.metadata.get("coursekit", {}) for chapter in self.chapters]
         data = {name for run in runs for name in run.get("sources", {})}
-        text = " ".join(tree.text_of(part) for _, part in self.cells)
+        text = " ".join(tree.text_of(part) for *_, part in self.cells)
         works = references.of_data(data) + references.cited(text)
 
         def said(name: str, text: str) -> Node:
@@ -292,7 +283,7 @@ class Report:
         if done.returncode:
             raise NotebookError(f"pandoc refused the report: {done.stderr.decode()}".splitlines()[0])
         refused = {each.get("contents") for each in json.loads(log.read_text(encoding="utf-8")) if "TeX" in each["type"]}
-        for cell, part in self.cells if refused else ():
+        for _, cell, part in self.cells if refused else ():
             for item in tree.nodes(part):
                 if item["t"] == "Math" and item["c"][1] in refused:
                     tex = re.sub(r"\s+", " ", item["c"][1])[:60]
