@@ -208,6 +208,8 @@ class _Reading:
             if any(item["t"] in SEEN for item in tree.nodes(blocks)):
                 self._name(runs, blocks, mime)
                 return blocks
+            if mime in PICTURES:
+                self.losses.add(f"a picture of an output ({mime}) cannot be read")
         return self._not_shown(data, runs)
 
     def _name(self, runs: list[str], blocks: list[Node], mime: str) -> None:

@@ -209,8 +209,8 @@ class Report:
             "facts": [{"name": name, "value": value} for name, value in first.facts],
             "abstract": first.abstract,
         }
-        if self._kind() != "body":
-            about["cover"] = "yes"
+        about |= {"cover": "yes"} if self._kind() != "body" else {}
+        about |= {"contents": "yes"} if self.ours else {}
         page = self._pandoc(
             tree.document(finish.for_screen(self.blocks), **about),
             "html5",

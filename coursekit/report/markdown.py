@@ -95,7 +95,7 @@ def to_html(text: str, name: str = "", *, typographic: bool = False) -> tuple[st
 
 @functools.cache
 def _parser(typographic: bool) -> MarkdownIt:
-    parser = MarkdownIt("commonmark", {"typographer": typographic}).enable(["table", "strikethrough", "smartquotes"])
+    parser = MarkdownIt("commonmark", {"typographer": typographic, "maxNesting": 200}).enable(["table", "strikethrough", "smartquotes"])
     parser.use(footnote_plugin).use(tasklists_plugin)
     # What links and pictures may lead to is decided where HTML is read, for both kinds at once.
     parser.validateLink = lambda url: True

@@ -104,50 +104,62 @@ def fitted(item: Node) -> list[Node]:
     widths = _widths(item)
     if sum(widths) <= PAGE:
         return [item]
-    if sum(widths) * SMALLEST <= PAGE or len(widths) < 3 or _has_spans(item):
-        size = max(3.0, 8.5 * PAGE / sum(widths))
-        item = {"t": "Table", "c": [[*item["c"][0][:2], [*item["c"][0][2], ["typst:text:size", f"{size:.1f}pt"]]], *item["c"][1:]]}
-        return [item]
-    parts, part, used = [], [], widths[0]
+    if sum(widths) * SMALLEST <= PAGE or len(widths) < 3:
+        return [_in_type(item, max(3.0, 8.5 * PAGE / sum(widths)))]
+    parts, used = [[0]], widths[0]
     for i in range(1, len(widths)):
-        if part and used + widths[i] > PAGE:
-            parts.append(part)
-            part, used = [], widths[0]
-        part.append(i)
+        if len(parts[-1]) > 1 and used + widths[i] > PAGE:
+            parts.append([0])
+            used = widths[0]
+        parts[-1].append(i)
         used += widths[i]
-    return [_columns(item, [0, *part], first=not n) for n, part in enumerate([*parts, part])]
+    return [_columns(item, part, first=not n) for n, part in enumerate(parts)]
+
+
+def _in_type(item: Node, points: float) -> Node:
+    (name, classes, more), *rest = item["c"]
+    return node("Table", [name, classes, [*more, ["typst:text:size", f"{points:.1f}pt"]]], *rest)
 
 
 def _widths(item: Node) -> list[float]:
     """Of the longest word of each column, in points."""
     longest = [1] * len(item["c"][2])
-    for row in _rows(item):
-        at = 0
-        for cell in row[1]:
-            if cell[3] == 1 and cell[2] == 1 and at < len(longest):
-                words = text_of(cell[4]).split()
-                longest[at] = max(longest[at], *(min(len(word), WIDEST) for word in words), 1)
-            at += cell[3]
+    for row in _positions(_rows(item)):
+        for at, cell in row:
+            if cell[3] == 1 and at < len(longest):
+                longest[at] = max(longest[at], *(min(len(word), WIDEST) for word in text_of(cell[4]).split()), 1)
     return [letters * LETTER + PADDING for letters in longest]
 
 
-def _has_spans(item: Node) -> bool:
-    return any(cell[2] > 1 or cell[3] > 1 for row in _rows(item) for cell in row[1])
+def _positions(rows: list) -> list[list[tuple[int, Cell]]]:
+    """The column that each cell of a row begins in."""
+    placed: list[list[tuple[int, Cell]]] = []
+    below: dict[int, int] = {}
+    for row in rows:
+        covered, column, cells = set(below), 0, []
+        below = {at: left - 1 for at, left in below.items() if left > 1}
+        for cell in row[1]:
+            while column in covered:
+                column += 1
+            cells.append((column, cell))
+            below |= {at: cell[2] - 1 for at in range(column, column + cell[3]) if cell[2] > 1}
+            column += cell[3]
+        placed.append(cells)
+    return placed
 
 
 def _columns(item: Node, chosen: list[int], first: bool) -> Node:
+    """Some columns of a table; a cell that spans several of them spans as many as are there."""
     name, caption, columns, head, bodies, foot = item["c"]
 
     def of(rows: list) -> list:
-        return [[row[0], [row[1][i] for i in chosen]] for row in rows]
+        kept = []
+        for row, cells in zip(rows, _positions(rows), strict=True):
+            spans = [(cell, sum(at <= i < at + cell[3] for i in chosen)) for at, cell in cells]
+            kept.append([row[0], [[*cell[:3], span, cell[4]] for cell, span in spans if span]])
+        return kept
 
     bodies = [[*body[:3], of(body[3])] for body in bodies]
-    return node(
-        "Table",
-        name if first else attr(),
-        caption if first else [None, []],
-        [columns[i] for i in chosen],
-        [head[0], of(head[1])],
-        bodies,
-        foot,
-    )
+    columns = [columns[i] for i in chosen]
+    named = [name, caption] if first else [attr(), [None, []]]
+    return node("Table", *named, columns, [head[0], of(head[1])], bodies, foot)
