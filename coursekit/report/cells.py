@@ -222,7 +222,9 @@ class _Reading:
     def _not_shown(self, data: dict, runs: list[str]) -> list[Node]:
         if not runs and "text/html" in data:
             return []  # a style sheet, say: a browser shows nothing either
-        text = next((v for mime, v in data.items() if mime.startswith("text/") and isinstance(v, str) and v.strip()), "")
+        text = next(
+            (v for mime, v in data.items() if mime.startswith("text/") and isinstance(v, str) and v.strip()), ""
+        )
         if text and not runs and "text/plain" not in data:
             return self._text(text)
         if not data or all(isinstance(value, str) and not value.strip() for value in data.values()):

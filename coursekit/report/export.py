@@ -282,7 +282,9 @@ class Report:
             raise NotebookError("the report needs pandoc, which is not found: pip install pypandoc_binary") from error
         if done.returncode:
             raise NotebookError(f"pandoc refused the report: {done.stderr.decode()}".splitlines()[0])
-        refused = {each.get("contents") for each in json.loads(log.read_text(encoding="utf-8")) if "TeX" in each["type"]}
+        refused = {
+            each.get("contents") for each in json.loads(log.read_text(encoding="utf-8")) if "TeX" in each["type"]
+        }
         for _, cell, part in self.cells if refused else ():
             for item in tree.nodes(part):
                 if item["t"] == "Math" and item["c"][1] in refused:

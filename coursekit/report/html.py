@@ -36,7 +36,12 @@ STYLES: Mapping[str, Callable[[list[Node]], Node]] = {
 CODE = {"code", "kbd", "samp", "tt"}
 # Seen by nobody: what a browser keeps for itself. Its text is not a notebook's.
 UNSEEN = set("style title head meta link base template wbr col colgroup source track param area map noframes".split())
-RUNS = {"script": "a script", "canvas": "a drawing made by a script", "object": "an embedded object", "embed": "an object"}
+RUNS = {
+    "script": "a script",
+    "canvas": "a drawing made by a script",
+    "object": "an embedded object",
+    "embed": "an object",
+}
 RUNS |= {"video": "a video", "audio": "a sound", "iframe": "a page inside the page", "frame": "a page inside the page"}
 RUNS |= {"applet": "an applet", "dialog": "a dialog"}
 PASSES = set(
@@ -214,7 +219,10 @@ class Reader:
             return self._inlines(element)
         inlines: list[Node] = []
         for block in self._block(element, "Plain"):
-            inlines += [tree.SPACE, *(block["c"] if block["t"] in tree.INLINE_FIRST else tree.words(tree.text_of(block)))]
+            inlines += [
+                tree.SPACE,
+                *(block["c"] if block["t"] in tree.INLINE_FIRST else tree.words(tree.text_of(block))),
+            ]
         return inlines
 
     def _details(self, element) -> list[Node]:
@@ -244,7 +252,11 @@ class Reader:
         if not text:
             return []
         if self.plain_tex:
-            return [item for piece in pieces(text, LATEX) for item in self._piece(piece)] if "$" in text else tree.words(text)
+            return (
+                [item for piece in pieces(text, LATEX) for item in self._piece(piece)]
+                if "$" in text
+                else tree.words(text)
+            )
         parts = MARK.split(text)
         inlines = tree.words(parts[0])
         for number, after in zip(parts[1::2], parts[2::2], strict=True):

@@ -10,6 +10,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from markdown_it import MarkdownIt
+from markdown_it.rules_block.table import escapedSplit
+from markdown_it.rules_core import StateCore
+from markdown_it.token import Token
 from mdit_py_plugins.footnote import footnote_plugin
 from mdit_py_plugins.tasklists import tasklists_plugin
 
@@ -95,9 +98,31 @@ def to_html(text: str, name: str = "", *, typographic: bool = False) -> tuple[st
 
 @functools.cache
 def _parser(typographic: bool) -> MarkdownIt:
-    parser = MarkdownIt("commonmark", {"typographer": typographic, "maxNesting": 200}).enable(["table", "strikethrough", "smartquotes"])
+    parser = MarkdownIt("commonmark", {"typographer": typographic, "maxNesting": 200}).enable(
+        ["table", "strikethrough", "smartquotes"]
+    )
     parser.use(footnote_plugin).use(tasklists_plugin)
+    parser.core.ruler.after("block", "all_cells", _with_all_cells)
     # What links and pictures may lead to is decided where HTML is read, for both kinds at once.
     parser.validateLink = lambda url: True
     parser.normalizeLink = lambda url: url
     return parser
+
+
+def _with_all_cells(state: StateCore) -> None:
+    """Rows of tables with the cells beyond the last column too, which GitHub and Jupyter drop: of `a|b`, say."""
+    if not any(token.type == "tr_open" for token in state.tokens):
+        return
+    lines, tokens, cells, count = state.src.split("\n"), [], [], 0
+    for token in state.tokens:
+        if token.type == "tr_open":
+            row = lines[token.map[0]].strip(" \t>") if token.map else ""
+            cells, count = escapedSplit(row.removeprefix("|").removesuffix("|")), 0
+        elif token.type in ("td_close", "th_close"):
+            count += 1
+        elif token.type == "tr_close":
+            for text in cells[count:]:
+                inline = Token("inline", "", 0, content=text.strip(), level=token.level + 2, children=[])
+                tokens += [Token("td_open", "td", 1), inline, Token("td_close", "td", -1)]
+        tokens.append(token)
+    state.tokens = tokens

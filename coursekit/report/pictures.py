@@ -33,13 +33,19 @@ class Pictures:
         if re.match(r"(https?:)?//", source):
             address = f"https:{source}" if source.startswith("//") else source
             if not is_button:
-                self.lost(f"picture {address[:SHOWN]} is on the web and is not fetched; its text and a link stand there")
+                self.lost(
+                    f"picture {address[:SHOWN]} is on the web and is not fetched; its text and a link stand there"
+                )
             said = tree.words(alt or Path(address.split("?")[0]).name or address)
             return said if is_button else [node("Link", attr(), said, [address, ""])]
         if source.startswith("data:"):
             return self._stored(_of_data(source), alt, width, "a picture inside the text")
         path = self._beside(source)
-        return self._stored(path.read_bytes(), alt, width, f"picture {source[:SHOWN]}") if path else self._words(alt, source)
+        return (
+            self._stored(path.read_bytes(), alt, width, f"picture {source[:SHOWN]}")
+            if path
+            else self._words(alt, source)
+        )
 
     def attached(self, name: str, attachments: Mapping[str, Mapping[str, str]], alt: str, width: str) -> list[Node]:
         """A picture that was pasted into a cell."""

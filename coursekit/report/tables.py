@@ -32,9 +32,7 @@ def read(element, read_cell: Callable[[object], list[Node]]) -> list[Node]:
 def _table(parts: list[list[Row]], width: int, caption: list[Node], name: str) -> Node:
     columns = [[{"t": _column(parts, i)}, {"t": "ColWidthDefault"}] for i in range(width)]
     head, body = ([[attr(), _cells(row, width)] for row in part] for part in parts)
-    return node(
-        "Table", attr(name), [None, caption], columns, [attr(), head], [[attr(), 0, [], body]], [attr(), []]
-    )
+    return node("Table", attr(name), [None, caption], columns, [attr(), head], [[attr(), 0, [], body]], [attr(), []])
 
 
 def _placed(rows: list, read_cell: Callable[[object], list[Node]]) -> list[Row]:

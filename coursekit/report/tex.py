@@ -8,7 +8,16 @@ TOKEN = re.compile(r"\\(?:[A-Za-z]+|.|$)|%.*?(?:\n|$)|.", re.DOTALL)
 LONGEST = 20_000  # tokens that a formula may grow to: a macro may name itself
 FONTS = {"bf": "mathbf", "rm": "mathrm", "it": "mathit", "sf": "mathsf", "tt": "mathtt", "cal": "mathcal"}
 FONTS |= {"frak": "mathfrak", "Bbb": "mathbb", "scr": "mathscr", "boldmath": "mathbf", "bold": "mathbf"}
-ENDS_A_RUN = ("&", r"\\", r"\left", r"\right", r"\middle", r"\begin", r"\end", r"\cr")  # a font stops at one and goes on
+ENDS_A_RUN = (
+    "&",
+    r"\\",
+    r"\left",
+    r"\right",
+    r"\middle",
+    r"\begin",
+    r"\end",
+    r"\cr",
+)  # a font stops at one and goes on
 SIZES = {rf"\{size}{side}" for size in ("big", "Big", "bigg", "Bigg") for side in ("", "l", "r", "m")}
 SIZES |= {r"\left", r"\right", r"\middle"}
 INFIX = {r"\over": (r"\frac{", "}{", "}"), r"\atop": (r"\substack{", r"\\", "}")}

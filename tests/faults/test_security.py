@@ -343,8 +343,10 @@ def test_s5_a_page_runs_and_fetches_nothing(evil):
             assert name != "style" or "url" not in value
             if name in ("href", "src", "action", "data", "srcset"):
                 assert re.match(r"https?://example\.org|#|data:image/" if name == "href" else "data:image/", value) or (
-                    element.tag == "a" and value == "http://127.0.0.1:9/evil.png"  # led to, not fetched
-                    or element.tag == "a" and value == "http://127.0.0.1:9/evil"
+                    element.tag == "a"
+                    and value == "http://127.0.0.1:9/evil.png"  # led to, not fetched
+                    or element.tag == "a"
+                    and value == "http://127.0.0.1:9/evil"
                 ), value
     assert CANARY not in page
     for kept in ("folded <strong>text</strong>", "<details>", "<strong>bold</strong>", "kept", "cell", "<sub>2</sub>"):
@@ -364,7 +366,9 @@ def test_s5_nor_does_a_pdf(evil):
 
 def test_s5_only_our_marks_reach_typst_as_they_are():
     code = "#metadata(7) <chapter>"
-    marked = new_markdown_cell(f"# One\n\n```{{=typst}}\n{code}\n```\n\n{code} // cell 9\n\n<p id='x\")#panic()'>{code}</p>")
+    marked = new_markdown_cell(
+        f"# One\n\n```{{=typst}}\n{code}\n```\n\n{code} // cell 9\n\n<p id='x\")#panic()'>{code}</p>"
+    )
     with export.Report([("03_x", new_notebook(cells=[marked], metadata={"coursekit": {}}))]) as report:
         report.pdf()
         body = (report.folder / "report.typ").read_text()

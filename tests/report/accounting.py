@@ -15,6 +15,7 @@ from coursekit.report import export
 
 WORD = re.compile(r"[^\W_]{2,}")
 TEX = re.compile(r"\$\$.+?\$\$|\$.+?\$|\\begin\{(\w+\*?)\}.*?\\end\{\1\}", re.DOTALL)
+DEFINES = re.compile(r"\\(?:re)?newcommand|\\def\b")  # which shows nothing
 NO_TEXT = ("style", "script", "title", "video", "audio", "iframe", "object", "annotation", "svg", "math")
 UNINFORMATIVE = re.compile(r"<[\w.]+( object.*)?>")
 
@@ -65,7 +66,7 @@ def of_html(html: str, *, has_tex: bool = False) -> Holds:
     walk(root, False)
     prose = "".join(texts)
     if has_tex:
-        holds.formulas += len(TEX.findall(prose))
+        holds.formulas += sum(not DEFINES.search(match[0]) for match in TEX.finditer(prose))
         prose = TEX.sub(" ", prose)
     holds.words = words(prose)
     return holds
@@ -77,7 +78,7 @@ INLINE = set("a abbr b code em i span strong sub sup u s del ins mark small kbd 
 def of_cell(cell: NotebookNode) -> Holds:
     """What Jupyter shows of a cell."""
     if cell.cell_type == "markdown":
-        return of_html(markdown2html(cell.source), has_tex=True)
+        return of_html(markdown2html(cell.source.replace("(attachment:", "(")), has_tex=True)
     if cell.cell_type != "code":
         return Holds(words(cell.source) if cell.cell_type == "raw" else Counter())
     holds = Holds(words(cell.source))
@@ -89,7 +90,9 @@ def of_cell(cell: NotebookNode) -> Holds:
 def of_output(output: NotebookNode) -> Holds:
     if output.output_type == "stream":
         lines = strip_ansi(output.text).replace("\r\n", "\n").split("\n")
-        return Holds(words("\n".join([p for p in line.split("\r") if p.strip()][-1] if line.strip() else "" for line in lines)))
+        return Holds(
+            words("\n".join([p for p in line.split("\r") if p.strip()][-1] if line.strip() else "" for line in lines))
+        )
     if output.output_type == "error":
         return Holds(words(strip_ansi("\n".join(output.traceback))))
     data = output.data
@@ -141,7 +144,10 @@ def account(notebook: NotebookNode, name: str = "n", folder=None, **options) -> 
         for number in numbers:
             named.setdefault(number, []).append(reason)
     shown = of_html(page.split("<main>")[1])
-    cells = sum(child["func"] in ("cell", "header") for table in tables for child in table["children"])
+    parts = [part for table in tables for part in table["children"]]
+    cells = sum(
+        len(part["children"]) if part["func"] in ("header", "footer") else part["func"] == "cell" for part in parts
+    )
     return Account(shown, Holds(words(text), len(equations), len(images), cells), text, named, content, page)
 
 

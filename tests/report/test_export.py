@@ -274,7 +274,9 @@ def test_nbconvert_writes_the_pdf(tmp_path, notebook):
 def test_pictures_of_two_notebooks_do_not_overwrite_each_other():
     svgs = [f"<svg xmlns='http://www.w3.org/2000/svg' width='{width}' height='9'/>" for width in (7, 8)]
     shows = [code("x", shown({"image/svg+xml": drawn}, caption="c", width=10)) for drawn in svgs]
-    page = export.to_html([(name, new_notebook(cells=[cell])) for name, cell in zip(("a b", "a_b"), shows, strict=True)])
+    page = export.to_html(
+        [(name, new_notebook(cells=[cell])) for name, cell in zip(("a b", "a_b"), shows, strict=True)]
+    )
     pictures = [base64.b64decode(data).decode() for data in re.findall(r"svg\+xml;base64,([^\"]+)", page)]
     assert [re.search(r'width="(\d)"', picture)[1] for picture in pictures] == ["7", "8"]
 

@@ -50,7 +50,8 @@ def made(read_pdf):
         with export.Report([export.Chapter("mine", notebook, folder)], **options) as report:
             page, pdf = report.html(), report.pdf()
         pages = [page.get_textpage().get_text_bounded() for page in read_pdf(pdf)]
-        words = " ".join(" ".join(pages).replace("\xa0", " ").split())
+        words = " ".join(re.sub(r"\d+ / \d+\s*$", "", each) for each in pages)
+        words = " ".join(words.replace("\xa0", " ").split())
         return page.split("<main>")[1].split("</main>")[0], words, report.losses.lines()
 
     return make
@@ -117,7 +118,9 @@ def test_markdown_code_keeps_its_backticks(made):
 
 
 def test_markdown_footnotes_tasks_and_strikes_are_read(made):
-    page, words, lost = made(text("One[^a] ~~gone~~\n\n- [x] done\n- [ ] open\n\n[^a]: the note", "Two[^a]\n\n[^a]: other"))
+    page, words, lost = made(
+        text("One[^a] ~~gone~~\n\n- [x] done\n- [ ] open\n\n[^a]: the note", "Two[^a]\n\n[^a]: other")
+    )
     assert "<del>gone</del>" in page
     for shown in (plain(page), words):
         assert all(word in shown for word in ("done", "open", "the note", "other"))
@@ -161,11 +164,15 @@ FORMULAS = {
 def test_mathematics_is_read_as_mathjax_reads_it(made, kind):
     page, words, lost = made(text(FORMULAS[kind]))
     assert page.count("<math") == 1
-    assert not re.search(r"\$|\\(begin|end|bf|rm|cal|label)\b", re.sub(r"(?s)<annotation.*?</annotation>", "", page) + words)
+    assert not re.search(
+        r"\$|\\(begin|end|bf|rm|cal|label)\b", re.sub(r"(?s)<annotation.*?</annotation>", "", page) + words
+    )
     assert lost == []
 
 
-@pytest.mark.parametrize("kind", ["`$x$`", "```\n$x$\n```", "    $x$\n", "costs \\$5 and \\$6", "<code>$x$</code>", "5 $"])
+@pytest.mark.parametrize(
+    "kind", ["`$x$`", "```\n$x$\n```", "    $x$\n", "costs \\$5 and \\$6", "<code>$x$</code>", "5 $"]
+)
 def test_mathematics_is_none_where_a_dollar_is_meant(made, kind):
     page, words, _ = made(text(kind))
     assert "<math" not in page
@@ -206,7 +213,9 @@ def test_mathematics_that_is_not_understood_stays_tex_and_is_named(made):
     assert lost == [r"mine cell 2: a formula is shown as TeX: \unheard{x}"]
 
 
-@pytest.mark.parametrize("latex", [r"\begin{equation}z=3\end{equation}", r"\[z=3\]", r"$\displaystyle z=3$", r"$$z=3$$"])
+@pytest.mark.parametrize(
+    "latex", [r"\begin{equation}z=3\end{equation}", r"\[z=3\]", r"$\displaystyle z=3$", r"$$z=3$$"]
+)
 def test_mathematics_of_an_output_is_read_too(made, latex):
     page, words, lost = made(shows({"text/latex": latex, "text/plain": "PLAIN"}))
     assert page.count("<math") == 1
@@ -231,7 +240,11 @@ def test_mathematics_that_is_wider_than_the_page_stays_on_it(read_pdf):
         ("<pre>\nlr = 0.1\n  epochs = 5\n</pre>", "lr = 0.1\n  epochs = 5", "pre"),
         ("<ul><li>one<ul><li>inner</li></ul></li><li>two</li></ul>", "inner", "ul"),
         ("<ol start=3><li>one</li></ol>", "one", "ol"),
-        ("<table><tr><th>a</th><th>b</th></tr><tr><td rowspan=2>1</td><td>2</td></tr><tr><td>3</td></tr></table>", "3", "table"),
+        (
+            "<table><tr><th>a</th><th>b</th></tr><tr><td rowspan=2>1</td><td>2</td></tr><tr><td>3</td></tr></table>",
+            "3",
+            "table",
+        ),
         ("<blockquote>said</blockquote>", "said", "blockquote"),
         ("<center><h3>middle</h3></center>", "middle", "h3"),
         ("<dl><dt>term</dt><dd>meaning</dd></dl>", "meaning", "dl"),
@@ -350,19 +363,36 @@ OUTPUTS = {
         "left out of an output: a script; its text stands there",
     ),
     "a film": (
-        {"text/html": "<video><source src='data:video/mp4;base64,AA'></video>", "text/plain": "<IPython.core.display.HTML object>"},
+        {
+            "text/html": "<video><source src='data:video/mp4;base64,AA'></video>",
+            "text/plain": "<IPython.core.display.HTML object>",
+        },
         "[not shown: a video]",
         "not shown: a video",
     ),
     "a drawing": ({"text/html": SVG, "text/plain": "<HTML>"}, "<img", None),
     "a data frame with buttons": (
-        {"text/html": "<div><table><tr><td>0.5</td></tr></table><button></button><style>x</style><script>y</script></div>"},
+        {
+            "text/html": "<div><table><tr><td>0.5</td></tr></table><button></button><style>x</style><script>y</script></div>"
+        },
         "0.5",
         None,
     ),
-    "only a style": ({"text/html": "<style>p {}</style>", "text/plain": "<IPython.core.display.HTML object>"}, "cell_code", None),
-    "a kind that nobody knows": ({"application/x-mine": "?"}, "[not shown: an output (application/x-mine)]", "not shown: an output (application/x-mine)"),
-    "a picture that is none beside text": ({"image/png": "no base64!", "text/plain": "<Figure>"}, "&lt;Figure&gt;", "a picture of an output (image/png) cannot be read"),
+    "only a style": (
+        {"text/html": "<style>p {}</style>", "text/plain": "<IPython.core.display.HTML object>"},
+        "cell_code",
+        None,
+    ),
+    "a kind that nobody knows": (
+        {"application/x-mine": "?"},
+        "[not shown: an output (application/x-mine)]",
+        "not shown: an output (application/x-mine)",
+    ),
+    "a picture that is none beside text": (
+        {"image/png": "no base64!", "text/plain": "<Figure>"},
+        "&lt;Figure&gt;",
+        "a picture of an output (image/png) cannot be read",
+    ),
     "JSON": ({"application/json": {"a": 1}}, "&quot;a&quot;: 1", None),
 }
 
@@ -400,7 +430,7 @@ def test_outputs_show_their_best_form_or_say_what_is_not_shown(made, kind):
         "<a id='same'></a><a id='same'></a>[to](#same)",
         "# Same\n\n# Same\n\n[to](#same) [to](#Same)",
         "<h1 id='a \" b #x'>T</h1>[go](#a%20%22%20b%20#x)",
-        "#panic() #import \"x\" $ ` ``` \\ @x <y> // /* = - + 1. [ ] { }",
+        '#panic() #import "x" $ ` ``` \\ @x <y> // /* = - + 1. [ ] { }',
         "<" * 50 + "div" + ">" * 50,
         "> " * 60 + "deep",
         "".join("  " * i + "- x\n" for i in range(39)) + "  " * 39 + "- deep",
@@ -415,7 +445,9 @@ def test_typst_refuses_no_text(made, source):
     assert words.removeprefix("mine ").startswith("before")
     assert words.endswith("behind")
     assert "behind" in page
-    said = re.findall(r"deep|later|Heading|Note|Quoted|In a list|cell|long|Same|panic|seen", re.sub(r"<svg.*", "", source))
+    said = re.findall(
+        r"deep|later|Heading|Note|Quoted|In a list|cell|long|Same|panic|seen", re.sub(r"<svg.*", "", source)
+    )
     assert [word for word in said if word not in words or word not in page] == []
 
 
@@ -476,7 +508,9 @@ WARNED = [
 def test_patterns_only_the_warnings_go_and_they_are_named(made, printed_text, kept):
     page, words, lost = made(prints(printed_text))
     assert " ".join(kept.split()) == words.removeprefix("mine ")
-    assert lost == ["mine cell 1: warnings of libraries (deprecation, future) are left out"] * ("Warning: " in printed_text and "mind" not in printed_text and "tomorrow" not in printed_text)
+    assert lost == ["mine cell 1: warnings of libraries (deprecation, future) are left out"] * (
+        "Warning: " in printed_text and "mind" not in printed_text and "tomorrow" not in printed_text
+    )
 
 
 @pytest.mark.parametrize(
@@ -496,7 +530,9 @@ def test_patterns_a_terminal_is_read_as_one(said, shown):
     assert printed.clean(said) == shown
 
 
-@pytest.mark.parametrize("tag", ["exercise", "setup", "key", "solution", "claim", "remove-cell", "hide-input", "figure"])
+@pytest.mark.parametrize(
+    "tag", ["exercise", "setup", "key", "solution", "claim", "remove-cell", "hide-input", "figure"]
+)
 def test_patterns_somebody_elses_tags_hide_nothing(made, tag):
     def cell(name):
         return new_code_cell(f"{name} = 1", outputs=[new_output("execute_result", {"text/plain": f"'out of {name}'"})])
@@ -532,7 +568,9 @@ def test_patterns_nothing_of_ours_is_in_somebody_elses_report(made):
     page, words, _ = made(text("# Mine", "# Again", "text"))
     assert words == "Mine Again text"
     whole = export.to_html([("mine", text("# Mine"))])
-    assert not re.search(r"Contents|Abstract|Collaboration|MIT licence|Deep learning|Notebooks", whole.split("</style>")[-1])
+    assert not re.search(
+        r"Contents|Abstract|Collaboration|MIT licence|Deep learning|Notebooks", whole.split("</style>")[-1]
+    )
     _, asked, _ = made(text("# Mine"), author="A. Author", collaborators="Bo")
     assert re.search(r"A. Author.*Worked with: Bo", asked)
     assert "MIT licence" not in asked
