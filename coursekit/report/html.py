@@ -19,8 +19,35 @@ from coursekit.report.tree import Node, attr, node
 SVG, MATHML = "{http://www.w3.org/2000/svg}", "{http://www.w3.org/1998/Math/MathML}"
 HEADINGS = {f"h{level}": level for level in range(1, 7)}
 GROUPS = set(
-    "address article aside body center dd div dl dt fieldset figcaption figure footer form header hgroup html legend li "
-    "main nav section summary details menu dir search".split()
+    [
+        "address",
+        "article",
+        "aside",
+        "body",
+        "center",
+        "dd",
+        "div",
+        "dl",
+        "dt",
+        "fieldset",
+        "figcaption",
+        "figure",
+        "footer",
+        "form",
+        "header",
+        "hgroup",
+        "html",
+        "legend",
+        "li",
+        "main",
+        "nav",
+        "section",
+        "summary",
+        "details",
+        "menu",
+        "dir",
+        "search",
+    ]
 )
 BLOCKS = GROUPS | set(HEADINGS) | {"p", "pre", "ul", "ol", "table", "blockquote", "hr", "listing", "xmp", "plaintext"}
 STYLES: Mapping[str, Callable[[list[Node]], Node]] = {
@@ -35,7 +62,26 @@ STYLES: Mapping[str, Callable[[list[Node]], Node]] = {
 }
 CODE = {"code", "kbd", "samp", "tt"}
 # Seen by nobody: what a browser keeps for itself. Its text is not a notebook's.
-UNSEEN = set("style title head meta link base template wbr col colgroup source track param area map noframes".split())
+UNSEEN = set(
+    [
+        "style",
+        "title",
+        "head",
+        "meta",
+        "link",
+        "base",
+        "template",
+        "wbr",
+        "col",
+        "colgroup",
+        "source",
+        "track",
+        "param",
+        "area",
+        "map",
+        "noframes",
+    ]
+)
 RUNS = {
     "script": "a script",
     "canvas": "a drawing made by a script",
@@ -45,9 +91,56 @@ RUNS = {
 RUNS |= {"video": "a video", "audio": "a sound", "iframe": "a page inside the page", "frame": "a page inside the page"}
 RUNS |= {"applet": "an applet", "dialog": "a dialog"}
 PASSES = set(
-    "a abbr acronym b bdi bdo big blink button caption data datalist font label meter nobr noscript noembed optgroup "
-    "option output picture progress rb rp rt rtc ruby select small span tbody td textarea tfoot th thead time tr "
-    "input img br details frameset image marquee slot selectedcontent".split()
+    [
+        "a",
+        "abbr",
+        "acronym",
+        "b",
+        "bdi",
+        "bdo",
+        "big",
+        "blink",
+        "button",
+        "caption",
+        "data",
+        "datalist",
+        "font",
+        "label",
+        "meter",
+        "nobr",
+        "noscript",
+        "noembed",
+        "optgroup",
+        "option",
+        "output",
+        "picture",
+        "progress",
+        "rb",
+        "rp",
+        "rt",
+        "rtc",
+        "ruby",
+        "select",
+        "small",
+        "span",
+        "tbody",
+        "td",
+        "textarea",
+        "tfoot",
+        "th",
+        "thead",
+        "time",
+        "tr",
+        "input",
+        "img",
+        "br",
+        "details",
+        "frameset",
+        "image",
+        "marquee",
+        "slot",
+        "selectedcontent",
+    ]
 )
 KNOWN = BLOCKS | set(STYLES) | CODE | UNSEEN | set(RUNS) | PASSES
 SCHEMES = ("http", "https", "mailto", "ftp")
@@ -318,7 +411,7 @@ class Reader:
         if element.tag == "a" and inner:
             return anchor + self._link(element, inner)
         if element.tag in STYLES and tree.tidy(inner):
-            return anchor + [STYLES[element.tag](inner)]
+            return [*anchor, STYLES[element.tag](inner)]
         return anchor + inner
 
     def _link(self, element, inner: list[Node]) -> list[Node]:

@@ -25,15 +25,22 @@ DEFINITIONS = {"newcommand", "renewcommand", "providecommand", "def", "gdef", "l
 DIMENSION = re.compile(r"\s*=?\s*-?[\d.]*\s*(?:pt|em|ex|mu|cm|mm|in|pc|px)?")
 # What MathJax knows and pandoc's reader does not, as macros: number of arguments, and what stands for them.
 KNOWN: dict[str, tuple[int, str]] = {
-    **dict.fromkeys("nonumber notag centering mathstrut strut displaylimits hfil normalsize small".split(), (0, "")),
-    **dict.fromkeys("footnotesize scriptsize tiny large Large LARGE huge Huge textstyle".split(), (0, "")),
-    **dict.fromkeys("label require vspace hphantom vphantom hdashline".split(), (1, "")),
-    **dict.fromkeys("rlap llap smash mathclap mathllap mathrlap mathinner mathnormal mit".split(), (1, "{#1}")),
-    **dict.fromkeys("textcolor class style cssId href colorbox raise lower".split(), (2, "{#2}")),
-    **dict.fromkeys("hbox textnormal textup textmd textsc emph textsl".split(), (1, r"\text{#1}")),
-    **dict.fromkeys("dbinom tbinom".split(), (2, r"\binom{#1}{#2}")),
+    **dict.fromkeys(
+        ["nonumber", "notag", "centering", "mathstrut", "strut", "displaylimits", "hfil", "normalsize", "small"],
+        (0, ""),
+    ),
+    **dict.fromkeys(
+        ["footnotesize", "scriptsize", "tiny", "large", "Large", "LARGE", "huge", "Huge", "textstyle"], (0, "")
+    ),
+    **dict.fromkeys(["label", "require", "vspace", "hphantom", "vphantom", "hdashline"], (1, "")),
+    **dict.fromkeys(
+        ["rlap", "llap", "smash", "mathclap", "mathllap", "mathrlap", "mathinner", "mathnormal", "mit"], (1, "{#1}")
+    ),
+    **dict.fromkeys(["textcolor", "class", "style", "cssId", "href", "colorbox", "raise", "lower"], (2, "{#2}")),
+    **dict.fromkeys(["hbox", "textnormal", "textup", "textmd", "textsc", "emph", "textsl"], (1, r"\text{#1}")),
+    **dict.fromkeys(["dbinom", "tbinom"], (2, r"\binom{#1}{#2}")),
     "thinspace": (0, r"\,"),
-    **dict.fromkeys("hfill hfilll thickspace".split(), (0, r"\quad ")),
+    **dict.fromkeys(["hfill", "hfilll", "thickspace"], (0, r"\quad ")),
     "tag": (1, r"\qquad\text{(#1)}"),
     "eqref": (1, r"\text{(#1)}"),
     "ref": (1, r"\text{#1}"),

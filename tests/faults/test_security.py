@@ -343,10 +343,8 @@ def test_s5_a_page_runs_and_fetches_nothing(evil):
             assert name != "style" or "url" not in value
             if name in ("href", "src", "action", "data", "srcset"):
                 assert re.match(r"https?://example\.org|#|data:image/" if name == "href" else "data:image/", value) or (
-                    element.tag == "a"
-                    and value == "http://127.0.0.1:9/evil.png"  # led to, not fetched
-                    or element.tag == "a"
-                    and value == "http://127.0.0.1:9/evil"
+                    (element.tag == "a" and value == "http://127.0.0.1:9/evil.png")  # led to, not fetched
+                    or (element.tag == "a" and value == "http://127.0.0.1:9/evil")
                 ), value
     assert CANARY not in page
     for kept in ("folded <strong>text</strong>", "<details>", "<strong>bold</strong>", "kept", "cell", "<sub>2</sub>"):

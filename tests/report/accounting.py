@@ -72,7 +72,29 @@ def of_html(html: str, *, has_tex: bool = False) -> Holds:
     return holds
 
 
-INLINE = set("a abbr b code em i span strong sub sup u s del ins mark small kbd font tt".split())
+INLINE = set(
+    [
+        "a",
+        "abbr",
+        "b",
+        "code",
+        "em",
+        "i",
+        "span",
+        "strong",
+        "sub",
+        "sup",
+        "u",
+        "s",
+        "del",
+        "ins",
+        "mark",
+        "small",
+        "kbd",
+        "font",
+        "tt",
+    ]
+)
 
 
 def of_cell(cell: NotebookNode) -> Holds:

@@ -201,7 +201,7 @@ def test_mathematics_macros_hold_from_their_cell_on(made, kind):
 
 
 def test_mathematics_a_macro_that_names_itself_ends(made):
-    page, words, lost = made(text(r"$\def\x{\x\x}\x$ after"))
+    _page, words, lost = made(text(r"$\def\x{\x\x}\x$ after"))
     assert "after" in words
     assert any("shown as TeX" in line for line in lost)
 
@@ -407,7 +407,7 @@ def test_outputs_of_one_endless_line_go_on_on_the_next_page(made):
 @pytest.mark.parametrize("kind", OUTPUTS)
 def test_outputs_show_their_best_form_or_say_what_is_not_shown(made, kind):
     bundle, shown, reason = OUTPUTS[kind]
-    page, words, lost = made(shows(bundle))
+    page, _words, lost = made(shows(bundle))
     assert shown in page
     assert ([line for line in lost if reason in line] != []) if reason else (lost == [])
 
@@ -506,7 +506,7 @@ WARNED = [
 
 @pytest.mark.parametrize(("printed_text", "kept"), WARNED)
 def test_patterns_only_the_warnings_go_and_they_are_named(made, printed_text, kept):
-    page, words, lost = made(prints(printed_text))
+    _page, words, lost = made(prints(printed_text))
     assert " ".join(kept.split()) == words.removeprefix("mine ")
     assert lost == ["mine cell 1: warnings of libraries (deprecation, future) are left out"] * (
         "Warning: " in printed_text and "mind" not in printed_text and "tomorrow" not in printed_text
@@ -539,7 +539,7 @@ def test_patterns_somebody_elses_tags_hide_nothing(made, tag):
 
     cells = [cell("first"), cell("second"), cell("third")]
     cells[1].metadata["tags"] = [tag]
-    page, words, lost = made(new_notebook(cells=cells))
+    _page, words, lost = made(new_notebook(cells=cells))
     for name in ("first", "second", "third"):
         assert f"{name} = 1" in words
         assert f"out of {name}" in words
@@ -565,7 +565,7 @@ def test_patterns_a_report_is_called_as_its_notebook(sources, title, read_pdf):
 
 
 def test_patterns_nothing_of_ours_is_in_somebody_elses_report(made):
-    page, words, _ = made(text("# Mine", "# Again", "text"))
+    _page, words, _ = made(text("# Mine", "# Again", "text"))
     assert words == "Mine Again text"
     whole = export.to_html([("mine", text("# Mine"))])
     assert not re.search(
