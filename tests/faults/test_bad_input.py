@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -358,7 +359,10 @@ def table() -> dict[str, Row]:
     add("run --limit nan", USAGE, "nan is not a number of seconds")
     add("run --jobs -1", USAGE, "--jobs")
     add(f"run --jobs {'9' * 5000}", USAGE, "is not a number of at least 1")
-    add("sweep nowhere.yaml", USAGE, "cannot read nowhere.yaml")
+    add("sweep nowhere.py", USAGE, "cannot read nowhere.py")
+    add("sweep pipe.py", USAGE, "cannot read pipe.py", {"pipe.py": Pipe()})
+    add("sweep README.md", USAGE, "is not a Python file")
+    add("sweep runs_1.py", USAGE, "runs_1.py, line 2: ", {"runs_1.py": b"\n)\n"}, "bracket")
     return rows
 
 
@@ -389,19 +393,21 @@ def test_l3_the_table_is_long_and_has_every_command_that_reads():
 # --- what needs more than a row ---------------------------------------------------------------------------------------
 
 SWEEP = """
-model: {MLP: {sizes: [128, 8, 10]}}
-data: letters
-epochs: 1
-batch_size: 32
-train_size: 64
-exp_dict: {one: {optimizer: {SGD: {lr: LR}}}}
+from functools import partial
+import torch
+from coursekit import Experiment, models
+
+sgd = partial(torch.optim.SGD, lr=LR)
+mlp = partial(models.MLP, (128, 8, 10))
+variants = {"one": Experiment(mlp, sgd, "letters", epochs=1, batch_size=32, train_size=64)}
+seeds = [0]
 """
 
 
 @pytest.mark.parametrize(
     ("lr", "results", "code", "line"),
     [
-        ("1.0e+30", "results", DIVERGED, "error: 1 of 1 runs diverged; try a smaller learning rate"),
+        ("1e30", "results", DIVERGED, "error: 1 of 1 runs diverged; try a smaller learning rate"),
         ("0.1", "README.md", STORAGE, "error: cannot write "),
         ("0.1", "README.md/results", STORAGE, "error: cannot write "),
     ],
@@ -409,17 +415,20 @@ exp_dict: {one: {optimizer: {SGD: {lr: LR}}}}
 def test_l3_a_sweep_that_diverged_ends_with_6_and_one_whose_results_cannot_be_kept_with_5(
     lr, results, code, line, workbook, monkeypatch, capfd
 ):
-    root = workbook({"runs.yaml": SWEEP.replace("LR", lr).encode()})
+    root = workbook({"my_runs.py": SWEEP.replace("LR", lr).encode()})
+    monkeypatch.setattr(sys, "path", [*sys.path])
     before = contents(root)
     monkeypatch.setenv("COURSEKIT_RESULTS", str(root / results))
     for name in ("PROFILE", "SOURCE"):  # which the command sets
         monkeypatch.setenv(f"COURSEKIT_{name}", "sample")
-    assert main.main(["sweep", "runs.yaml"]) == code
+    assert main.main(["sweep", "my_runs.py"]) == code
     said = capfd.readouterr()
     assert said.err.splitlines()[-1].startswith(line)
     assert "Traceback" not in said.err
     assert before.items() <= contents(root).items()
-    assert main.main(["sweep", "runs.yaml"]) == code, "a replay ends like the run"
+    del sys.modules["my_runs"]
+    assert main.main(["sweep", "my_runs.py"]) == code, "a replay ends like the run"
+    del sys.modules["my_runs"]
 
 
 def test_l3_what_students_hand_in_has_a_row_that_says_what_is_wrong_with_it(workbook, capfd):
