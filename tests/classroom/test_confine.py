@@ -126,3 +126,14 @@ except OSError as error:
     if not confine.without_network():
         pytest.skip("this system does not let a process leave the network")
     assert python(connect, tmp_path) == (0, errno.ENETUNREACH)
+    talk = """
+import json, socket
+with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname(), 5):
+    json.dump("heard", open("said.json", "w"))
+"""
+    assert python(talk, tmp_path) == (0, "heard"), "a notebook and its kernel talk over the loopback"
+
+
+def test_what_a_command_says_last_is_kept(tmp_path):
+    assert python("import sys; sys.exit('because')", tmp_path)[0] == 1
+    assert (tmp_path / confine.SAID).read_text() == "because\n"
