@@ -70,7 +70,9 @@ def make(source: Path, requirements: Path | None = None) -> bytes:
         path = folder / f"{source.stem}.ipynb"
         files.write_bytes(path, outputs.to_bytes(notebook))
         if requirements:
-            shutil.copy(requirements, folder / "requirements.txt")
+            lines = requirements.read_text(encoding="utf-8").splitlines(keepends=True)
+            packages = [line for line in lines if not line.startswith("-")]  # ours is copied, not installed
+            (folder / "requirements.txt").write_text("".join(packages), encoding="utf-8")
             shutil.copytree(PACKAGE, folder / PACKAGE.name, ignore=shutil.ignore_patterns("__pycache__"))
         try:
             with warnings.catch_warnings(action="ignore"):

@@ -5,6 +5,7 @@ Everything is imported inside its question: a package that does not load is an a
 
 import functools
 import importlib.metadata
+import importlib.util
 import os
 import shutil
 import sys
@@ -12,7 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 FREE_GB = 2
-INSTALL = "pip install -c constraints.txt -e ."
+INSTALL = "pip install -c constraints.txt -r requirements.txt"
+REQUIREMENTS = Path(__file__).parents[2] / "requirements.txt"
 TORCH = "pip install --force-reinstall -c constraints.txt torch torchvision"
 KERNEL = "python -m ipykernel install --sys-prefix"
 Answer = tuple[str, str]  # "ok", "note" or "FAIL", and the text
@@ -42,8 +44,11 @@ def _python() -> Answer:
 def _packages() -> Answer:
     from packaging.requirements import Requirement
 
-    needed = map(Requirement, importlib.metadata.requires("coursekit") or ())
-    faults = [_fault(one) for one in needed if not one.marker or one.marker.evaluate({"extra": ""})]
+    lines = REQUIREMENTS.read_text(encoding="utf-8").splitlines() if REQUIREMENTS.exists() else []
+    needed = [Requirement(line) for line in lines if line[:1].isalpha()]
+    if importlib.util.find_spec("google"):  # Colab is a JupyterLab of its own
+        needed = [requirement for requirement in needed if requirement.name != "jupyterlab"]
+    faults = [_fault(requirement) for requirement in needed]
     wrong = ", ".join(filter(None, faults))
     return ("FAIL", f"{wrong}; {INSTALL}") if wrong else ("ok", f"{len(faults)} there, none too old")
 

@@ -53,7 +53,7 @@ def test_a_package_that_is_missing_or_too_old(versions, capsys, version, said):
     versions["seaborn"] = version
     line = line_of("packages", capsys)
     assert line.startswith("FAIL packages")
-    assert line.endswith(f"{said}; pip install -c constraints.txt -e .")
+    assert line.endswith(f"{said}; pip install -c constraints.txt -r requirements.txt")
 
 
 def test_a_torchvision_of_another_build(capsys, monkeypatch):
