@@ -1,4 +1,4 @@
-"""What engines gain and cost: python -m benchmarks.scale --into docs/scale.md, on an idle machine of two cores.
+"""What executors gain and cost: python -m benchmarks.scale --into docs/scale.md, on an idle machine of two cores.
 
 Forty short runs of one experiment by one process, by two of ours, by two of dask where it is installed, each started
 for the first time and again; then runs of one step, of which hardly anything is left but what an engine adds; and what
@@ -57,7 +57,7 @@ class Started:
         return made
 
 
-def engines_here(workers: int) -> dict[str, Callable[[], Factory]]:
+def executors_here(workers: int) -> dict[str, Callable[[], Factory]]:
     """By name, serial first."""
     made = {
         "one process, 1 thread": partial(executors.serial, 1),
@@ -92,11 +92,11 @@ class Measured(NamedTuple):
 
 
 def compare(one: Experiment, runs: int, rounds: int, workers: int) -> tuple[dict[str, Measured], bool]:
-    """The engines in turn, so that a slow minute is one for all; and whether their results are equal bit for bit."""
-    seconds: dict[str, list] = {name: [] for name in engines_here(workers)}
+    """The executors in turn, so that a slow minute is one for all; and whether their results are equal bit for bit."""
+    seconds: dict[str, list] = {name: [] for name in executors_here(workers)}
     for _ in range(rounds):
         found = {}
-        for name, make in engines_here(workers).items():
+        for name, make in executors_here(workers).items():
             if not name.endswith(AGAIN):
                 forkserver._forkserver._stop()  # which has imported torch for the engine before
             *both, found[name] = timed(one, runs, make())

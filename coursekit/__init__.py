@@ -3,7 +3,13 @@
 The public names, and where each is; `from coursekit import Experiment, data, models, plots, sweep`.
 """
 
+import os
+
 from coursekit import lazy
+
+# Read when torch is loaded, here or in a process that is started from here: threads that wait for each other sleep
+# instead of spinning. Beside a busy neighbour steps with two threads are then two to three times as fast.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 __version__ = "0.1.0"
 

@@ -6,6 +6,7 @@ import os
 import platform
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -45,11 +46,12 @@ def notebook() -> str:
     return os.environ.get("COURSEKIT_NOTEBOOK") or "runs"
 
 
-def device_name() -> str:
-    """The device in words, as it stands beside every result."""
-    cuda = torch.cuda.is_available()
-    threads = torch.get_num_threads()
-    return torch.cuda.get_device_name() if cuda else f"CPU ({threads} thread{'s' * (threads > 1)})"
+def device_name(threads: Sequence[int] = ()) -> str:
+    """The device in words, as it stands beside every result, with the threads that it had, one after the other."""
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    counts = list(dict.fromkeys(threads)) or [torch.get_num_threads()]
+    return f"CPU ({', then '.join(map(str, counts))} thread{'s' * (counts != [1])})"
 
 
 @functools.cache

@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from coursekit import __version__, settings
 from coursekit.analysis import plots
 from coursekit.data.datasets import Dataset
+from coursekit.training import threads
 
 PAGE_WIDTH = 6.6  # inches of text on A4
 RUN = "run"  # output metadata that the runner gathers: profile, device, data sources
@@ -30,7 +31,10 @@ def setup(name: str = "") -> str:
     if name:
         os.environ["COURSEKIT_NOTEBOOK"] = name
     plots.set_theme()
+    quickest = threads.choose()
     name = settings.device_name()
+    if quickest < threads.MOST:
+        name = f"CPU (1 of {threads.MOST} threads, the quicker now)"
     run = dict(profile=settings.profile(), device=name, torch=torch.__version__, python=platform.python_version())
     line = f"profile {run['profile']} · {name} · torch {run['torch']} · coursekit {__version__}"
     _show({"text/plain": line}, {RUN: run | {"coursekit": __version__}})

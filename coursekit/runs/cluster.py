@@ -1,6 +1,6 @@
 """Where the runs of a sweep are trained beyond one process: dask.distributed, on this machine or on Slurm's.
 
-Each function returns a factory of `concurrent.futures.Executor`, as those of `engines` do, and raises UsageError where
+Each function returns a factory of `concurrent.futures.Executor`, as those of `executors` do. Raises UsageError where
 the extra `cluster` is not installed.
 """
 
@@ -176,5 +176,5 @@ def _slurm(jobs: int, options: dict):
 def _check(module: str) -> None:
     if importlib.util.find_spec(module) is None:
         raise UsageError(
-            f"no {module} here: pip install -e '.[cluster]' in the workbook's folder, or use engines.processes"
+            f"no {module} here: pip install -e '.[cluster]' in the workbook's folder, or use executors.processes"
         )

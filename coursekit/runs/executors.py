@@ -34,7 +34,7 @@ def serial(threads: int | None = None) -> Factory:
 def processes(workers: int | None = None, threads: int = 1) -> Factory:
     """Processes of this machine, by default as many as there are GPUs, else cores; GPUs are dealt out in turn.
 
-    A function that was defined in a notebook or script reaches them only where cloudpickle is installed.
+    Functions that were defined in a notebook or script reach them too.
     """
     return partial(Processes, workers or default_workers(threads), threads)
 

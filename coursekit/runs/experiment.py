@@ -161,6 +161,7 @@ def train_and_keep(
     kept = []
     for key, name, run, outcome in zip(keys, names, runs, outcomes, strict=True):
         provenance = store.provenance(dataset) | {
+            "device": settings.device_name(outcome.progress.threads),
             "precision": "bfloat16" if _in_bfloat16(run.experiment) else "float32",
             "seconds": seconds,
             "exact": outcome.progress.exact,

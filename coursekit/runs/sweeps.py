@@ -108,7 +108,7 @@ def sweep(
     On a CPU, missing runs of one architecture are trained together, at most so many (see `stacked`): the numbers of
     single runs up to rounding, in a fraction of the time. Their provenance says which were.
 
-    `executor` makes a `concurrent.futures.Executor` (see `engines` and `cluster`): the numbers are those of any other
+    `executor` makes a `concurrent.futures.Executor` (see `executors` and `cluster`): the numbers are those of any other
     with as many threads for a run, bit for bit on one kind of machine. Then a run that raises is "failed", one whose
     worker died three times is "lost", the others go on; stderr says which. Without it what a run raises ends the sweep.
     `watch(results so far, runs that are being trained, all runs)` is called at every change instead of a bar. With

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from coursekit import files
 from coursekit.errors import StorageError
+from coursekit.training import threads
 
 KEPT = 2
 NAME = re.compile(r"step-(\d{9})\.([0-9a-f]{16})\.pt")
@@ -38,6 +39,7 @@ class Progress:
     best_state: dict | None = None
     exact: bool = True  # False after a resume on another kind of machine, or in other company
     steps_per_epoch: int = 1
+    threads: list[int] = field(default_factory=list)  # that were chosen, the last one in force
 
     @property
     def epochs(self) -> float:
@@ -140,7 +142,10 @@ def restore(
     if "cuda" in state["random"] and torch.cuda.is_available():
         torch.cuda.set_rng_state(state["random"]["cuda"].cpu())
     progress = Progress(**state["progress"])
-    elsewhere = _changes({"trained": "alone"} | state["machine"], _machine() | {"trained": company})
+    here = _machine() | {"trained": company}
+    if progress.threads and threads.is_free():  # then it goes on with those that it had
+        here["threads"] = progress.threads[-1]
+    elsewhere = _changes({"trained": "alone"} | state["machine"], here)
     if elsewhere:
         progress.exact = False
         print(f"warning: resume of step {progress.step} is approximate: {elsewhere}", file=sys.stderr)

@@ -11,7 +11,7 @@ from torch.nn.functional import cross_entropy
 
 from coursekit.data.batches import Batches
 from coursekit.errors import DataError, Diverged
-from coursekit.training import checkpoint
+from coursekit.training import checkpoint, threads
 from coursekit.training.checkpoint import Progress
 
 Penalty = Callable[[nn.Module], Tensor]
@@ -266,10 +266,11 @@ def fit(
     )
 
     def after_step(loss: Tensor, totals: Tensor) -> None:
+        choice.after_step()
         journal.after_step(loss, totals)
         stop.leave_if_asked(journal.save)
 
-    with checkpoint.Stop(folder) as stop:
+    with checkpoint.Stop(folder) as stop, threads.Choice(journal.progress.threads) as choice:
         for epoch in range(len(journal.progress.history), epochs):
             batches, totals = journal.begin(epoch), journal.progress.totals
             train_one_epoch(model, batches, optimizer, penalty, label_smoothing, totals, after_step)
@@ -277,4 +278,5 @@ def fit(
             journal.finish(epoch)
             if journal.is_due():
                 journal.save()
+            choice.after_epoch()
     return journal.progress

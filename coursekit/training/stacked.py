@@ -22,6 +22,7 @@ from coursekit.training.stacked_layers import (
     linear,
     obstacle,
 )
+from coursekit.training.threads import Choice
 
 
 class StackedModel:
@@ -188,13 +189,18 @@ def fit(
     """
     errors: list[Diverged | None] = [None] * len(journals)
 
+    chosen = journals[0].progress.threads
+    for journal in journals:
+        journal.progress.threads = chosen
+
     def after_step(losses: Tensor, totals: Tensor) -> None:
+        choice.after_step()
         for journal, error, loss, sums in zip(journals, errors, losses.unbind(), totals.unbind(), strict=True):
             if not error:
                 journal.after_step(loss, sums)
         stop.leave_if_asked(lambda: [journal.save() for journal in journals])
 
-    with Stop(*(journal.folder for journal in journals)) as stop:
+    with Stop(*(journal.folder for journal in journals)) as stop, Choice(chosen) as choice:
         for epoch in range(len(journals[0].progress.history), epochs):
             if all(errors):
                 break
@@ -221,6 +227,7 @@ def fit(
             if any(journal.is_due() for journal in going_on):
                 for journal in going_on:  # all at one step, where they can be taken up together
                     journal.save()
+            choice.after_epoch()
     return errors
 
 

@@ -35,7 +35,17 @@ from coursekit import (
     scratch,
     settings,
 )
-from coursekit.notebook import budget, claim, finding, setup, show_data, show_figure, show_source, show_table
+from coursekit.notebook import (
+    budget,
+    claim,
+    finding,
+    setup,
+    show_data,
+    show_figure,
+    show_references,
+    show_source,
+    show_table,
+)
 
 setup("01_mlp_from_scratch")
 
@@ -904,3 +914,9 @@ finding(
 # 3. **Rerun** the letters with the glyphs of i and l that are the same picture left out. **Predict** the new ceiling.
 #
 #    <details><summary>Answer</summary>1.0, and the network reaches it.</details>
+
+# %% [markdown]
+# ## References
+
+# %% tags=["hide-input"]
+show_references("he2015", "letters", "mnist")
