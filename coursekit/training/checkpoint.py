@@ -90,11 +90,16 @@ class Stop:
 
 
 def write(
-    folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, progress: Progress, company: str = "alone"
+    folder: Path,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    progress: Progress,
+    company: str = "alone",
+    settings: Mapping[str, object] | None = None,
 ) -> None:
-    """Everything that the next step depends on: weights, buffers, optimizer, progress, random state; and on what kind
-    of machine and in what `company` (see `company`) they were made. Of a run that has diverged nothing: taken up before
-    that, it diverges again and says how.
+    """Everything that the next step depends on: weights, buffers, optimizer, progress, random state; the `settings` of
+    its batches; and on what kind of machine and in what `company` (see `company`) they were made. Of a run that has
+    diverged nothing: taken up before that, it diverges again and says how.
     """
     if progress.totals is not None and not progress.totals[0].isfinite():
         return
@@ -105,7 +110,7 @@ def write(
     plain["probes"] = [{name: float(value) for name, value in values.items()} for values in progress.probes]
     weights = {name: value.clone() for name, value in model.state_dict().items()}  # of a stack: without its neighbours
     state = {"model": weights, "optimizer": optimizer.state_dict(), "progress": plain, "random": random}
-    made = {"settings": _settings(optimizer), "machine": _machine() | {"trained": company}}
+    made = {"settings": _settings(optimizer), "machine": _machine() | {"trained": company}, "batches": settings or {}}
     save(folder, progress.step, state | made)
 
 
@@ -115,6 +120,7 @@ def restore(
     optimizer: torch.optim.Optimizer,
     company: str = "alone",
     step: int | None = None,
+    settings: Mapping[str, object] | None = None,
 ) -> Progress:
     """Put model, optimizer and random state back as the newest checkpoint has them, or the one of `step` (0: none); a
     new Progress where there is none.
@@ -132,9 +138,10 @@ def restore(
     changed = _changes(_shapes(state["model"]), _shapes(model.state_dict()))
     # How the steps are computed is the checkpoint's: a run that leaves its stack goes on with a fused optimizer.
     stored, here = ({n: v for n, v in s.items() if "fused" not in n} for s in (state["settings"], _settings(optimizer)))
-    changed = changed or _changes(stored, here)
+    batches = state.get("batches") or settings or {}  # of an older checkpoint nobody knows
+    changed = changed or _changes(stored, here) or _changes(batches, dict(settings or batches))
     if changed:
-        raise StorageError(f"{folder} belongs to another run: {changed}; use another folder or delete it")
+        raise another_run(folder, changed)
     model.load_state_dict(state["model"])
     optimizer.load_state_dict(state["optimizer"])
     _lay_out_as_parameters(optimizer)
@@ -150,6 +157,11 @@ def restore(
         progress.exact = False
         print(f"warning: resume of step {progress.step} is approximate: {elsewhere}", file=sys.stderr)
     return progress
+
+
+def another_run(folder: Path, changed: str) -> StorageError:
+    """The error for a folder in which another training stands, with what differs."""
+    return StorageError(f"{folder} belongs to another run: {changed}; use another folder or delete it")
 
 
 def company(folders: Sequence[Path]) -> str:

@@ -1,5 +1,6 @@
 """The one torch loop: train_step < train_one_epoch < fit, and evaluate."""
 
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ from torch.nn.functional import cross_entropy
 
 from coursekit.data.batches import Batches
 from coursekit.errors import DataError, Diverged
-from coursekit.training import checkpoint, threads
+from coursekit.training import checkpoint, schedules, threads
 from coursekit.training.checkpoint import Progress
 
 Penalty = Callable[[nn.Module], Tensor]
@@ -139,12 +140,26 @@ class Journal:
         self.schedule, self.schedule_by, self.probe, self.probe_every = schedule, schedule_by, probe, probe_every
         self.folder, self.checkpoint_every, self.checkpoint_seconds = folder, checkpoint_every, checkpoint_seconds
         self.on_step, self.company = on_step, company
-        self.progress = checkpoint.restore(folder, model, optimizer, company, step) if folder else Progress()
+        names = ("batch_size", "shuffle", "seed", "drop_last")
+        self.settings = {"examples": len(train.labels)} | {name: getattr(train, name) for name in names}
+        self.progress = Progress()
+        if folder:
+            self.progress = checkpoint.restore(folder, model, optimizer, company, step, self.settings)
         self.progress.steps_per_epoch = len(train)
         self.losses: list[Tensor] = []  # of the epoch that is running
         self.saved = time.monotonic()
         for group in optimizer.param_groups:
             group.setdefault("initial_lr", group["lr"])
+        self._check_schedule_of_before()
+
+    def _check_schedule_of_before(self) -> None:
+        """Raise StorageError where the epochs that are done had other learning rates than this schedule gives."""
+        base = self.optimizer.param_groups[0]["initial_lr"]
+        for epoch, row in enumerate(self.progress.history):
+            count = epoch * len(self.train) if self.schedule_by == "step" else epoch
+            lr = base * self.schedule(count) if self.schedule else base
+            if not math.isclose(lr, row["lr"], rel_tol=1e-6, abs_tol=1e-12):
+                raise checkpoint.another_run(self.folder, f"lr of epoch {epoch + 1} {row['lr']:.4g} -> {lr:.4g}")
 
     def begin(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Set the epoch's learning rate; the batches that are still to come of it."""
@@ -207,7 +222,7 @@ class Journal:
     def save(self) -> None:
         """Write a checkpoint, where there is a folder for it."""
         if self.folder:
-            checkpoint.write(self.folder, self.model, self.optimizer, self.progress, self.company)
+            checkpoint.write(self.folder, self.model, self.optimizer, self.progress, self.company, self.settings)
         self.saved = time.monotonic()
 
     def _set_lr(self, count: int) -> None:
@@ -248,8 +263,11 @@ def fit(
     With a `folder`, a checkpoint is written there at the end of an epoch (at most one in `checkpoint_seconds`) and
     every `checkpoint_every` steps, and a training found there is taken up: bit-identical on the same kind of machine;
     Ctrl-C and SIGTERM write one before they end it. Raises Diverged, with the history so far in `.progress`, at the
-    end of an epoch with a loss that is not finite, and DataError as `check` does.
+    end of an epoch with a loss that is not finite, DataError as `check` does, UsageError before the first step for a
+    schedule that gives no learning rate somewhere, and StorageError for a folder with another training.
     """
+    if schedule:
+        schedules.check_counts(schedule, epochs * (len(train) if schedule_by == "step" else 1))
     journal = Journal(
         model,
         train,
