@@ -162,7 +162,9 @@ DROPOUT = Piece(
             "p is the share that is dropped, not the share that is kept; and divide by the share that is kept.",
             _other_dropout(lambda rng, x, p: rng.random(x.shape) < p, lambda p: 1 / p if p else 0),
         ),
-        Mistake("What is kept has to be divided by 1 − p, not by p.", _other_dropout(scale=lambda p: 1 / p if p else 1)),
+        Mistake(
+            "What is kept has to be divided by 1 − p, not by p.", _other_dropout(scale=lambda p: 1 / p if p else 1)
+        ),
         Mistake(
             "What is kept is multiplied by 1 − p, where it should be divided.", _other_dropout(scale=lambda p: 1 - p)
         ),

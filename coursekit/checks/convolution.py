@@ -127,7 +127,9 @@ OUTPUT_SIZE = Piece(
     ],
     [
         Mistake("One place is missing: + 1 at the end.", lambda n, k, s, p: (n + 2 * p - k) // s),
-        Mistake("The padding is added once: it belongs on both sides, 2 · padding.", lambda n, k, s, p: (n + p - k) // s + 1),
+        Mistake(
+            "The padding is added once: it belongs on both sides, 2 · padding.", lambda n, k, s, p: (n + p - k) // s + 1
+        ),
         Mistake("The padding is forgotten.", lambda n, k, s, p: (n - k) // s + 1),
         Mistake("The stride is forgotten.", lambda n, k, s, p: n + 2 * p - k + 1),
         Mistake("What does not fit is left out: round down, not up.", lambda n, k, s, p: -(-(n + 2 * p - k) // s) + 1),
@@ -214,7 +216,10 @@ BATCH_NORM = Piece(
         ),
         Mistake("This normalises over the channels, as LayerNorm does.", _other_norm(axes=(1, 2, 3))),
         Mistake("It divides by the variance: divide by its square root.", _other_norm(divide=lambda v, eps: v + eps)),
-        Mistake("eps belongs inside the square root; here it is outside.", _other_norm(divide=lambda v, eps: np.sqrt(v) + eps)),
+        Mistake(
+            "eps belongs inside the square root; here it is outside.",
+            _other_norm(divide=lambda v, eps: np.sqrt(v) + eps),
+        ),
         Mistake(
             "eps is missing: a channel without contrast is divided by 0.", _other_norm(divide=lambda v, eps: np.sqrt(v))
         ),

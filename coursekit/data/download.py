@@ -69,7 +69,7 @@ def _reason(error: Exception, urls: Sequence[str]) -> str:
     if certificate := CERTIFICATE.search(text):
         hosts = ", ".join(dict.fromkeys(urlsplit(url).hostname or url for url in urls))
         said = certificate[1].strip(" .,'")
-        return f"the certificate of {hosts} cannot be verified ({said}): is this machine's clock right, is there a proxy?"
+        return f"the certificate of {hosts} cannot be verified ({said}): is this machine's clock right?"
     if isinstance(error, urllib.error.HTTPError):
         error.close()
     if answers := dict(STATUS.findall(text)):

@@ -38,7 +38,7 @@ class Cell:
 
 
 def is_ours(notebook: NotebookNode) -> bool:
-    """Whether a notebook works with this package: only then its tags mean what they mean here, and its cover is ours."""
+    """Whether a notebook works with this package: only then its tags mean what they do here, and its cover is ours."""
     if "coursekit" in notebook.metadata:
         return True
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
@@ -213,7 +213,7 @@ class _Reading:
         return self._not_shown(data, runs)
 
     def _name(self, runs: list[str], blocks: list[Node], mime: str) -> None:
-        """Say what only a browser could show, unless what is shown stands for it: a picture, or a table with buttons."""
+        """Say what only a browser could show, unless what is shown stands for it: a picture, a table with buttons."""
         kinds = {item["t"] for item in tree.nodes(blocks)}
         only_scripts = set(runs) <= {"a script"}
         if runs and mime not in PICTURES and not (only_scripts and kinds & {"Table", "Image"}):

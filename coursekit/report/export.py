@@ -252,8 +252,8 @@ class Report:
             return node("Header", level, attr(name, ["unnumbered"]), tree.words(text))
 
         ours = (
-            f"The code in this report comes from the notebooks and from the package coursekit {__version__} (MIT licence), "
-            "which they call; the exercises unite and correct those of several university courses."
+            f"The code in this report comes from the notebooks and from the package coursekit {__version__} (MIT "
+            "licence), which they call; the exercises unite and correct those of several university courses."
         )
         return [
             heading(1, "Collaboration and sources"),
@@ -262,8 +262,8 @@ class Report:
             said("Help and code from elsewhere", line),
             tree.para(
                 "Most courses ask for this page: name everybody with whom you discussed solutions, write your own text "
-                "and code, and cite what you took from books, papers, web pages and assistants. The rules of your course "
-                "decide."
+                "and code, and cite what you took from books, papers, web pages and assistants. The rules of your "
+                "course decide."
             ),
             *[tree.para(ours)] * self.ours,
             *([heading(2, "Sources"), node("BulletList", [[tree.para(work)] for work in works])] if works else []),

@@ -14,7 +14,7 @@ WIDE = 200  # CSS pixels of a picture beside which no text stands
 
 
 def for_paper(blocks: list[Node]) -> list[Node]:
-    """For Typst: answers unfolded, names and links in a form that no other cell can break, tables as wide as the page."""
+    """For Typst: answers unfolded, names and links that no other cell can break, tables as wide as the page."""
     return tree.changed(blocks, _on_paper)
 
 

@@ -1,4 +1,4 @@
-"""HTML as a browser reads it, in text and in outputs, as the blocks of a document tree; what has no place there is named.
+"""HTML as a browser reads it, in text and in outputs, as the blocks of a document tree; what has no place is named.
 
 Everything is translated or named, nothing else is kept: no attribute that a browser would act on reaches a report.
 """

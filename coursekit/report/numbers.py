@@ -1,4 +1,4 @@
-"""Numbers of chapters, sections, figures and tables, and links to them, given once, so that PDF and HTML have the same."""
+"""Numbers of chapters, sections, figures and tables, and links to them: given once, the same in PDF and HTML."""
 
 import itertools
 import re

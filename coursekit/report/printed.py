@@ -1,4 +1,4 @@
-"""What a cell printed, as a terminal shows it in the end: no colours, of a progress bar its last state, not without end."""
+"""What a cell printed, as a terminal shows it in the end: no colours, of a progress bar its last state, not all."""
 
 import codeop
 import re

@@ -98,7 +98,7 @@ def _rows(item: Node) -> list:
 
 
 def fitted(item: Node) -> list[Node]:
-    """The table on paper: as it is, in smaller type, or column by column in parts that each begin with the first one."""
+    """The table on paper: as it is, in smaller type, or in parts that each begin with the first column."""
     widths = _widths(item)
     if sum(widths) <= PAGE:
         return [item]

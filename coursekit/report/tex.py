@@ -1,4 +1,4 @@
-"""TeX as MathJax reads it, in the words that pandoc's reader of formulas knows: macros, old font commands, environments."""
+"""TeX as MathJax reads it, in the words that pandoc's reader of formulas knows: macros, old fonts, environments."""
 
 import re
 from collections.abc import Iterator
@@ -285,7 +285,7 @@ def _environments(tex: str) -> str:
     for name, (left, right) in BARS.items():
         tex = tex.replace(rf"\begin{{{name}}}", rf"{left}\begin{{matrix}}")
         tex = tex.replace(rf"\end{{{name}}}", rf"\end{{matrix}}{right}")
-    tex = re.sub(r"\\mathop\s*\{\\(?:text|mathrm|rm)\s*\{([^{}]*)\}\s*\}", r"\\operatorname*{\1}", tex)
+    tex = re.sub(r"\\mathop\s*\{\s*\\(?:text|math|mbox)[a-z]*\s*\{([^{}]*)\}\s*\}", r"\\operatorname*{\1}", tex)
     tex = re.sub(r"\\mathop\s*\{([A-Za-z ]{2,})\}", r"\\operatorname*{\1}", tex)
     return re.sub(r"\\sqrt\s*\{\s*\}", r"\\sqrt{\\,}", tex)
 

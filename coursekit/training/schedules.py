@@ -113,7 +113,7 @@ def check(schedule: Schedule) -> None:
 
 
 def check_counts(schedule: Schedule, counts: int) -> None:
-    """Raise UsageError unless the schedule gives a number ≥ 0 for each count: found before the first step, not later."""
+    """Raise UsageError unless the schedule gives a number ≥ 0 for each count: before the first step, not later."""
     for count in range(counts):
         try:
             ratio = schedule(count)

@@ -265,7 +265,7 @@ def test_a_notebook_shows_the_verdict_once_with_its_status_beside_it(tmp_path):
     assert r"This is \|x\|: below 0" in wrong.data["text/markdown"]
 
 
-# --- hints that fit the code: each on code that does already what the hint of its neighbour advises --------------------
+# --- hints that fit the code: each on code that does already what the hint of its neighbour advises ------------------
 
 
 def stable_one_hot(z, y):
@@ -332,7 +332,12 @@ FITTING = [  # piece, code, what the hint says, what it must not advise since th
     ("adam", adam(lambda v, c, eps: np.sqrt(v / c + eps)), "outside the square root; here it is inside", "missing"),
     ("adam", adam(lambda v, c, eps: (np.sqrt(v) + eps) / np.sqrt(c)), "before v is corrected", "missing"),
     ("adam", adam(lambda v, c, eps: np.sqrt(v) + eps), "Only m is corrected", "ε"),
-    ("batch_norm", batch_norm(lambda v, eps: np.sqrt(v) + eps), "inside the square root; here it is outside", "missing"),
+    (
+        "batch_norm",
+        batch_norm(lambda v, eps: np.sqrt(v) + eps),
+        "inside the square root; here it is outside",
+        "missing",
+    ),
     ("batch_norm", batch_norm(lambda v, eps: np.sqrt(v)), "eps is missing", "outside"),
     ("conv2d", whole_numbers, "fractions", "kernel is"),
 ]

@@ -116,7 +116,8 @@ REFUSALS = (
 )
 
 
-@pytest.mark.filterwarnings("ignore:Implicitly cleaning up <HTTPError", "ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.filterwarnings("ignore:Implicitly cleaning up <HTTPError")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize(  # torchvision leaves the answers of its mirrors open
     ("name", "answer", "reason"),
     [(name, *answer) for name in ("letters", "mnist") for answer in (CUT, PAGE_IN_PLACE, *REFUSALS)]
@@ -220,7 +221,7 @@ def test_d3_a_certificate_that_cannot_be_verified_is_no_missing_network(name, sa
 
     monkeypatch.setattr(urllib.request, "urlopen", refuse)
     monkeypatch.setattr(download, "LETTERS_URL", "https://letters.example.org/letter.data.gz")
-    monkeypatch.setattr(torchvision.datasets.MNIST, "mirrors", ["https://mnist.example.org/", "https://mnist.example.org/b/"])
+    monkeypatch.setattr(torchvision.datasets.MNIST, "mirrors", [f"https://mnist.example.org/{n}/" for n in "ab"])
     monkeypatch.setattr(torchvision.datasets.CIFAR10, "url", "https://cifar10.example.org/c.tar.gz")
     expected = f"the certificate of {name}.example.org cannot be verified ({CERTIFICATES[said]}"
     with pytest.raises(DataError) as caught:

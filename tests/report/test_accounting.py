@@ -61,7 +61,8 @@ folded *text* with $\beta$
 
 Unknown <EOS> token, [link](), [other](#Section-after-rule), ![attached](attachment:a.png)
 """
-PAGE = f"""<div style="color:red"><h3>Styled</h3><table><tr><td colspan="2">wide cell</td></tr><tr><td>left</td><td>right</td></tr></table>
+PAGE = f"""<div style="color:red"><h3>Styled</h3>
+<table><tr><td colspan="2">wide cell</td></tr><tr><td>left</td><td>right</td></tr></table>
 <ul><li>point<li>other point</ul><pre>
 fixed   width
 </pre><img src="data:image/png;base64,{PNG}"><p>tail $\\gamma$</div>"""

@@ -154,6 +154,7 @@ FORMULAS = {
     "determinants": "$\\begin{vmatrix} a & b \\end{vmatrix} \\begin{Vmatrix} c \\end{Vmatrix}$",
     "norms": "$\\|w\\|_2^2$ ",
     "an operator": "$\\mathop{\\rm argmin}_x f$",
+    "an operator in text": "$\\mathop{\\textrm{sgn}}(x)$",
     "an empty root": "$\\sqrt{}$",
     "a comment": "$$ x % not seen\n + y $$",
     "text with a formula": "$y \\text{ if $x > 0$}$",
@@ -274,7 +275,8 @@ def test_html_is_translated_in_text_and_in_outputs(made, html, shown, tag, where
 
 
 def test_html_a_table_keeps_each_cell_whatever_it_spans(made):
-    odd = "<table><thead><tr><th colspan=3>head</th></tr></thead><tr><td rowspan=9>a1</td><td>b1</td></tr><tr><td colspan=7>c1</td></tr><tr></tr></table>"
+    odd = "<table><thead><tr><th colspan=3>head</th></tr></thead><tr><td rowspan=9>a1</td><td>b1</td></tr>"
+    odd += "<tr><td colspan=7>c1</td></tr><tr></tr></table>"
     page, words, lost = made(text(odd))
     for cell in ("head", "a1", "b1", "c1"):
         assert cell in plain(page)
@@ -288,8 +290,9 @@ def test_pictures_of_all_kinds_are_there(made, tmp_path):
     (tmp_path / "sub").mkdir()
     (tmp_path / "sub" / "d.svg").write_text(SVG)
     said = (
-        f"![one](attachment:i.png) <img src='attachment:i.png'> ![three](a%20net.png) ![four](./sub/d.svg) <img src='old.bmp'>"
-        f"<img src='data:image/png;base64,{PNG}' width='90'> ![seven](data:image/svg+xml;utf8,{SVG.replace(' ', '%20')})"
+        "![one](attachment:i.png) <img src='attachment:i.png'> ![three](a%20net.png) ![four](./sub/d.svg) "
+        f"<img src='old.bmp'><img src='data:image/png;base64,{PNG}' width='90'> "
+        f"![seven](data:image/svg+xml;utf8,{SVG.replace(' ', '%20')})"
     )
     notebook = text(said, attachments={"i.png": {"image/png": PNG}})
     page, words, lost = made(notebook, tmp_path)
@@ -372,9 +375,7 @@ OUTPUTS = {
     ),
     "a drawing": ({"text/html": SVG, "text/plain": "<HTML>"}, "<img", None),
     "a data frame with buttons": (
-        {
-            "text/html": "<div><table><tr><td>0.5</td></tr></table><button></button><style>x</style><script>y</script></div>"
-        },
+        {"text/html": "<div><table><tr><td>0.5</td></tr></table><button></button><script>y</script></div>"},
         "0.5",
         None,
     ),

@@ -575,7 +575,7 @@ OTHERS = {
 def test_a_training_of_other_settings_is_refused_and_says_which(tmp_path, kind):
     options, said = OTHERS[kind]
     fitted(tmp_path, 2, COSINE)
-    with pytest.raises(StorageError, match="belongs to another run: .*; use another folder or delete it") as caught:
+    with pytest.raises(StorageError, match=r"belongs to another run: .*; use another folder or delete it") as caught:
         fitted(tmp_path, 4, **{"schedule": COSINE} | options)
     assert said in str(caught.value)
 
