@@ -9,10 +9,12 @@ INLINE_FIRST = {"Para", "Plain"}
 
 
 def node(kind: str, *content) -> Node:
+    """A node with what pandoc lists as its fields."""
     return {"t": kind, "c": content[0] if len(content) == 1 else list(content)}
 
 
 def attr(name: str = "", classes: Iterable[str] = (), **pairs: str) -> list:
+    """Attributes as pandoc has them, without those that are empty."""
     return [name, list(classes), [[key, value] for key, value in pairs.items() if value]]
 
 
@@ -25,14 +27,17 @@ def words(text: str) -> list[Node]:
 
 
 def para(text: str) -> Node:
+    """A paragraph of plain text."""
     return node("Para", words(text))
 
 
 def code(text: str, language: str = "text") -> Node:
+    """A block of code; "text" is what was printed."""
     return node("CodeBlock", attr(classes=[language]), text)
 
 
 def math(tex: str, display: bool = False) -> Node:
+    """A formula in TeX, in the line or with lines of its own."""
     return node("Math", {"t": "DisplayMath" if display else "InlineMath"}, tex)
 
 
@@ -48,6 +53,7 @@ def tidy(inlines: list[Node]) -> list[Node]:
 
 
 def document(blocks: list[Node], **meta) -> dict:
+    """The whole tree as pandoc reads it; `meta` is what a template asks for, in plain values."""
     return {"pandoc-api-version": API, "meta": {key: _meta(value) for key, value in meta.items()}, "blocks": blocks}
 
 
@@ -77,7 +83,7 @@ def changed(content, change: Callable[[Node], list[Node] | None]):
         result = []
         for item in content:
             if isinstance(item, dict) and "t" in item:
-                item = changed_node(item, change)
+                item = _changed_node(item, change)
                 result += item
             else:
                 result.append(changed(item, change))
@@ -85,7 +91,7 @@ def changed(content, change: Callable[[Node], list[Node] | None]):
     return content
 
 
-def changed_node(item: Node, change: Callable[[Node], list[Node] | None]) -> list[Node]:
+def _changed_node(item: Node, change: Callable[[Node], list[Node] | None]) -> list[Node]:
     if "c" in item:
         item = {"t": item["t"], "c": changed(item["c"], change)}
     result = change(item)
