@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import math
 import os
 import pickle
 import platform
@@ -121,13 +122,14 @@ def restore(
     company: str = "alone",
     step: int | None = None,
     settings: Mapping[str, object] | None = None,
+    ratio: Callable[[int], float] | None = None,
 ) -> Progress:
     """Put model, optimizer and random state back as the newest checkpoint has them, or the one of `step` (0: none); a
     new Progress where there is none.
 
     On another kind of machine, or in other company, it goes on with a warning, and `exact` is False. Raises
-    StorageError when the checkpoint is another run's (model or hyper-parameters), when none is readable, or when the
-    folder cannot be written.
+    StorageError when the checkpoint is another run's (model, hyper-parameters, `settings` of the batches, `ratio` of the
+    lr in the epochs that are done), when none is readable, or when the folder cannot be written.
     """
     files.probe(folder)
     if step is not None:
@@ -140,8 +142,9 @@ def restore(
     stored, here = ({n: v for n, v in s.items() if "fused" not in n} for s in (state["settings"], _settings(optimizer)))
     batches = state.get("batches") or settings or {}  # of an older checkpoint nobody knows
     changed = changed or _changes(stored, here) or _changes(batches, dict(settings or batches))
+    changed = changed or (_other_rates(state["progress"]["history"], stored["lr"], ratio) if ratio else "")
     if changed:
-        raise another_run(folder, changed)
+        raise StorageError(f"{folder} belongs to another run: {changed}; use another folder or delete it")
     model.load_state_dict(state["model"])
     optimizer.load_state_dict(state["optimizer"])
     _lay_out_as_parameters(optimizer)
@@ -159,9 +162,13 @@ def restore(
     return progress
 
 
-def another_run(folder: Path, changed: str) -> StorageError:
-    """The error for a folder in which another training stands, with what differs."""
-    return StorageError(f"{folder} belongs to another run: {changed}; use another folder or delete it")
+def _other_rates(history: Iterable[Mapping], base: float, ratio: Callable[[int], float]) -> str:
+    """The first epoch that is done and had another learning rate than the schedule gives, in words."""
+    for epoch, row in enumerate(history):
+        lr = base * ratio(epoch)
+        if "lr" in row and not math.isclose(lr, row["lr"], rel_tol=1e-6, abs_tol=1e-12):
+            return f"lr of epoch {epoch + 1} {row['lr']:.4g} -> {lr:.4g}"
+    return ""
 
 
 def company(folders: Sequence[Path]) -> str:

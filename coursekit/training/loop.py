@@ -1,6 +1,5 @@
 """The one torch loop: train_step < train_one_epoch < fit, and evaluate."""
 
-import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -144,22 +143,17 @@ class Journal:
         self.settings = {"examples": len(train.labels)} | {name: getattr(train, name) for name in names}
         self.progress = Progress()
         if folder:
-            self.progress = checkpoint.restore(folder, model, optimizer, company, step, self.settings)
+            self.progress = checkpoint.restore(folder, model, optimizer, company, step, self.settings, self._ratio)
         self.progress.steps_per_epoch = len(train)
         self.losses: list[Tensor] = []  # of the epoch that is running
         self.saved = time.monotonic()
         for group in optimizer.param_groups:
             group.setdefault("initial_lr", group["lr"])
-        self._check_schedule_of_before()
 
-    def _check_schedule_of_before(self) -> None:
-        """Raise StorageError where the epochs that are done had other learning rates than this schedule gives."""
-        base = self.optimizer.param_groups[0]["initial_lr"]
-        for epoch, row in enumerate(self.progress.history):
-            count = epoch * len(self.train) if self.schedule_by == "step" else epoch
-            lr = base * self.schedule(count) if self.schedule else base
-            if not math.isclose(lr, row["lr"], rel_tol=1e-6, abs_tol=1e-12):
-                raise checkpoint.another_run(self.folder, f"lr of epoch {epoch + 1} {row['lr']:.4g} -> {lr:.4g}")
+    def _ratio(self, epoch: int) -> float:
+        """Of the base lr, as an epoch begins."""
+        count = epoch * len(self.train) if self.schedule_by == "step" else epoch
+        return self.schedule(count) if self.schedule else 1.0
 
     def begin(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Set the epoch's learning rate; the batches that are still to come of it."""

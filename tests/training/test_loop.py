@@ -578,6 +578,7 @@ def test_a_training_of_other_settings_is_refused_and_says_which(tmp_path, kind):
     with pytest.raises(StorageError, match=r"belongs to another run: .*; use another folder or delete it") as caught:
         fitted(tmp_path, 4, **{"schedule": COSINE} | options)
     assert said in str(caught.value)
+    assert len(list(tmp_path.glob("step-*.pt"))) == 2, "they are left as they are"
 
 
 def test_the_same_settings_in_other_words_go_on(tmp_path):
