@@ -78,7 +78,7 @@ def train_one_epoch(
 ) -> Tensor:
     """All batches once, in train mode; returns sums over examples (loss, correct, count) as one tensor on the device.
 
-    An MLP on a CPU makes its steps without autograd (`mlp.chain` has the rule), equal but for rounding.
+    An MLP on a CPU makes the same steps without autograd (`mlp.chain` has the rule).
     `totals` are the sums so far when an epoch is taken up in the middle; `after_step(loss, totals)` sees every step.
     """
     model.train()

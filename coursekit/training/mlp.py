@@ -1,4 +1,7 @@
-"""The step of an MLP without autograd: the backward pass of notebook 01 in torch, for one network or a stack."""
+"""The step of an MLP without autograd: the backward pass of notebook 01 in torch, for one network or a stack.
+
+It calls what autograd calls, so weights and losses have the same bits (with label smoothing, up to the last one).
+"""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import pairwise
@@ -8,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from coursekit.training import fused
-from coursekit.training.stacked_layers import linear, obstacle, shared_weight_gradient
+from coursekit.training.stacked_layers import linear, obstacle, wide_linear
 
 aten = torch.ops.aten
 
@@ -41,10 +44,12 @@ class Layer:
     def backward(self, dy: Tensor) -> Tensor:
         """From d loss / d y to d loss / d z; stores dW and db, summed over the batch, in place of the last ones."""
         dz = self.activation_backward(dy, self.z)
-        if self.x.ndim < dz.ndim:
-            self.dW = shared_weight_gradient(dz, self.x)
-        else:
-            torch.matmul(dz.mT, self.x, out=self.dW)
+        if self.x.ndim < dz.ndim:  # images that all runs share: one wide layer, as in the stack's forward pass
+            wide = dz.transpose(0, 1).flatten(1)
+            self.dW = wide_linear(wide.t(), self.x.t()).view_as(self.W)
+            self.db = None if self.b is None else wide.sum(0).view_as(self.b)
+            return dz
+        torch.matmul(dz.mT, self.x, out=self.dW)
         if self.b is not None:
             torch.sum(dz, -2, out=self.db)
         return dz
@@ -89,17 +94,17 @@ def cross_entropy(logits: Tensor, labels: Tensor, label_smoothing: float = 0.0) 
 
     In a stack (runs, batch, classes) and a loss (runs,), with labels (batch,) for all or (runs, batch).
     """
-    batch, classes = logits.shape[-2:]
-    log_p = torch.log_softmax(logits.mT, -2)  # (classes, batch): ten numbers are too few to fill a vector instruction
-    label = labels.expand(logits.shape[:-1]).unsqueeze(-2)
-    loss = -log_p.gather(-2, label).mean((-2, -1))
+    log_p, label = torch.log_softmax(logits, -1), labels.expand(logits.shape[:-1])
+    if logits.ndim == 2:
+        loss = functional.nll_loss(log_p, label)
+    else:
+        loss = functional.nll_loss(log_p.mT, label, reduction="none").mean(-1)
     if label_smoothing:
         loss = (1 - label_smoothing) * loss - label_smoothing * log_p.mean((-2, -1))
-    gradient = log_p.exp_()
-    if label_smoothing:
-        gradient -= label_smoothing / classes
-    gradient.scatter_(-2, label, label_smoothing - 1, reduce="add")
-    return loss, gradient.div_(batch).mT
+    batch, classes = logits.shape[-2:]
+    g = torch.full_like(log_p, -label_smoothing / classes / batch)
+    g.scatter_(-1, label[..., None], (label_smoothing - 1) / batch, reduce="add")  # -target / batch: d loss / d log p
+    return loss, aten._log_softmax_backward_data(g, log_p, -1, g.dtype)  # g - softmax · Σ g
 
 
 def train_step(

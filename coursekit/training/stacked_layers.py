@@ -61,17 +61,12 @@ def linear(weight: Tensor, bias: Tensor | None, x: Tensor) -> Tensor:
 
 def _shared_linear(weight: Tensor, bias: Tensor | None, x: Tensor) -> Tensor:
     """(batch, features) to (runs, batch, features): one wide layer."""
-    out = _wide_linear(x, weight.flatten(0, 1), None if bias is None else bias.flatten())
+    out = wide_linear(x, weight.flatten(0, 1), None if bias is None else bias.flatten())
     return out.unflatten(1, weight.shape[:2]).transpose(0, 1)
 
 
-def shared_weight_gradient(grad: Tensor, x: Tensor) -> Tensor:
-    """Gradient of the outputs (runs, batch, out), and images that all runs share, to that of the weights."""
-    wide = grad.transpose(0, 1).flatten(1)
-    return _wide_linear(wide.t(), x.t(), None).unflatten(0, (len(grad), -1))
-
-
-def _wide_linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+def wide_linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """`functional.linear` with more outputs than a single network has, where x needs no gradient."""
     cpu_float32 = x.device.type == "cpu" and x.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
     wide = _WideLinear.apply if cpu_float32 and _ONEDNN_LINEAR else functional.linear
     return wide(x, weight, bias)

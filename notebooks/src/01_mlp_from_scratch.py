@@ -896,8 +896,7 @@ finding(
 show_source(training.mlp.Layer, training.mlp.Chain.backpropagate, training.mlp.cross_entropy)
 
 # %% [markdown]
-# Both ways make the same steps from the same weights. They round differently, so we ask how far apart the weights end,
-# compared with the way they have gone.
+# Both ways should make the same steps from the same weights. How far apart do the weights end, compared with the way they have gone?
 
 
 # %% tags=["key"]

@@ -119,6 +119,35 @@ def test_in_float32_the_steps_are_equal_up_to_rounding(activation):
     assert_close(model, expected, rtol=1e-4, atol=1e-6)
 
 
+def assert_same_bits(left, right) -> None:
+    for net, other in zip(left, right, strict=True):
+        assert all(map(torch.equal, net.parameters(), other.parameters()))
+
+
+needs_mkl = pytest.mark.skipif(not torch.backends.mkl.is_available(), reason="other libraries may round otherwise")
+
+
+@needs_mkl
+@pytest.mark.parametrize("activation", models.ACTIVATIONS)
+@pytest.mark.parametrize(("hidden", "count"), [((16,), 1), ((128, 64), 1), ((33, 20), 3), ((128, 64), 8)], ids=str)
+@pytest.mark.parametrize("name", ["Nesterov", "Adam"])
+def test_float32_steps_have_the_bits_of_autograd(monkeypatch, activation, hidden, count, name):
+    """A stored result stays that of its experiment."""
+    totals, nets = [], []
+    for rule in (mlp.chain, lambda *_: None):
+        monkeypatch.setattr(mlp, "chain", rule)
+        nets.append([network(*hidden, activation=activation, seed=seed, double=False) for seed in range(count)])
+        optimizers = [MAKERS[name](net.parameters()) for net in nets[-1]]
+        for _ in range(3):
+            if count == 1:
+                totals.append(loop.train_one_epoch(nets[-1][0], some_batches(double=False), optimizers[0]))
+            else:
+                stack = stacked.stack(nets[-1])
+                totals.append(stacked.train_one_epoch(stack, some_batches(double=False), optimizers))
+    assert_same_bits(*nets)
+    assert all(map(torch.equal, totals[:3], totals[3:]))
+
+
 @settings(max_examples=40, deadline=None)
 @given(
     sizes=st.lists(st.integers(1, 9), min_size=2, max_size=5),
