@@ -213,13 +213,17 @@ def steps(monkeypatch):
     return counts
 
 
-def test_an_epoch_by_hand_has_the_totals_of_one_by_autograd(steps, monkeypatch):
-    totals = []
+@pytest.mark.parametrize(("smoothing", "strength"), [(0.0, 0.0), (0.2, 0.0), (0.0, 0.1)])
+def test_an_epoch_by_hand_is_one_by_autograd(steps, monkeypatch, smoothing, strength):
+    totals, nets = [], []
+    penalty = partial(penalties.l1, strength=strength) if strength else None
     for rule in (mlp.chain, lambda *_: None):
         monkeypatch.setattr(mlp, "chain", rule)
-        model = network(7)
-        totals.append(loop.train_one_epoch(model, some_batches(), MAKERS["Adam"](model.parameters()), None, 0.1))
+        nets.append(network(7))
+        optimizer = MAKERS["Adam"](nets[-1].parameters())
+        totals.append(loop.train_one_epoch(nets[-1], some_batches(), optimizer, penalty, smoothing))
     torch.testing.assert_close(*totals, rtol=1e-12, atol=0)
+    assert_close(*nets)
     assert steps == {"by hand": 4, "autograd": 4}
 
 
