@@ -25,8 +25,15 @@ from coursekit.errors import UsageError
 NUMERICS = 1
 
 # Rooms whose code a run can hand over. Code of any other room is machinery, which NUMERICS stands for.
-HANDED_OVER = {"models.networks", "models.residual", "training.schedules", "training.penalties", "data.augment"}
-HANDED_OVER |= {"analysis.diagnostics", "analysis.landscape", "scratch.layers", "scratch.networks"}
+HANDED_OVER = {"models.networks", "models.residual", "training.losses", "training.schedules"}
+HANDED_OVER |= {
+    "training.penalties",
+    "data.augment",
+    "analysis.diagnostics",
+    "analysis.landscape",
+    "scratch.layers",
+    "scratch.networks",
+}
 INSTALLED = {"site-packages", "dist-packages"}
 PLAIN = bool | int | float | str | range | list | tuple | Mapping | np.generic
 NOT_CODE = {"annotation", "returns", "type_comment", "type_params", "type_ignores", "ctx", "kind"}

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from coursekit.training import fused
+from coursekit.training.losses import Loss
 from coursekit.training.stacked_layers import linear, obstacle, wide_linear
 
 aten = torch.ops.aten
@@ -125,14 +126,19 @@ def train_step(
     return logits, loss
 
 
-def chain(models: Sequence[nn.Module], stacked: Sequence[tuple[Tensor, Sequence[nn.Parameter]]] = ()) -> Chain | None:
+def chain(
+    models: Sequence[nn.Module],
+    loss: Loss = functional.cross_entropy,
+    stacked: Sequence[tuple[Tensor, Sequence[nn.Parameter]]] = (),
+) -> Chain | None:
     """The networks as a chain, where nothing else happens in their step; else None, and autograd has to do it.
 
     That is so for Flatten and then Linear layers, each with one activation at most, in float32 or float64 on a CPU, all
-    trained, without hooks. Several are a stack: then `stacked` are its tensors, each with the parameters in it.
+    trained, without hooks, with cross-entropy as the loss. Several are a stack: then `stacked` are its tensors, each
+    with the parameters in it.
     """
     watched = torch.is_autocast_enabled("cpu") or nn.modules.module._has_any_global_hook()
-    if watched or not all(map(_is_chain, models)):
+    if watched or loss is not functional.cross_entropy or not all(map(_is_chain, models)):
         return None
     tensors = stacked or [(parameter, [parameter]) for parameter in models[0].parameters()]
     remaining = (tensor.detach() for tensor, _ in tensors)

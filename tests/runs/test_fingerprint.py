@@ -196,6 +196,8 @@ CHANGES = {
     "other classes": {"classes": (0, 2)},
     "pixels": {"pixels": "standard"},
     "label_smoothing": {"label_smoothing": 0.1},
+    "loss": {"loss": torch.nn.functional.multi_margin_loss},
+    "loss of ours": {"loss": partial(torch.nn.functional.multi_margin_loss, margin=2.0)},
     "precision": {"precision": "bfloat16"},
     "keep_weights": {"keep_weights": True},
     "augment": {"augment": augment.crop_flip},
