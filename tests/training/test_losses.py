@@ -23,8 +23,7 @@ def focal_loss(logits, labels, reduction="mean", gamma=2.0):
     return each if reduction == "none" else getattr(each, reduction)()
 
 
-LOSSES = {name: loss for name, loss in vars(losses).items() if name in losses.__all__ and name.endswith("entropy")}
-LOSSES["focal_loss"] = focal_loss
+LOSSES = losses.LOSSES | {"focal_loss": focal_loss}
 BASE = Experiment(
     partial(models.MLP, (784, 8, 10)),
     partial(torch.optim.SGD, lr=0.1, momentum=0.9),
