@@ -9,9 +9,9 @@ from coursekit import files
 TEXT = """# On a GPU
 
 `make check-gpu` asks on a machine with a GPU whether everything that the course trains computes there what it computes
-on a CPU, and how fast. It takes at most {minutes:.0f} minutes, writes one JSON file for each check into `docs/gpu/cuda`,
-and this page. Where torch sees no GPU it says so and does nothing. The same script is rehearsed on a CPU by
-`python -m benchmarks.gpu --device cpu --short`.
+on a CPU, and how fast. It takes at most {minutes:.0f} minutes, and writes one JSON file for each check into
+`docs/gpu/cuda`, and this page. Where torch sees no GPU it says so and does nothing. The same script is rehearsed on a
+CPU by `python -m benchmarks.gpu --device cpu --short`.
 
 {known}
 
@@ -23,19 +23,19 @@ Every tolerance was stated before any GPU was seen.
   multiplies what differs so far. The first loss is held to the rounding of one forward pass; twenty steps to what a CPU
   shows when the weights are changed by a rounding error, with a margin. Deep networks with BatchNorm have more of both,
   and a smaller learning rate. In double precision nothing grows within twenty steps: a wrong formula cannot hide there.
-- *TF32*, torch's default for convolutions on a GPU, keeps ten bits. It is off where float32 is compared; timings and the
-  long trainings have torch's defaults.
+- *TF32*, torch's default for convolutions on a GPU, keeps ten bits. It is off where float32 is compared; timings and
+  the long trainings have torch's defaults.
 - *Single and stacked, interrupted and resumed, repeated* are compared on the device itself. Resumed is with cuDNN's
   deterministic kernels, as it is about checkpoints; repeated is with those that cuDNN chooses.
-- *Waits* are counted in three ways: calls from Python that wait, torch's own warnings (`set_sync_debug_mode`), and calls
-  of CUDA's runtime as the profiler sees them. A loop that waits on purpose has to be noticed by each of them.
+- *Waits* are counted in three ways: calls from Python that wait, torch's own warnings (`set_sync_debug_mode`), and
+  calls of CUDA's runtime as the profiler sees them. A loop that waits on purpose has to be noticed by each of them.
 
 A rehearsal has no second device. It compares the CPU with itself, without oneDNN on one side, so that convolutions in
 float32 round otherwise; networks without one, and double precision, are equal by themselves. Only calls from Python are
 counted, timings are of a few steps, and no accuracy is judged.
 """
-NO_GPU = """**No GPU has been at hand so far.** What stands below was computed on a CPU: a rehearsal, which shows that the checks
-run, and that they hold where the answer is known."""
+NO_GPU = """**No GPU has been at hand so far.** What stands below was computed on a CPU: a rehearsal, which shows that
+the checks run, and that they hold where the answer is known."""
 WITH_GPU = "The checks ran on {device}, {date}, commit {commit}: {verdicts}."
 TITLES = {"cuda": "On the GPU", "cpu": "The rehearsal on a CPU"}
 
