@@ -1,5 +1,6 @@
 """The GPU check rehearsed on a CPU, in parts; and with bugs planted, which its checks have to notice."""
 
+import warnings
 from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
@@ -62,8 +63,9 @@ def test_a_failing_check_stops_no_other_and_is_kept(setup, tmp_path):
         Check("three", lambda _: {"c": yes}, "?", "", 10),
         Check("four", lambda _: {"d": yes}, "?", "", -1),
         Check("five", lambda _: {}, "?", "", 10),
+        Check("six", lambda _: {"e": lambda: {"ms": 1.5, "holds": None}}, "?", "", 10),
     ]
-    assert run(checks, setup, tmp_path) == ["fails", "fails", "holds", "unfinished", "unfinished"]
+    assert run(checks, setup, tmp_path) == ["fails", "fails", "holds", "unfinished", "unfinished", "not judged"]
     found = {path.stem: files.read_json(path) for path in tmp_path.glob("*.json")}
     assert found["one"]["cases"][0] == {"case": "a", "error": "RuntimeError: an illegal memory access", "holds": False}
     assert found["one"]["cases"][1]["holds"]
@@ -73,7 +75,8 @@ def test_a_failing_check_stops_no_other_and_is_kept(setup, tmp_path):
     for name in found:
         (tmp_path / f"{name}.json").rename(tmp_path / "cuda" / f"{name}.json")
     text = page.whole(tmp_path, [check.name for check in checks], SECONDS)
-    assert "2 of 5 fails, 1 of 5 holds, 2 of 5 unfinished" in text
+    assert "of 6 checks 2 fails, 1 holds, 2 unfinished, 1 not judged" in text
+    assert "| e | 1.5 | not judged |" in text
     assert "Left out, as time was up: d." in text
 
 
@@ -180,6 +183,20 @@ def test_bfloat16_that_is_not_used_is_noticed(setup, monkeypatch):
     assert case()["holds"]
     monkeypatch.setattr(experiment, "_autocast", lambda *_: nullcontext())
     assert not case()["holds"]
+
+
+def test_the_warnings_of_torch_are_counted_and_the_mode_is_put_back(monkeypatch):
+    modes = []
+    monkeypatch.setattr(torch.cuda, "get_sync_debug_mode", lambda: 0)
+    monkeypatch.setattr(torch.cuda, "set_sync_debug_mode", modes.append)
+
+    def run():
+        for _ in range(3):
+            warnings.warn(waits.SYNCHRONISED, stacklevel=1)
+        warnings.warn("something else", stacklevel=1)
+
+    assert waits._noticed_by_torch(run) == 3
+    assert modes == ["warn", 0]
 
 
 def test_calls_that_wait_are_counted_and_others_are_not():

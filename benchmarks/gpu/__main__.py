@@ -62,7 +62,7 @@ CHECKS = (
         "bfloat16",
         same.precisions,
         "Does bfloat16 under autocast train as float32 does, and is it used?",
-        f"relative, 20 losses: more than 0, at most {same.BFLOAT16:g}",
+        f"relative: first loss more than {same.USED:g}, 20 losses at most {same.BFLOAT16:g}",
         20,
     ),
     Check("resume", same.resumes, "Is a training that Ctrl-C interrupted taken up exactly?", "every bit", 25),
@@ -99,7 +99,7 @@ CHECKS = (
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the checks, or only make the page; 0 if all of them hold, or where there is no GPU."""
+    """Run the checks, or only make the page; 0 if all hold that are judged, or where there is no GPU."""
     options = _options(arguments)
     into = options.into / options.device
     if not options.report:
@@ -115,7 +115,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     verdicts = run(chosen, setup, into, 1 if setup.is_gpu else PATIENCE)
     page_file = options.into.with_suffix(".md")
     files.write_bytes(page_file, page.whole(options.into, [check.name for check in CHECKS], SECONDS).encode())
-    return int(any(verdict != "holds" for verdict in verdicts))
+    return int(any(verdict in ("fails", "unfinished") for verdict in verdicts))
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -154,13 +154,20 @@ def perform(check: Check, setup: Setup, limit: float, path: Path) -> dict:
         row = _attempt(case)
         found["cases"].append({"case": name, **row})
         found["seconds"] = time.perf_counter() - start
-        if not row["holds"]:
+        if row["holds"] is False:
             print(f"  {check.name}: {name}: {row}", file=sys.stderr)
         files.write_json(path, found | {"provenance": provenance})
-    held = [row["holds"] for row in found["cases"]]
-    found["verdict"] = "fails" if not all(held) else "unfinished" if found["left_out"] or not held else "holds"
+    found["verdict"] = _verdict([row["holds"] for row in found["cases"]], found["left_out"])
     files.write_json(path, found | {"provenance": provenance})
     return found
+
+
+def _verdict(held: Sequence[bool | None], left_out: Sequence[str]) -> str:
+    if False in held:
+        return "fails"
+    if left_out or not held:
+        return "unfinished"
+    return "holds" if True in held else "not judged"
 
 
 def _listed(check: Check, setup: Setup) -> Cases:

@@ -21,7 +21,7 @@ from coursekit.runs.experiment import Experiment, _Outcome
 from coursekit.training import penalties, schedules
 from coursekit.training.loop import OnStep
 
-Row = dict[str, float | str | bool]
+Row = dict[str, float | str | bool | None]  # "holds" is None where nothing is judged
 Cases = dict[str, Callable[[], Row]]
 EVALUATED = 500  # test images: enough to compare two devices on
 

@@ -32,11 +32,12 @@ Every tolerance was stated before any GPU was seen.
 
 A rehearsal has no second device. It compares the CPU with itself, without oneDNN on one side, so that convolutions in
 float32 round otherwise; networks without one, and double precision, are equal by themselves. Only calls from Python are
-counted, timings are of a few steps, and no accuracy is judged.
+counted. Timings are of a few steps, the long trainings are an epoch of a few drawn images, and neither is judged.
 """
 NO_GPU = """**No GPU has been at hand so far.** What stands below was computed on a CPU: a rehearsal, which shows that
 the checks run, and that they hold where the answer is known."""
 WITH_GPU = "The checks ran on {device}, {date}, commit {commit}: {verdicts}."
+MARKS = {True: "✓", False: "✗", None: "not judged"}
 TITLES = {"cuda": "On the GPU", "cpu": "The rehearsal on a CPU"}
 
 
@@ -58,7 +59,7 @@ def _read(folder: Path, order: Sequence[str]) -> list[dict]:
 
 def _counted(checks: list[dict]) -> str:
     verdicts = [check["verdict"] for check in checks]
-    return ", ".join(f"{verdicts.count(word)} of {len(checks)} {word}" for word in dict.fromkeys(verdicts))
+    return f"of {len(checks)} checks " + ", ".join(f"{verdicts.count(w)} {w}" for w in dict.fromkeys(verdicts))
 
 
 def _run(title: str, checks: list[dict]) -> str:
@@ -76,14 +77,14 @@ def _run(title: str, checks: list[dict]) -> str:
         ]
         for check in checks
     ]
-    head = ["check", "question", "holds within", "cases", "verdict", "seconds"]
-    parts = [f"## {title}\n", " · ".join(where) + f". {_counted(checks)}.\n", table(head, rows) + "\n"]
+    head = ["check", "question", "holds within", "cases that hold", "verdict", "seconds"]
+    parts = [f"## {title}\n", " · ".join(where) + f". {_counted(checks).capitalize()}.\n", table(head, rows) + "\n"]
     return "\n".join(parts + [_details(title, check) for check in checks])
 
 
 def _cases(check: dict) -> str:
-    held = sum(row["holds"] for row in check["cases"])
-    return f"{held} of {len(check['cases']) + len(check['left_out'])}"
+    held = [row["holds"] for row in check["cases"] if row["holds"] is not None]
+    return f"{sum(held)} of {len(held) + len(check['left_out'])}"
 
 
 def _anchor(title: str, check: dict) -> str:
@@ -93,7 +94,7 @@ def _anchor(title: str, check: dict) -> str:
 def _details(title: str, check: dict) -> str:
     """Every case with all its numbers, and what was left out."""
     names = list(dict.fromkeys(name for row in check["cases"] for name in row if name != "holds"))
-    rows = [[*(_cell(row.get(name, "")) for name in names), "✓" if row["holds"] else "✗"] for row in check["cases"]]
+    rows = [[*(_cell(row.get(name, "")) for name in names), MARKS[row["holds"]]] for row in check["cases"]]
     left_out = f"\nLeft out, as time was up: {', '.join(check['left_out'])}.\n" if check["left_out"] else ""
     return f"### {title}: {check['check']}\n\n{table([*names, 'holds'], rows)}\n{left_out}"
 
