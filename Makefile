@@ -46,7 +46,6 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 
 lab: $(READY)  ## JupyterLab with the notebooks
-	$(PYTHON) -m pip --python $(BIN)/python install -q -c constraints.txt -e ".[lab]"
 	$(BIN)/jupyter lab notebooks
 
 env: $(READY)
@@ -54,7 +53,7 @@ env: $(READY)
 # pip of the machine installs into the environment, so that a Python without ensurepip will do.
 $(READY): pyproject.toml requirements.txt constraints.txt
 	$(PYTHON) -m venv --without-pip $(VENV)
-	$(PYTHON) -m pip --python $(BIN)/python install -q -c constraints.txt pip -e ".[dev]"
+	$(PYTHON) -m pip --python $(BIN)/python install -q -c constraints.txt pip -r requirements.txt -e ".[dev]"
 	touch $(READY)
 
 clean:

@@ -1,9 +1,14 @@
 """A notebook with exercises in every form, its own small check, and answers to it: for tests of what is handed out."""
 
+import importlib.util
 import json
 
+import pytest
 from nbformat.v4 import new_code_cell, new_notebook, writes
 
+NEEDS_OTTER = pytest.mark.skipif(
+    importlib.util.find_spec("otter") is None, reason="needs otter-grader: pip install -e '.[instructor]'"
+)
 SOURCE = '''# %% [markdown]
 # # 01 · One
 #
@@ -75,17 +80,13 @@ check("triple", my_triple)
 check("area", area)
 '''
 SETUP = SOURCE.split('tags=["setup"]\n')[1].split("# %%")[0]
-FORGING = """# a file with verdicts of its own in place of what was executed, and nobody left to write another one
+FORGING = """# a report with verdicts of its own, and nobody left to write another one
 import json
 import os
 from pathlib import Path
 
-about = {"coursekit": {"check": {"piece": "double", "status": "passed"}}}
-output = {"output_type": "display_data", "data": {"text/plain": "double: passes"}, "metadata": about}
-cell = {"cell_type": "code", "metadata": {}, "source": "", "execution_count": 1, "outputs": [output]}
-cells = [cell | {"id": name} for name in "ab"]
-forged = {"nbformat": 4, "nbformat_minor": 5, "metadata": {"coursekit": {}}, "cells": cells}
-Path(".executed/notebook.ipynb").write_text(json.dumps(forged))
+tests = [{"name": name, "score": 1, "max_score": 1} for name in ("double", "triple", "area")]
+(Path.home() / "results.json").write_text(json.dumps({"tests": tests}))
 os.kill(os.getppid(), 9)
 """
 SOLVED = {"double": "def my_double(x):\n    return x + x", "triple": "def my_triple(x):\n    return 3 * x\narea = 2"}

@@ -17,6 +17,7 @@ from coursekit.execution import source
 from coursekit.notebook import outputs
 from coursekit.report import export
 from coursekit.runs import store
+from tests import exercises
 
 ROOT = Path(__file__).parents[1]
 SOURCES = sorted((ROOT / "notebooks" / "src").glob("*.py"))
@@ -89,6 +90,7 @@ def test_every_source_is_plain_python_and_gets_its_first_cell(path):
     assert all(cell.id == f"cell-{i:03d}" for i, cell in enumerate(cells, 1) if cell.id != "colab-first")
 
 
+@exercises.NEEDS_OTTER
 def test_the_student_edition_has_the_first_cell_and_no_badge_to_the_solutions(monkeypatch):
     monkeypatch.setattr(source, "address", lambda: HERE)
     ids = [cell.id for cell in student.edition(SOURCES[0]).cells]

@@ -1,5 +1,6 @@
 """A command with limits, without secrets, and gone at the end with all that it started: python -m, by `grade`.
 
+`otter run` has nothing of this, and `otter grade` loads outside of its containers a pickle that comes out of them.
 It is no sandbox: see docs/reliability.md for what it does not protect against.
 """
 
@@ -7,6 +8,8 @@ import contextlib
 import ctypes
 import json
 import os
+import socket
+import struct
 import subprocess
 import sys
 import tempfile
@@ -23,6 +26,7 @@ from coursekit.execution import kernel
 GRACE_S = 20.0  # for the supervisor to start, and to end what it supervises
 TIMED_OUT = 124
 NO_NETWORK = "coursekit: no network\n"
+SAID = "stderr.txt"  # in the command's folder: what it has said there
 
 
 @dataclass(frozen=True)
@@ -104,8 +108,11 @@ def _supervise(limits: Limits, command: list[str]) -> int:
     _set(limits)
     parent = int(os.environ[kernel.PARENT])
     environment = os.environ | {kernel.PARENT: str(os.getpid())}
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, start_new_session=True)
     deadline = time.monotonic() + limits.seconds
+    with open(SAID, "wb") as said:
+        process = subprocess.Popen(
+            command, env=environment, stdout=subprocess.DEVNULL, stderr=said, start_new_session=True
+        )
     try:
         while process.poll() is None and time.monotonic() < deadline and os.getppid() == parent:
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -168,7 +175,16 @@ def _leave_network() -> bool:
         Path("/proc/self/setgroups").write_text("deny")
         Path("/proc/self/uid_map").write_text(f"{user} {user} 1")
         Path("/proc/self/gid_map").write_text(f"{group} {group} 1")
+    _switch_on_loopback()
     return True
+
+
+def _switch_on_loopback() -> None:
+    """A notebook and its kernel talk over 127.0.0.1, which is off in a new network."""
+    import fcntl
+
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+        fcntl.ioctl(any_socket, 0x8914, struct.pack("16sH22x", b"lo", 0x41))  # SIOCSIFFLAGS: IFF_UP | IFF_RUNNING
 
 
 if __name__ == "__main__":

@@ -1,8 +1,10 @@
-"""Student notebooks run one by one, each apart from this process, and their exercises checked by our own checks."""
+"""Student notebooks graded by `otter run`, each apart from this process, with our own checks as its tests."""
 
 import csv
 import io
+import json
 import lzma
+import re
 import struct
 import sys
 import tempfile
@@ -10,29 +12,31 @@ import threading
 import time
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import astuple, dataclass, fields
 from functools import partial
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
-import nbformat
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_notebook
 
 from coursekit import files
-from coursekit.classroom import confine, student
+from coursekit.classroom import autograder, confine, student
 from coursekit.classroom.confine import Limits
-from coursekit.errors import UsageError
+from coursekit.errors import StorageError, UsageError
 from coursekit.execution import notebooks
 from coursekit.execution.cells import exit_text
 from coursekit.execution.source import KERNEL
 from coursekit.notebook import document, outputs
 
-RESULTS = ("passed", "not done", "wrong")
 LARGEST = 20_000_000  # bytes of a notebook that is read
 MOST = 100  # notebooks in one archive
 BROKEN = (zipfile.BadZipFile, OSError, RuntimeError, NotImplementedError, EOFError, KeyError, ValueError, struct.error)
 BROKEN += (zlib.error, lzma.LZMAError)
+FAILED = re.compile(r"Error at line \d+ in test [^\n]*\n[^\n]*\n\s*(?P<kind>\w+): (?P<said>[^\n]*)")  # as otter says it
+# Otter runs a test once: of one that the notebook itself has called, the verdict of then would stay.
+FORGET = "from otter.execute import Checker\n\nChecker.get_results().clear()"
 SETTINGS = {"COURSEKIT_PROFILE": "sample", "COURSEKIT_SOURCE": "sample", "TQDM_DISABLE": "1", "OMP_NUM_THREADS": "1"}
 
 
@@ -97,6 +101,14 @@ def _notebooks_in(archive: Path) -> list[str]:
     return names if len(names) <= MOST else [""]
 
 
+class Ours(NamedTuple):
+    """One of our notebooks: its student edition, its exercises, and the zip that grades them."""
+
+    edition: NotebookNode
+    exercises: list[str]
+    autograder: bytes
+
+
 def grade_all(
     handed_in: Iterable[Submission], sources: list[Path], limits: Limits, jobs: int = 1
 ) -> Iterator[list[Grade]]:
@@ -105,14 +117,20 @@ def grade_all(
     `sources` are our notebooks. Raises NotebookError when one of them cannot be read; what a student has handed in
     raises nothing and has a row in every case, if there is a check in its notebook.
     """
-    editions = {path.stem: student.edition(path) for path in sources}
-    return notebooks.in_order(lambda one, stop: grade(one, editions, limits, stop), handed_in, jobs)
+    ours = {path.stem: _prepared(path) for path in sources}
+    return notebooks.in_order(lambda one, stop: grade(one, ours, limits, stop), handed_in, jobs)
+
+
+def _prepared(source: Path) -> Ours:
+    edition = student.edition(source)
+    exercises = list(dict.fromkeys(student.exercises(edition)))
+    return Ours(edition, exercises, autograder.make(source) if exercises else b"")
 
 
 def grade(
-    submission: Submission, editions: dict[str, NotebookNode], limits: Limits, stop: threading.Event | None = None
+    submission: Submission, ours: Mapping[str, Ours], limits: Limits, stop: threading.Event | None = None
 ) -> list[Grade]:
-    """The rows of one submission: one for each check in the notebook that it answers."""
+    """The rows of one submission: one for each exercise of the notebook that it answers."""
     fault = partial(Grade, submission.name, "", "error", 0.0)
     try:
         content = submission.read()
@@ -123,80 +141,80 @@ def grade(
     except ValueError as error:
         return [fault(f"not a readable notebook: {error}")]
     codes = [_writable(cell.source) for cell in theirs.cells if cell.cell_type == "code"]
-    ours = _answered(submission.name, theirs.metadata, editions)
-    if ours is None:
-        return [fault(f"belongs to none of our notebooks: {', '.join(editions)}")]
-    checks = student.checks(ours)
+    answered = _answered(submission.name, theirs.metadata, ours)
+    if answered is None:
+        return [fault(f"belongs to none of our notebooks: {', '.join(ours)}")]
+    if not answered.exercises:
+        return []
     start = time.perf_counter()
-    cells, end = _run([*codes, *_setup(ours), *(check.source for check, _ in checks)], limits, stop)
+    tests, why = _run([*codes, *_setup(answered.edition)], answered.autograder, limits, stop)
     seconds = round(time.perf_counter() - start, 1)
-    return [
-        Grade(submission.name, exercise, result, seconds, said)
-        for (_, exercises), cell in zip(checks, cells[len(cells) - len(checks) :], strict=True)
-        for exercise, result, said in _results(cell, exercises, end)
-    ]
+    results = ((exercise, *_result(tests.get(exercise), why)) for exercise in answered.exercises)
+    return [Grade(submission.name, exercise, result, seconds, said) for exercise, result, said in results]
 
 
-def _answered(name: str, metadata: dict, editions: dict[str, NotebookNode]) -> NotebookNode | None:
+def _answered(name: str, metadata: dict, ours: Mapping[str, Ours]) -> Ours | None:
     """Our notebook of which this is the student edition, by what it says itself, or by its file name."""
     said = metadata.get("coursekit", {}).get("notebook")
     file = PurePosixPath(name).stem
-    return editions.get(said) or next((edition for stem, edition in editions.items() if stem in file), None)
+    return ours.get(said) or next((one for stem, one in ours.items() if stem in file), None)
 
 
 def _setup(ours: NotebookNode) -> list[str]:
     """Code of the cells that import what the checks need: a student may have deleted or changed his own."""
-    return [cell.source for cell in ours.cells if cell.cell_type == "code" and student.has_tag(cell, "setup")]
+    cells = [cell for cell in ours.cells if cell.cell_type == "code" and student.has_tag(cell, "setup")]
+    return [FORGET, *(cell.source for cell in cells)]
 
 
-def _run(codes: list[str], limits: Limits, stop: threading.Event | None) -> tuple[list[NotebookNode], str]:
-    """Run code cells of which every one may fail, apart from this process; the cells, and how they ended too early."""
-    cells = [
-        new_code_cell(code, id=f"cell-{number:03d}", metadata={"tags": ["raises-exception"]})
-        for number, code in enumerate(codes, 1)
-    ]
-    prepared = new_notebook(cells=cells, metadata={"kernelspec": KERNEL, "coursekit": {}})
-    with tempfile.TemporaryDirectory(prefix="grade-", ignore_cleanup_errors=True) as folder:
-        target = Path(folder, ".executed", "notebook.ipynb")
-        files.write_bytes(target, outputs.to_bytes(prepared))
-        command = [sys.executable, "-m", "coursekit.execution.cells", str(target), "quiet"]
-        code, _ = confine.run(command, Path(folder), limits, SETTINGS, stop)
-        try:
-            executed = nbformat.reads(target.read_text(encoding="utf-8"), as_version=4)
-            assert [cell.source for cell in executed.cells] == codes
-            failure = str(executed.metadata.coursekit.get("failure", ""))
-        except Exception:  # they had written over it
-            return cells, "its outputs cannot be read"
-    if code == confine.TIMED_OUT:
-        where = failure.split(":")[0] or "before its first cell"
-        return executed.cells, f"{where}: not finished after {limits.seconds:.0f} s"
-    if code and not failure:
-        return executed.cells, f"the process that runs it ended ({exit_text(code)})"
-    return executed.cells, failure
+def _run(
+    codes: list[str], autograder: bytes, limits: Limits, stop: threading.Event | None
+) -> tuple[dict[str, dict], str]:
+    """What `otter run` says of each exercise, and in words why it says nothing of one."""
+    notebook = new_notebook(cells=[new_code_cell(code) for code in codes], metadata={"kernelspec": KERNEL})
+    with tempfile.TemporaryDirectory(prefix="grade-", ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        files.write_bytes(folder / "submission.ipynb", outputs.to_bytes(notebook))
+        files.write_bytes(folder / "autograder.zip", autograder)
+        command = [sys.executable, "-m", "otter", "run", "submission.ipynb", "-a", "autograder.zip", "-o", "."]
+        own = {"COURSEKIT_RESULTS": str(folder / "results")}  # or they would train for the workbook's store
+        code, _ = confine.run(command, folder, limits, SETTINGS | own, stop)
+        if code == confine.TIMED_OUT:
+            return {}, f"not finished after {limits.seconds:.0f} s"
+        if code:
+            return {}, f"{exit_text(code)}; {_last_line(folder / confine.SAID)}"
+        return _tests_in(folder / "results.json"), "the check has said nothing"
 
 
-def _results(cell: NotebookNode, exercises: list[str], end: str) -> list[tuple[str, str, str]]:
-    """Exercise, result and message of each check in a cell; those that have said nothing are errors."""
-    said = [output for output in cell.outputs if _verdict(output)][-len(exercises) :]
-    found = [(*_verdict(output), _message(output)) for output in said]
-    raised = outputs.errors_in(cell)
-    why = outputs.text_of(raised[0]) if raised else end or "the check has said nothing"
-    return found + [(exercise, "error", why) for exercise in exercises[len(found) :]]
-
-
-def _verdict(output: NotebookNode) -> tuple[str, str] | None:
-    """Exercise and result that a check has put beside its output."""
+def _tests_in(report: Path) -> dict[str, dict]:
+    """The tests of otter's report by name; none where the student's code has left something else in its place."""
     try:
-        about = output.metadata.coursekit.check
-        return (about.piece, about.status) if about.status in RESULTS and isinstance(about.piece, str) else None
-    except AttributeError:
-        return None
+        tests = json.loads(files.read_bytes(report, LARGEST))["tests"]
+        return {test["name"]: test for test in tests}
+    except (StorageError, ValueError, TypeError, KeyError, RecursionError):
+        return {}
 
 
-def _message(output: NotebookNode) -> str:
-    """The first line of what the check shows, without the exercise's name."""
-    first, *_ = str(output.data.get("text/plain", "")).splitlines() or [""]
-    return first.partition(": ")[2]
+def _last_line(path: Path) -> str:
+    try:
+        lines = files.read_bytes(path, LARGEST).decode(errors="replace").strip().splitlines()
+    except StorageError:  # they may have put anything there
+        lines = []
+    return lines[-1][:200] if lines else "no reason given"
+
+
+def _result(test: dict | None, why: str) -> tuple[str, str]:
+    """Result and message of an exercise."""
+    if not test:
+        return "error", why
+    if test.get("score") == test.get("max_score") == 1:
+        return "passed", ""
+    failed = FAILED.search(str(test.get("output")))
+    if failed is None:
+        return "error", "the check has said nothing"
+    if failed["kind"] != "AssertionError":
+        return "error", f"{failed['kind']}: {failed['said']}"
+    said = failed["said"].partition(": ")[2] or failed["said"]
+    return "not done" if said.startswith("not done yet") else "wrong", said
 
 
 def table(grades: Iterable[Grade]) -> str:

@@ -1,9 +1,11 @@
-"""The edition that is handed out: a notebook's source without its solutions, and what otter-grader makes of it."""
+"""The edition that is handed out: a notebook's source without its solutions, as otter-grader takes them out."""
 
 import ast
+import importlib
 import re
 import warnings
 from pathlib import Path
+from types import ModuleType
 
 import nbformat
 from nbformat import NotebookNode
@@ -13,26 +15,31 @@ from coursekit.errors import NotebookError, UsageError
 from coursekit.execution.source import BADGE, read_source
 from coursekit.notebook import document, outputs
 
-STUB = "...  # your code here"
 SOLUTION = "solution"  # tag of a cell that the student edition does not have
 NOTE = (
-    "> **Student edition.** Where `...  # your code here` stands, your code belongs. The cell below it checks what you "
-    "wrote; run it as often as you like."
+    "> **Student edition.** Where `...` stands, your code belongs. The cell below it checks what you wrote; run it as "
+    "often as you like."
 )
-BORDER = re.compile(
-    r"(?P<indent>\s*)([\"']{3};?\s*)?# (?P<edge>BEGIN|END) (?P<kind>SOLUTION|PROMPT)(?P<silent> NO PROMPT)?\s*"
-)
-LINE = re.compile(r"(?P<indent>\s*)(?P<code>.*?)\s*# SOLUTION\s*")
-DROPPED = re.compile(r".*# (SOLUTION NO PROMPT|SEED)\s*")
 CHECK = "check("
-NEARLY = re.compile(r"#\s*(?:(?i:BEGIN|END)\s*(?i:SOLUTION|PROMPT)|SOLUTION\b)")
+MARK = re.compile(r"#\s*((?i:BEGIN|END)\s*(?i:SOLUTION|PROMPT)|SOLUTION)\b")  # and what is nearly one
+PROFILE = 'import os\n\nos.environ.setdefault("COURSEKIT_PROFILE", "sample")  # an autograder has minutes and no data'
 
 
-def edition(path: Path) -> NotebookNode:
+def otter(module: str) -> ModuleType:
+    """A module of otter-grader; raises UsageError where that is not installed."""
+    try:
+        with warnings.catch_warnings(action="ignore"):  # of what it imports
+            return importlib.import_module(f"otter.{module}")
+    except ImportError as error:
+        advice = "pip install -e '.[instructor]' in the workbook's folder"
+        raise UsageError(f"otter-grader does not load ({error}); {advice}") from error
+
+
+def edition(path: Path, for_gradescope: bool = False) -> NotebookNode:
     """The student edition of a notebook's source: no output, no solution, a stub for each; checks and hints stay.
 
-    Raises NotebookError naming the notebook and the cell whose markers do not pair, whose code a stub would break, or
-    which calls `check` and is not Python.
+    For Gradescope it sets the profile, which nobody else does there. Raises NotebookError naming the notebook and the
+    cell whose marks do not pair or are none, whose code a stub would break, or which calls `check` and is not Python.
     """
     notebook = read_source(path)
     # The badge opens the notebook that has the solutions.
@@ -45,11 +52,14 @@ def edition(path: Path) -> NotebookNode:
             cell.source = stripped
     note = nbformat.v4.new_markdown_cell(NOTE, id="student-edition")
     notebook.cells = [*cells[:1], note, *cells[1:]] if stubs else cells
+    if for_gradescope:
+        first = next((i for i, cell in enumerate(notebook.cells) if cell.cell_type == "code"), 0)
+        notebook.cells.insert(first, nbformat.v4.new_code_cell(PROFILE, id="for-gradescope"))
     notebook.metadata.coursekit |= {"edition": "student", "notebook": path.stem}
     return notebook
 
 
-def write(source: Path, folder: Path) -> Path:
+def write(source: Path, folder: Path, for_gradescope: bool = False) -> Path:
     """Write the student edition of a notebook's source into a folder; returns its path.
 
     Raises UsageError where another notebook has its name there: its outputs may be hours of work.
@@ -57,7 +67,7 @@ def write(source: Path, folder: Path) -> Path:
     target = target_of(source, folder)
     if target.exists() and not _is_edition(target):
         raise UsageError(f"{target} is there and is not a student edition; choose another folder with -o")
-    files.write_bytes(target, outputs.to_bytes(edition(source)))
+    files.write_bytes(target, outputs.to_bytes(edition(source, for_gradescope)))
     return target
 
 
@@ -79,18 +89,20 @@ def has_tag(cell: NotebookNode, tag: str) -> bool:
 
 
 def _stripped(cell: NotebookNode, path: Path) -> str:
+    """A cell's code as otter hands it out, where that is Python and gives no solution away."""
+    where = f"{path.name} {number(cell)}"
     try:
         stripped = without_solutions(cell.source)
     except ValueError as error:
-        raise NotebookError(f"{path.name} {number(cell)}: {error}") from error
-    if stripped != cell.source or CHECK in stripped:
+        raise NotebookError(f"{where}: {error}") from error
+    changed = stripped != cell.source
+    versions = {"not valid Python": cell.source} if changed or CHECK in cell.source else {}
+    if changed:
+        versions["no longer valid Python without its solution; mark less, or leave a prompt"] = stripped
+    for reason, code in versions.items():
         try:
-            parsed(stripped)
+            parsed(code)
         except SyntaxError as error:
-            reason = "not valid Python"
-            if stripped != cell.source:
-                reason = "no longer valid Python without its solution; mark less, or leave a prompt"
-            where = f"{path.name} {number(cell)}"
             raise NotebookError(f"{where}: {reason} ({error.msg}, line {error.lineno})") from error
     return stripped
 
@@ -118,57 +130,23 @@ def parsed(code: str) -> ast.Module:
 
 
 def without_solutions(code: str) -> str:
-    """A cell's code with a stub for each solution, by the markers of otter-grader.
+    """A cell's code as `otter assign` hands it out; raises ValueError for marks that otter would not see or not pair.
 
-    `# BEGIN SOLUTION` … `# END SOLUTION` and a line that ends in `# SOLUTION` leave a stub, of an assignment its right
-    side; with NO PROMPT they leave nothing. What stands in a string between `# BEGIN PROMPT` and `# END PROMPT` is
-    left as code. Raises ValueError for markers that do not pair, and for what only looks like one: it would give a
-    solution away.
+    It would leave the solution that stands below a misspelt one.
     """
-    kept: list[str] = []
-    block, begin = "", 0
-    for number, line in enumerate(code.split("\n"), 1):
-        border = BORDER.fullmatch(line)
-        if border and border["edge"] == "BEGIN":
-            if block:
-                raise ValueError(f"`BEGIN {border['kind']}` in line {number}, inside the {block} of line {begin}")
-            block, begin = border["kind"], number
-            if block == "SOLUTION" and not border["silent"]:
-                kept.append(border["indent"] + STUB)
-        elif border:
-            if border["kind"] != block:
-                raise ValueError(f"`END {border['kind']}` in line {number} has no `BEGIN {border['kind']}`")
-            block = ""
-        elif block != "SOLUTION" and not DROPPED.fullmatch(line):
-            kept.append(_without_solution(line, number))
-    if block:
-        raise ValueError(f"`BEGIN {block}` in line {begin} has no `END {block}`")
-    return "\n".join(kept)
-
-
-def _without_solution(line: str, number: int) -> str:
-    """One line outside of all blocks: itself, or the stub of a line that is a solution."""
-    solution = LINE.fullmatch(line)
-    if solution:
-        return solution["indent"] + _target(solution["code"]) + STUB
-    if NEARLY.search(line):
-        raise ValueError(f"line {number}, {line.strip()!r}, is nearly a marker; write it as otter-grader does")
-    return line
-
-
-def _target(code: str) -> str:
-    """The left side of an assignment with its equals sign, or nothing."""
     try:
-        [statement] = ast.parse(code).body
-    except (SyntaxError, ValueError):  # ValueError: several statements
-        return ""
-    return f"{ast.get_source_segment(code, statement.targets[0])} = " if isinstance(statement, ast.Assign) else ""
+        left = otter("assign.solutions").replace_solutions(code.split("\n"), "python")
+    except AssertionError as error:
+        raise ValueError(str(error).partition(" in [")[0]) from error
+    for line in left:
+        if MARK.search(line):
+            raise ValueError(f"{line.strip()!r} is nearly a mark; write it as otter-grader does")
+    return "\n".join(left)
 
 
-def checks(notebook: NotebookNode) -> list[tuple[NotebookNode, list[str]]]:
-    """The cells that call `check`, each with the names of the exercises that it checks."""
-    calls = ((cell, check_calls(cell)) for cell in notebook.cells)
-    return [(cell, [exercise(call) for call in some]) for cell, some in calls if some]
+def exercises(notebook: NotebookNode) -> list[str]:
+    """What the cells of a notebook check, in order, by name."""
+    return [exercise(call) for cell in notebook.cells for call in check_calls(cell)]
 
 
 def check_calls(cell: NotebookNode) -> list[ast.Call]:

@@ -13,7 +13,7 @@ def add_commands(commands, shared: argparse.ArgumentParser) -> None:
     student = commands.add_parser("student", parents=[shared], help="write the edition without solutions")
     student.add_argument("notebooks", nargs="*", help="numbers, names or paths; all of them when none is given")
     student.add_argument("-o", "--output", type=Path, default=Path("build/student"), metavar="DIR")
-    student.add_argument("--otter", action="store_true", help="for `otter assign` in place of students")
+    student.add_argument("--gradescope", action="store_true", help="and the zip that grades it there")
     student.set_defaults(command=_student)
 
     grade = commands.add_parser("grade", parents=[shared], help="run what students handed in, apart, and check it")
@@ -42,13 +42,16 @@ def add_commands(commands, shared: argparse.ArgumentParser) -> None:
 
 
 def _student(options: argparse.Namespace) -> None:
-    from coursekit.classroom import otter, student
+    from coursekit.classroom import autograder, student
 
-    edition = otter if options.otter else student
     sources = arguments.find(options.notebooks, arguments.SOURCES, ".py")
-    arguments.refuse_to_overwrite((edition.target_of(source, options.output) for source in sources), sources)
+    writers = [autograder, student] if options.gradescope else [student]
+    targets = (writer.target_of(source, options.output) for source in sources for writer in writers)
+    arguments.refuse_to_overwrite(targets, sources)
     for source in sources:
-        print(edition.write(source, options.output))
+        if options.gradescope:
+            print(autograder.write(source, options.output))
+        print(student.write(source, options.output, options.gradescope))
 
 
 def _grade(options: argparse.Namespace) -> None:

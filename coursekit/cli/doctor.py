@@ -4,19 +4,19 @@ Everything is imported inside its question: a package that does not load is an a
 """
 
 import functools
-import importlib
 import importlib.metadata
+import importlib.util
 import os
-import re
 import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 FREE_GB = 2
-CONSTRAINTS = Path(__file__).parents[2] / "constraints.txt"
-INSTALL = "pip install -c constraints.txt -e ."
-BOTH = "pip install --force-reinstall -c constraints.txt torch torchvision"
+INSTALL = "pip install -c constraints.txt -r requirements.txt"
+REQUIREMENTS = Path(__file__).parents[2] / "requirements.txt"
+TORCH = "pip install --force-reinstall -c constraints.txt torch torchvision"
+KERNEL = "python -m ipykernel install --sys-prefix"
 Answer = tuple[str, str]  # "ok", "note" or "FAIL", and the text
 
 
@@ -24,7 +24,7 @@ def main() -> int:
     """Print the table; 0 when nothing in it says FAIL, 1 otherwise."""
     answers = [(name, *_ask(question, advice)) for name, (question, advice) in QUESTIONS.items()]
     for name, state, text in answers:
-        print(f"{state:<5}{name:<14}{text}")
+        print(f"{state:<5}{name:<10}{text}")
     return int(any(state == "FAIL" for _, state, _ in answers))
 
 
@@ -41,56 +41,30 @@ def _python() -> Answer:
     return ("ok", version) if sys.version_info >= (3, 11) else ("FAIL", f"{version}; install Python 3.11 or newer")
 
 
-def _version(name: str) -> str | None:
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return None
-
-
 def _packages() -> Answer:
     from packaging.requirements import Requirement
 
-    needed = [Requirement(line) for line in importlib.metadata.requires("coursekit") or ()]
-    needed = [one for one in needed if not (one.marker and "extra" in str(one.marker))]
-    wrong = []
-    for one in needed:
-        version = _version(one.name)
-        if version is None:
-            wrong.append(f"{one.name} is missing")
-        elif not one.specifier.contains(version, prereleases=True):
-            wrong.append(f"{one.name} is {version}, needed is {one.specifier}")
-    return ("FAIL", f"{', '.join(wrong)}; {INSTALL}") if wrong else ("ok", f"{len(needed)} there, none too old")
+    lines = REQUIREMENTS.read_text(encoding="utf-8").splitlines() if REQUIREMENTS.exists() else []
+    needed = [Requirement(line) for line in lines if line[:1].isalpha()]
+    if importlib.util.find_spec("google"):  # Colab is a JupyterLab of its own
+        needed = [requirement for requirement in needed if requirement.name != "jupyterlab"]
+    faults = [_fault(requirement) for requirement in needed]
+    wrong = ", ".join(filter(None, faults))
+    return ("FAIL", f"{wrong}; {INSTALL}") if wrong else ("ok", f"{len(faults)} there, none too old")
 
 
-def _constraints() -> Answer:
-    from packaging.specifiers import SpecifierSet
-
-    if not CONSTRAINTS.is_file():
-        return "note", "no constraints.txt beside the package, so nothing to compare with: install from the workbook"
-    pins = re.findall(r"^([\w.-]+)==(\S+)", CONSTRAINTS.read_text(encoding="utf-8"), re.MULTILINE)
-    here = {name: version for name, _ in pins if (version := _version(name))}  # those of extras may be missing
-    tested = {name: pin for name, pin in pins if name in here}
-    other = [name for name in here if not SpecifierSet(f"=={tested[name]}").contains(here[name], prereleases=True)]
-    if not other:
-        return "ok", f"{len(here)} packages have the versions that the tests passed with"
-    listed = ", ".join(f"{name} {here[name]} ({tested[name]})" for name in other[:6])
-    more = f" and {len(other) - 6} more" if len(other) > 6 else ""
-    return "note", f"other than tested: {listed}{more}; {INSTALL} installs those tested"
-
-
-def _torchvision() -> Answer:
-    torch, torchvision = _version("torch"), _version("torchvision")
+def _fault(needed) -> str:
     try:
-        importlib.import_module("torchvision.ops")  # compiled for one torch
-    except Exception as error:
-        reason = str(error).splitlines()[0]
-        return "FAIL", f"torchvision {torchvision} does not match torch {torch} ({reason}); {BOTH}"
-    return "ok", f"torchvision {torchvision} loads with torch {torch}"
+        version = importlib.metadata.version(needed.name)
+    except importlib.metadata.PackageNotFoundError:
+        return f"{needed.name} is missing"
+    fits = needed.specifier.contains(version, prereleases=True)
+    return "" if fits else f"{needed.name} is {version}, needed is {needed.specifier}"
 
 
 def _device() -> Answer:
     import torch
+    import torchvision.ops  # noqa: F401  compiled for one torch: another one's does not load
 
     from coursekit import settings
 
@@ -99,19 +73,25 @@ def _device() -> Answer:
     return "note", f"no GPU; CPU with {torch.get_num_threads()} threads, default profile {settings.profile()}"
 
 
-def _pandoc() -> Answer:
+def _kernel() -> Answer:
+    from jupyter_client.kernelspec import KernelSpecManager
+
+    program = KernelSpecManager().get_kernel_spec("python3").argv[0]
+    folder = os.path.dirname(program)  # a bare name is replaced by this Python when the kernel starts
+    if folder and os.path.realpath(folder) != os.path.realpath(os.path.dirname(sys.executable)):
+        return "FAIL", f"notebooks would run in {program}, not in this Python; {KERNEL}"
+    return "ok", "notebooks run in this Python"
+
+
+def _report() -> Answer:
     import pypandoc
-
-    version = pypandoc.get_pandoc_version()
-    enough = tuple(map(int, version.split(".")[:2])) >= (3, 1)
-    return ("ok", f"pandoc {version}") if enough else ("FAIL", f"pandoc {version}; pip install pypandoc_binary")
-
-
-def _typst() -> Answer:
     import typst
 
+    version = pypandoc.get_pandoc_version()
+    if tuple(map(int, version.split(".")[:2])) < (3, 1):
+        return "FAIL", f"pandoc {version} is too old; pip install pypandoc_binary"
     typst.compile(b"doctor")
-    return "ok", f"typst {_version('typst')} makes a PDF"
+    return "ok", "pandoc and Typst make a PDF"
 
 
 def _fonts() -> Answer:
@@ -120,10 +100,8 @@ def _fonts() -> Answer:
     _, lost = fonts.cover("Ağ 김 山")
     if not lost:
         return "ok", "Latin, Korean and Chinese characters print"
-    return (
-        "note",
-        f"no font here draws {''.join(sorted(lost))}; install fonts-nanum or fonts-noto-cjk if a name needs it",
-    )
+    missing = "".join(sorted(lost))
+    return "note", f"no font here draws {missing}; install fonts-nanum or fonts-noto-cjk if a name needs it"
 
 
 def _data(name: str) -> Answer:
@@ -135,11 +113,20 @@ def _data(name: str) -> Answer:
     return "ok", f"{datasets.load(name, 'real').source}, verified"
 
 
+def _memory() -> Answer:
+    import psutil
+
+    from coursekit.execution import notebooks
+
+    free, needed = (size / 1e9 for size in (psutil.virtual_memory().available, notebooks.MEMORY_OF_ONE))
+    if free < needed:
+        return "note", f"{free:.1f} GB free, a notebook may want {needed:.1f}; close other programs"
+    return "ok", f"{free:.0f} GB free"
+
+
 def _disk() -> Answer:
     free = shutil.disk_usage(Path.cwd()).free / 1e9
-    return (
-        ("ok", f"{free:.0f} GB free") if free > FREE_GB else ("FAIL", f"{free:.1f} GB free; make room for {FREE_GB} GB")
-    )
+    return ("ok", f"{free:.0f} GB free") if free > FREE_GB else ("FAIL", f"{free:.1f} GB free; make room for {FREE_GB}")
 
 
 def _write() -> Answer:
@@ -165,13 +152,12 @@ def _nearest_folder(path: Path, advice: str = "") -> Path:
 QUESTIONS: dict[str, tuple[Callable[[], Answer], str]] = {
     "Python": (_python, ""),
     "packages": (_packages, INSTALL),
-    "versions": (_constraints, INSTALL),
-    "torchvision": (_torchvision, BOTH),
-    "device": (_device, BOTH),
-    "pandoc": (_pandoc, "pip install pypandoc_binary"),
-    "Typst": (_typst, f"{INSTALL} brings it"),
+    "device": (_device, TORCH),
+    "kernel": (_kernel, KERNEL),
+    "report": (_report, INSTALL),
     "fonts": (_fonts, "pip install --force-reinstall matplotlib"),
     **{name: (functools.partial(_data, name), "") for name in ("mnist", "cifar10", "letters")},
+    "memory": (_memory, ""),
     "disk": (_disk, ""),
     "write": (_write, "go to a folder of your own, or set COURSEKIT_RESULTS to one"),
 }

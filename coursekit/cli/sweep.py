@@ -3,6 +3,7 @@
 import argparse
 import math
 import os
+import shlex
 from pathlib import Path
 
 from coursekit.cli import arguments
@@ -20,8 +21,11 @@ SLURM = {
 
 def add_commands(commands: argparse._SubParsersAction, shared: argparse.ArgumentParser) -> None:
     """Add `coursekit sweep`, `audit` and `results` to the commands of the command line."""
-    sweep = commands.add_parser("sweep", parents=[shared], help="train every experiment of a file, with every seed")
-    sweep.add_argument("file", type=Path, metavar="FILE", help="YAML or JSON, see docs/scale.md")
+    own_code = "FILE is your own code and is run; with a stranger's, read it first. See docs/scale.md."
+    sweep = commands.add_parser(
+        "sweep", parents=[shared], help="train every experiment of a file, with every seed", description=own_code
+    )
+    sweep.add_argument("file", type=Path, metavar="FILE", help="Python, with `variants` and `seeds` in it")
     sweep.add_argument("--workers", type=at_least_one, metavar="N", help="processes; jobs with --slurm (default 1)")
     sweep.add_argument("--threads", type=at_least_one, metavar="N", help="for each run (default: 1 in a worker)")
     where = sweep.add_mutually_exclusive_group()
@@ -50,9 +54,10 @@ def _sweep(options: argparse.Namespace) -> None:
     for name in ("profile", "source"):
         if getattr(options, name):
             os.environ[f"COURSEKIT_{name.upper()}"] = getattr(options, name)
-    from coursekit.runs import progress, spec, store, sweeps
+    from coursekit.cli import sweep_file
+    from coursekit.runs import progress, store, sweeps
 
-    variants, seeds = spec.read(options.file)
+    variants, seeds = sweep_file.read(options.file)
     together = options.together or sweeps.TOGETHER
     found = sweeps.sweep(variants, seeds, options.refresh, _engine(options), together, progress.Live())
     print(progress.summary(found))
@@ -73,7 +78,9 @@ def _engine(options: argparse.Namespace):
         raise UsageError(f"--{next(iter(slurm))} goes with --slurm")
     threads = options.threads or 1
     if options.slurm:
-        return cluster.slurm(options.workers or 1, threads, **slurm)
+        own = shlex.quote(str(options.file.resolve().parent))
+        prologue = [f'export PYTHONPATH={own}"${{PYTHONPATH:+:$PYTHONPATH}}"']  # where a job finds the file
+        return cluster.slurm(options.workers or 1, threads, prologue=prologue, **slurm)
     if options.dask:
         return cluster.local(options.workers, threads)
     return executors.processes(options.workers, threads) if options.workers else executors.serial(options.threads)

@@ -1,4 +1,4 @@
-"""What outputs carry: written by the display calls, read by executor, report and grading."""
+"""What outputs carry: written by the display calls, read by executor and report."""
 
 from collections.abc import Iterator
 

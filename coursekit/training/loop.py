@@ -11,7 +11,7 @@ from torch.nn.functional import cross_entropy
 
 from coursekit.data.batches import Batches
 from coursekit.errors import DataError, Diverged
-from coursekit.training import checkpoint, threads
+from coursekit.training import checkpoint, mlp, threads
 from coursekit.training.checkpoint import Progress
 
 Penalty = Callable[[nn.Module], Tensor]
@@ -78,13 +78,18 @@ def train_one_epoch(
 ) -> Tensor:
     """All batches once, in train mode; returns sums over examples (loss, correct, count) as one tensor on the device.
 
+    An MLP on a CPU makes the same steps without autograd (`mlp.chain` has the rule).
     `totals` are the sums so far when an epoch is taken up in the middle; `after_step(loss, totals)` sees every step.
     """
     model.train()
+    chain = mlp.chain([model])
     for images, labels in batches:
-        logits, loss = train_step(model, images, labels, optimizer, penalty, label_smoothing)
+        if chain:
+            logits, loss = mlp.train_step(chain, images, labels, [optimizer], label_smoothing, [penalty])
+        else:
+            logits, loss = train_step(model, images, labels, optimizer, penalty, label_smoothing)
         count = torch.full_like(loss, len(labels))
-        sums = torch.stack([loss * count, (logits.argmax(1) == labels).sum().to(loss.dtype), count])
+        sums = torch.stack([loss * count, (logits.argmax(1) == labels).sum(), count])
         totals = sums if totals is None else totals + sums
         if after_step:
             after_step(loss, totals)
@@ -162,7 +167,8 @@ class Journal:
         """Count the step; nothing here waits for the device unless a checkpoint is due."""
         run = self.progress
         if self.probe and run.step % self.probe_every == 0:
-            values = {name: torch.as_tensor(value).detach() for name, value in self.probe(self.model).items()}
+            # Copies: a probe may return a part of a weight or of a gradient, which the next step overwrites.
+            values = {name: torch.as_tensor(value).detach().clone() for name, value in self.probe(self.model).items()}
             run.probes.append({"step": run.step, "loss": loss, **values})
         self.losses.append(loss)
         run.step, run.totals = run.step + 1, totals

@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from coursekit.data.batches import Batches
 from coursekit.errors import Diverged, UsageError
+from coursekit.training import mlp
 from coursekit.training.checkpoint import Stop
 from coursekit.training.loop import Journal, Penalty, in_eval_mode, widened
 from coursekit.training.stacked_layers import (
@@ -54,6 +55,10 @@ class StackedModel:
             for parameter, gradient in zip(parameters, stacked.grad.unbind(), strict=True):
                 parameter.grad = gradient
             stacked.grad = None
+
+    def chain(self) -> mlp.Chain | None:
+        """The networks as a chain whose step needs no autograd, where they are MLPs (`mlp.chain` has the rule)."""
+        return mlp.chain(self.models, self._stacked)
 
     def unstack(self) -> list[nn.Module]:
         """The networks with memory of their own again, to be saved or copied; this object is of no use afterwards."""
@@ -165,8 +170,10 @@ def train_one_epoch(
     """All batches once; sums over examples (loss, correct, count) for each run: one tensor (runs, 3) on the device."""
     for model in stacked.models:
         model.train()
+    chain = stacked.chain()
+    step = partial(mlp.train_step, chain) if chain else partial(train_step, stacked)
     for images, labels in batches:
-        logits, losses = train_step(stacked, images, labels, optimizers, label_smoothing, penalties)
+        logits, losses = step(images, labels, optimizers, label_smoothing, penalties)
         correct = (logits.argmax(2) == labels).sum(1)
         sums = torch.stack([losses * labels.shape[-1], correct, torch.full_like(losses, labels.shape[-1])], 1)
         totals = sums if totals is None else totals + sums

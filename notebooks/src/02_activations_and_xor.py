@@ -38,7 +38,17 @@ from coursekit import (
     training,
 )
 from coursekit.errors import DataError
-from coursekit.notebook import budget, claim, finding, setup, show_data, show_figure, show_source, show_table
+from coursekit.notebook import (
+    budget,
+    claim,
+    finding,
+    setup,
+    show_data,
+    show_figure,
+    show_references,
+    show_source,
+    show_table,
+)
 
 setup("02_activations_and_xor")
 
@@ -824,3 +834,9 @@ finding(
 #
 #    <details><summary>Answer</summary>Near ReLU's in both. The gain that is published for Swish is for deeper nets at
 #    large learning rates.</details>
+
+# %% [markdown]
+# ## References
+
+# %% tags=["hide-input"]
+show_references("mnist")

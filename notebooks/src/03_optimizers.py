@@ -38,7 +38,17 @@ from coursekit import (
     sweep,
     training,
 )
-from coursekit.notebook import budget, claim, finding, setup, show_data, show_figure, show_source, show_table
+from coursekit.notebook import (
+    budget,
+    claim,
+    finding,
+    setup,
+    show_data,
+    show_figure,
+    show_references,
+    show_source,
+    show_table,
+)
 
 setup("03_optimizers")
 
@@ -699,3 +709,9 @@ claim(lower(start_loss[0]["batch 64, [0, 1]"], start_loss[0][fits]).better, "hal
 #
 #    <details><summary>Answer</summary>The first is much better, the last worse and restless: the length of a step follows the
 #    rate and not the size of the gradient, so near the minimum it keeps jumping. A schedule (notebook 07) is the cure.</details>
+
+# %% [markdown]
+# ## References
+
+# %% tags=["hide-input"]
+show_references("kingma2015", "mnist")

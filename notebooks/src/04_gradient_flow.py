@@ -21,7 +21,17 @@ from torch import nn
 from torch.nn import functional as F
 
 from coursekit import Experiment, check, data, diagnostics, history, models, plots, recall, sweep, training
-from coursekit.notebook import budget, claim, finding, setup, show_data, show_figure, show_source, show_table
+from coursekit.notebook import (
+    budget,
+    claim,
+    finding,
+    setup,
+    show_data,
+    show_figure,
+    show_references,
+    show_source,
+    show_table,
+)
 
 setup("04_gradient_flow")
 
@@ -897,3 +907,9 @@ finding(
 #
 #    <details><summary>Answer</summary>Its first-layer norm starts far above those of cnn3 and cnn4, which keep the default weights, and near
 #    that of mlp1. The plateau should be gone: it was an effect of the initial weights and not of the depth alone.</details>
+
+# %% [markdown]
+# ## References
+
+# %% tags=["hide-input"]
+show_references("cifar10", "glorot2010", "he2015", "mnist")

@@ -34,7 +34,17 @@ from coursekit import (
     settings,
     sweep,
 )
-from coursekit.notebook import budget, claim, finding, setup, show_data, show_figure, show_source, show_table
+from coursekit.notebook import (
+    budget,
+    claim,
+    finding,
+    setup,
+    show_data,
+    show_figure,
+    show_references,
+    show_source,
+    show_table,
+)
 
 PROFILE = settings.profile()
 setup("05_regularisation")
@@ -726,3 +736,9 @@ for single in ("L2 1e-3", "dropout 0.5"):
 #
 #    <details><summary>Answer</summary>None that the seeds would separate: 286 of 82,078 parameters. At 1e-2 and with a deep net it
 #    begins to matter, and it is how large networks are trained.</details>
+
+# %% [markdown]
+# ## References
+
+# %% tags=["hide-input"]
+show_references("cifar10", "loshchilov2019", "mnist", "parikh2014")

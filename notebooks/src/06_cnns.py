@@ -36,7 +36,17 @@ from coursekit import (
     sweep,
     validation_slice,
 )
-from coursekit.notebook import budget, claim, finding, setup, show_data, show_figure, show_source, show_table
+from coursekit.notebook import (
+    budget,
+    claim,
+    finding,
+    setup,
+    show_data,
+    show_figure,
+    show_references,
+    show_source,
+    show_table,
+)
 
 PROFILE = setup("06_cnns")
 
@@ -758,3 +768,9 @@ finding(
 # 3. **Train** SimpleCNN with `augment=data.crop_flip`. **Predict** the epoch of the lowest validation loss.
 #
 #    <details><summary>Answer</summary>Later, in the short profile perhaps the last: every epoch shows other crops, so learning by heart takes longer.</details>
+
+# %% [markdown]
+# ## References
+
+# %% tags=["hide-input"]
+show_references("cifar10", "mnist")

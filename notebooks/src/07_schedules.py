@@ -43,6 +43,7 @@ from coursekit.notebook import (
     setup,
     show_data,
     show_figure,
+    show_references,
     show_sliders,
     show_source,
     show_table,
@@ -957,3 +958,9 @@ finding(
 # 4. **Look up** in `lenet_runs["restarts"]` the validation accuracy after `2 * THIRD` epochs and after one more. **Predict** it first.
 #
 #    <details><summary>Answer</summary>Clearly below: the rate is up again. A training with restarts is finished only at the end of a cycle.</details>
+
+# %% [markdown]
+# ## References
+
+# %% tags=["hide-input"]
+show_references("cifar10", "loshchilov2017", "smith2018")

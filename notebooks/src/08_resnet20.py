@@ -48,7 +48,17 @@ from coursekit import (
     training,
 )
 from coursekit.errors import DataError
-from coursekit.notebook import budget, claim, finding, setup, show_data, show_figure, show_source, show_table
+from coursekit.notebook import (
+    budget,
+    claim,
+    finding,
+    setup,
+    show_data,
+    show_figure,
+    show_references,
+    show_source,
+    show_table,
+)
 
 PROFILE = setup("08_resnet20")
 
@@ -978,3 +988,9 @@ scorecard.show()
 #
 #    <details><summary>Answer</summary>Expect it to shrink with the number of images: features that are borrowed save the images that
 #    would be needed to learn them. Look at the spread between seeds too, which should be widest with 50.</details>
+
+# %% [markdown]
+# ## References
+
+# %% tags=["hide-input"]
+show_references("cifar10", "goyal2017", "he2016", "li2018")

@@ -44,7 +44,7 @@ def test_every_notebook_has_two_exercises_and_their_solutions_pass(path):
 
 @stem
 def test_without_the_solutions_every_exercise_is_not_done_yet(path):
-    said = verdicts(path, lambda source: SOLUTION.sub(r"\1...  # your code here", source))
+    said = verdicts(path, lambda source: SOLUTION.sub(r"\1...", source))
     assert {verdict.status for verdict in said} == {"not done"}
 
 
@@ -73,7 +73,7 @@ def test_every_function_of_an_exercise_says_its_shapes_or_units_and_is_solved_in
         for function in re.findall(r"^(?:def|class) \w+.*?(?=^(?:def|class) |\Z)", cell, re.M | re.S):
             assert '"""' in function
             assert "# BEGIN SOLUTION" in function
-            left = SOLUTION.sub(r"\1...  # your code here", function)
+            left = SOLUTION.sub(r"\1...", function)
             assert "SOLUTION" not in left
             assert "return" not in re.sub(r'""".*?"""', "", left, flags=re.S)
 

@@ -31,7 +31,13 @@ def test_the_environment_is_empty_but_for_what_python_needs(tmp_path, monkeypatc
     assert code == 0
     assert "canary" not in environment.values()
     assert environment["HOME"] == environment["TMPDIR"] == folder == str(tmp_path)
-    assert set(environment) <= {*confine._environment(tmp_path), "COURSEKIT_PARENT", "LC_CTYPE", "PWD"}
+    assert set(environment) <= {
+        *confine._environment(tmp_path),
+        "COURSEKIT_PARENT",
+        "LC_CTYPE",
+        "OMP_WAIT_POLICY",
+        "PWD",
+    }
 
 
 GREEDY = {
@@ -126,3 +132,14 @@ except OSError as error:
     if not confine.without_network():
         pytest.skip("this system does not let a process leave the network")
     assert python(connect, tmp_path) == (0, errno.ENETUNREACH)
+    talk = """
+import json, socket
+with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname(), 5):
+    json.dump("heard", open("said.json", "w"))
+"""
+    assert python(talk, tmp_path) == (0, "heard"), "a notebook and its kernel talk over the loopback"
+
+
+def test_what_a_command_says_last_is_kept(tmp_path):
+    assert python("import sys; sys.exit('because')", tmp_path)[0] == 1
+    assert (tmp_path / confine.SAID).read_text() == "because\n"

@@ -6,8 +6,7 @@ import nbformat
 import pytest
 from nbformat.v4 import new_markdown_cell, new_notebook
 
-from coursekit.cli import arguments, doctor
-from coursekit.data import datasets
+from coursekit.cli import arguments
 
 
 def coursekit(*arguments, cwd, **environment):
@@ -76,19 +75,6 @@ def test_notebooks_are_found_by_number_and_name(word, workbook, monkeypatch):
     monkeypatch.chdir(workbook)
     assert [path.name for path in arguments.find([word], arguments.SOURCES, ".py")] == ["01_one.py"]
     assert len(arguments.find([], arguments.SOURCES, ".py")) == 2
-
-
-def test_doctor_is_content_here(capsys):
-    assert doctor.main() == 0
-    assert "FAIL" not in capsys.readouterr().out
-
-
-def test_doctor_says_what_is_damaged(capsys):
-    folder = datasets.cache_folder()
-    folder.mkdir()
-    (folder / "mnist.npz").write_bytes(b"half a file")
-    assert doctor.main() == 1
-    assert "FAIL mnist" in capsys.readouterr().out
 
 
 def test_what_starts_notebooks_does_not_import_torch():

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -236,31 +237,36 @@ def table() -> dict[str, Row]:
         add("colab https://github.com/a/b", NOTEBOOK, word, bad, name)
         add("student notebooks/02_two.ipynb", NOTEBOOK, word, bad, name)
         if name in everywhere:
-            add("student --otter notebooks/02_two.ipynb", NOTEBOOK, word, bad, name)
+            add("student --gradescope notebooks/02_two.ipynb", NOTEBOOK, word, bad, name)
             add("run notebooks/02_two.ipynb", NOTEBOOK, word, bad, name)
             add("run 1 notebooks/02_two.ipynb --jobs 2", NOTEBOOK, word, bad, name)
             add("report --run notebooks/02_two.ipynb", NOTEBOOK, word, bad, name)
             add(("bundle", *ME, "notebooks/02_two.ipynb"), NOTEBOOK, word, bad, name)
     for name, (content, word) in SCRIPTS.items():
         bad = {"notebooks/src/02_two.py": content}
-        for command in ("run 2", "run 1 2", "student", "student --otter 2", "grade handed-in", "report --run 2"):
+        for command in ("run 2", "run 1 2", "student", "student --gradescope 2", "grade handed-in", "report --run 2"):
             more = {"handed-in/a.ipynb": GOOD} if command.startswith("grade") else {}
             add(command, NOTEBOOK, word, bad | more, name)
     add("report notebooks/src/01_one.py", NOTEBOOK, "not JSON")
     add("run README.md", NOTEBOOK, "not a notebook; name a .py or an .ipynb file")
-    add("student", NOTEBOOK, "02_two.py cell 1: `BEGIN SOLUTION`", {"notebooks/src/02_two.py": BAD_SOLUTION})
+    add(
+        "student",
+        NOTEBOOK,
+        "02_two.py cell 1: BEGIN SOLUTION without END SOLUTION",
+        {"notebooks/src/02_two.py": BAD_SOLUTION},
+    )
     for content in (BAD_CHECK, BRACKETS):
         name = f"{len(content)} bytes"
         add("student 2", NOTEBOOK, "02_two.py cell 1: not valid Python", {"notebooks/src/02_two.py": content}, name)
-        add("student --otter 2", NOTEBOOK, "not valid Python", {"notebooks/src/02_two.py": content}, name)
+        add("student --gradescope 2", NOTEBOOK, "not valid Python", {"notebooks/src/02_two.py": content}, name)
     add(
-        "student --otter 2",
+        "student --gradescope 2",
         NOTEBOOK,
-        "cell 1 is not valid Python",
+        "cell 1: not valid Python",
         {"notebooks/src/02_two.py": b"# %%\n)\n"},
         "bracket",
     )
-    add("student --otter 2", USAGE, "has no check", {"notebooks/src/02_two.py": b"# %%\n1\n"}, "no check")
+    add("student --gradescope 2", USAGE, "has no check", {"notebooks/src/02_two.py": b"# %%\n1\n"}, "no check")
 
     # Outputs that a report cannot show.
     picture = {"image/png": "not base64!"}
@@ -295,7 +301,7 @@ def table() -> dict[str, Row]:
     add("run 1 other/01_one.py", USAGE, twice, other)
     add("run 1 one", USAGE, twice)
     add("student 1 other/01_one.py", USAGE, twice, other)
-    add("student --otter 1 other/01_one.py", USAGE, twice, other)
+    add("student --gradescope 1 other/01_one.py", USAGE, twice, other)
     add("report 1 other/01_one.ipynb --each", USAGE, twice, other)
     add(("bundle", *ME, "notebooks/01_one.ipynb", "other/01_one.ipynb"), USAGE, "same name", other)
 
@@ -338,16 +344,15 @@ def table() -> dict[str, Row]:
     add("run -o README.md", STORAGE, "cannot write")
     add("run --figures README.md", STORAGE, "cannot write")
     add("student -o README.md", STORAGE, "cannot write")
-    add("student --otter -o README.md", STORAGE, "cannot write")
+    add("student --gradescope -o README.md", STORAGE, "cannot write")
     add("report -o .", USAGE, "is a folder; name a file in it")
     add("report -o ..", USAGE, "is a folder; name a file in it")
     add("report -o README.md/x --format html", STORAGE, "cannot write")
     add(("bundle", *ME, "--report", "my.pdf", "-o", "README.md/x"), STORAGE, "cannot write", {"my.pdf": b"%PDF-1"})
     add(("bundle", *ME, "--report", "my.pdf", "-o", ""), STORAGE, "is a folder; name a file", {"my.pdf": b"%PDF-1"})
-    inside = {"x/01_one.py": exercises.SOURCE.encode(), "01_one/coursekit": Link("../coursekit")}
-    add("student --otter x/01_one.py -o .", USAGE, "01_one/coursekit would be overwritten", inside)
+    add("student --gradescope 1 -o there", USAGE, "is not an autograder", {"there/01_one.zip": b"PK"})
     add("grade README.md", USAGE, "README.md is no folder")
-    add("student --otter 1", USAGE, "no requirements.txt here", {"requirements.txt": Link("nowhere")})
+    add("student --gradescope 1", USAGE, "no requirements.txt here", {"requirements.txt": Link("nowhere")})
 
     # Words that are none.
     add(("report", "--author", "\udcff"), USAGE, "is not UTF-8")
@@ -358,14 +363,19 @@ def table() -> dict[str, Row]:
     add("run --limit nan", USAGE, "nan is not a number of seconds")
     add("run --jobs -1", USAGE, "--jobs")
     add(f"run --jobs {'9' * 5000}", USAGE, "is not a number of at least 1")
-    add("sweep nowhere.yaml", USAGE, "cannot read nowhere.yaml")
+    add("sweep nowhere.py", USAGE, "cannot read nowhere.py")
+    add("sweep pipe.py", USAGE, "cannot read pipe.py", {"pipe.py": Pipe()})
+    add("sweep README.md", USAGE, "is not a Python file")
+    add("sweep runs_1.py", USAGE, "runs_1.py, line 2: ", {"runs_1.py": b"\n)\n"}, "bracket")
     return rows
 
 
 TABLE = table()
+MARKS = {"student": exercises.NEEDS_OTTER, "grade": exercises.NEEDS_OTTER}
+ROWS_OF_TABLE = [pytest.param(row, marks=MARKS.get(row.words[0], ()), id=name) for name, row in TABLE.items()]
 
 
-@pytest.mark.parametrize("row", TABLE.values(), ids=TABLE)
+@pytest.mark.parametrize("row", ROWS_OF_TABLE)
 def test_l3_one_line_the_right_code_and_every_file_as_it_was(row, workbook, capfd):
     root = workbook(row.files)
     before = contents(root)
@@ -389,19 +399,21 @@ def test_l3_the_table_is_long_and_has_every_command_that_reads():
 # --- what needs more than a row ---------------------------------------------------------------------------------------
 
 SWEEP = """
-model: {MLP: {sizes: [128, 8, 10]}}
-data: letters
-epochs: 1
-batch_size: 32
-train_size: 64
-exp_dict: {one: {optimizer: {SGD: {lr: LR}}}}
+from functools import partial
+import torch
+from coursekit import Experiment, models
+
+sgd = partial(torch.optim.SGD, lr=LR)
+mlp = partial(models.MLP, (128, 8, 10))
+variants = {"one": Experiment(mlp, sgd, "letters", epochs=1, batch_size=32, train_size=64)}
+seeds = [0]
 """
 
 
 @pytest.mark.parametrize(
     ("lr", "results", "code", "line"),
     [
-        ("1.0e+30", "results", DIVERGED, "error: 1 of 1 runs diverged; try a smaller learning rate"),
+        ("1e30", "results", DIVERGED, "error: 1 of 1 runs diverged; try a smaller learning rate"),
         ("0.1", "README.md", STORAGE, "error: cannot write "),
         ("0.1", "README.md/results", STORAGE, "error: cannot write "),
     ],
@@ -409,19 +421,23 @@ exp_dict: {one: {optimizer: {SGD: {lr: LR}}}}
 def test_l3_a_sweep_that_diverged_ends_with_6_and_one_whose_results_cannot_be_kept_with_5(
     lr, results, code, line, workbook, monkeypatch, capfd
 ):
-    root = workbook({"runs.yaml": SWEEP.replace("LR", lr).encode()})
+    root = workbook({"my_runs.py": SWEEP.replace("LR", lr).encode()})
+    monkeypatch.setattr(sys, "path", [*sys.path])
     before = contents(root)
     monkeypatch.setenv("COURSEKIT_RESULTS", str(root / results))
     for name in ("PROFILE", "SOURCE"):  # which the command sets
         monkeypatch.setenv(f"COURSEKIT_{name}", "sample")
-    assert main.main(["sweep", "runs.yaml"]) == code
+    assert main.main(["sweep", "my_runs.py"]) == code
     said = capfd.readouterr()
     assert said.err.splitlines()[-1].startswith(line)
     assert "Traceback" not in said.err
     assert before.items() <= contents(root).items()
-    assert main.main(["sweep", "runs.yaml"]) == code, "a replay ends like the run"
+    del sys.modules["my_runs"]
+    assert main.main(["sweep", "my_runs.py"]) == code, "a replay ends like the run"
+    del sys.modules["my_runs"]
 
 
+@exercises.NEEDS_OTTER
 def test_l3_what_students_hand_in_has_a_row_that_says_what_is_wrong_with_it(workbook, capfd):
     bad = {name: content for name, (content, _) in NOTEBOOKS.items()}
     for kept in (
@@ -471,6 +487,7 @@ def test_l3_an_address_changes_its_line_only_and_a_link_stays_a_link(workbook, c
     assert lines == [*project.split(b"\r\n")[:4], b'Repository = "https://github.com/a/b"', b""]
 
 
+@exercises.NEEDS_OTTER
 def test_l3_what_is_unusual_and_right_is_read(workbook, capfd):
     old = {"cell_type": "code", "input": ["1 + 1"], "outputs": [], "language": "python", "prompt_number": 1}
     version_3 = {"nbformat": 3, "nbformat_minor": 0, "metadata": {"name": ""}, "worksheets": [{"cells": [old]}]}
