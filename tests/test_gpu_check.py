@@ -123,7 +123,7 @@ def test_a_momentum_that_is_lost_at_a_resume_is_noticed(setup, monkeypatch):
 
 
 def test_a_stack_with_other_numbers_is_noticed(setup, monkeypatch):
-    case = same.stacks(setup)["MLP, three rates"]
+    case = same.stacks(setup)["SimpleNN, with and without L1"]
     assert case()["holds"]
     hand_out = stacked.StackedModel.hand_out_gradients
 
@@ -138,7 +138,7 @@ def test_a_stack_with_other_numbers_is_noticed(setup, monkeypatch):
 
 
 def test_a_step_that_waits_is_noticed(setup, monkeypatch):
-    case = waits.waits(setup)["MLP, Adam"]
+    case = waits.waits(setup)["SimpleNN, BN, L1"]
     assert case() == {"calls that wait": 0, "holds": True}
     train_step = loop.train_step
 
@@ -152,7 +152,7 @@ def test_a_step_that_waits_is_noticed(setup, monkeypatch):
 
 
 def test_a_device_that_computes_something_else_is_noticed(setup, monkeypatch):
-    case = same.devices(setup)["MLP, tanh"]
+    case = same.devices(setup)["LeNet5"]
     assert case()["holds"]
 
     @contextmanager
