@@ -413,6 +413,7 @@ def written(tmp_path, monkeypatch):
         ('"""Says what it does."""', '"""Says something else."""'),
         ('    """A network."""\n', ""),
         ("nn.Linear(2, WIDTH)", "nn.Linear(\n            2,\n            WIDTH,\n        )"),
+        ("nn.Linear(2, WIDTH)", "nn.Linear(2, WIDTH, non_blocking=True)"),
         ("return x.relu()", "if TABLE:\n        raise ValueError(SIZES)\n    return x.relu()"),
         ("return 1\n\n\ndef of_static", "return (1)  # one\n\n\n\n\ndef of_static"),
         ("def unrelated():\n    return 1", "def unrelated():\n    return 2"),
