@@ -134,7 +134,7 @@ RELU = Piece(
             "Below 0 it is 0; this is a leaky ReLU.", lambda x: np.where(np.asarray(x) > 0, x, 0.01 * np.asarray(x))
         ),
         Mistake("This is the largest number of all: np.max reduces, np.maximum compares element by element.", np.max),
-        Mistake("It is not bounded above: no clipping at 1.", lambda x: np.clip(x, 0, 1)),
+        Mistake("It is clipped at 1: ReLU is not bounded above.", lambda x: np.clip(x, 0, 1)),
         Mistake("This is softplus, a smooth relative: ReLU has a corner.", lambda x: np.logaddexp(0, x)),
         Mistake("It drops the numbers below 0: they become 0, and the shape stays.", lambda x: x[x > 0]),
     ],

@@ -73,7 +73,7 @@ HE_WEIGHTS = Piece(
             "The weights are not scaled: deviation 1, whatever d_in is.",
             _drawn(lambda rng, m, n: rng.normal(0, 1, (m, n))),
         ),
-        Mistake("The shape is (d_in, d_out).", _drawn(lambda rng, m, n: rng.normal(0, np.sqrt(2 / m), (n, m)))),
+        Mistake("The shape has to be (d_in, d_out).", _drawn(lambda rng, m, n: rng.normal(0, np.sqrt(2 / m), (n, m)))),
         Mistake(
             "The weights are all equal: units that start alike stay alike.",
             _drawn(lambda rng, m, n: np.full((m, n), np.sqrt(2 / m))),
@@ -162,7 +162,9 @@ DROPOUT = Piece(
             "p is the share that is dropped, not the share that is kept; and divide by the share that is kept.",
             _other_dropout(lambda rng, x, p: rng.random(x.shape) < p, lambda p: 1 / p if p else 0),
         ),
-        Mistake("What is kept is divided by 1 − p, not by p.", _other_dropout(scale=lambda p: 1 / p if p else 1)),
+        Mistake(
+            "What is kept has to be divided by 1 − p, not by p.", _other_dropout(scale=lambda p: 1 / p if p else 1)
+        ),
         Mistake(
             "What is kept is multiplied by 1 − p, where it should be divided.", _other_dropout(scale=lambda p: 1 - p)
         ),

@@ -65,6 +65,11 @@ CONV2D = Piece(
         _conv_case("a kernel of 1 × 3", (1, 1, 4, 4), (1, 1, 1, 3), "A kernel need not be square."),
         _conv_case("a kernel as large as the image", (2, 3, 3, 3), (2, 3, 3, 3), "There is one place for it: 1 × 1."),
         Case(
+            "a kernel of 1/9, which makes a mean",
+            {"images": _images(1, 1, 4, 4), "kernels": np.full((1, 1, 3, 3), 1 / 9, np.float32)},
+            "The results are fractions: the array that takes them has to hold floats.",
+        ),
+        Case(
             "images of bytes",
             {"images": np.full((1, 1, 2, 2), 200, np.uint8), "kernels": np.ones((1, 1, 2, 2), np.float32)},
             "The sum overflows in uint8, 200 + 200 is 144 there: make floats first.",
@@ -86,6 +91,10 @@ CONV2D = Piece(
         Mistake("The last row and column are missing: there are H − kh + 1 places.", _too_small),
         Mistake("The axes are swapped: batch first, then the maps.", _kernels_first),
         Mistake("The result is stored in bytes, which hold 0 to 255 and no sign.", _bytes),
+        Mistake(
+            "The result is stored in whole numbers, which cut off fractions.",
+            lambda images, kernels: scratch.conv2d(images, kernels).astype(int),
+        ),
     ],
     hint="Each number is the sum of window × kernel over channels, rows and columns of the window.",
     tolerance=1e-5,
@@ -118,7 +127,9 @@ OUTPUT_SIZE = Piece(
     ],
     [
         Mistake("One place is missing: + 1 at the end.", lambda n, k, s, p: (n + 2 * p - k) // s),
-        Mistake("Padding is added on both sides: 2 · padding.", lambda n, k, s, p: (n + p - k) // s + 1),
+        Mistake(
+            "The padding is added once: it belongs on both sides, 2 · padding.", lambda n, k, s, p: (n + p - k) // s + 1
+        ),
         Mistake("The padding is forgotten.", lambda n, k, s, p: (n - k) // s + 1),
         Mistake("The stride is forgotten.", lambda n, k, s, p: n + 2 * p - k + 1),
         Mistake("What does not fit is left out: round down, not up.", lambda n, k, s, p: -(-(n + 2 * p - k) // s) + 1),
@@ -204,8 +215,11 @@ BATCH_NORM = Piece(
             "Each image is normalised by itself: the batch is what BatchNorm is named after.", _other_norm(axes=(2, 3))
         ),
         Mistake("This normalises over the channels, as LayerNorm does.", _other_norm(axes=(1, 2, 3))),
-        Mistake("It divides by the variance: by its square root.", _other_norm(divide=lambda v, eps: v + eps)),
-        Mistake("eps stands inside the square root.", _other_norm(divide=lambda v, eps: np.sqrt(v) + eps)),
+        Mistake("It divides by the variance: divide by its square root.", _other_norm(divide=lambda v, eps: v + eps)),
+        Mistake(
+            "eps belongs inside the square root; here it is outside.",
+            _other_norm(divide=lambda v, eps: np.sqrt(v) + eps),
+        ),
         Mistake(
             "eps is missing: a channel without contrast is divided by 0.", _other_norm(divide=lambda v, eps: np.sqrt(v))
         ),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-OURS = str(Path(__file__).parents[2])
+OURS = str(Path(__file__).parents[1])  # the package
 INSTALLED = tuple(sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib"))
 
 
@@ -79,7 +79,7 @@ def _short(number: np.ndarray) -> str:
 def _of_shapes(mine: tuple, right: tuple) -> str:
     if mine == right[::-1] and len(mine) > 1:
         return "It is transposed."
-    if len(mine) == len(right) + 1 and mine[1:] == right:
+    if len(mine) == len(right) + 1 and mine[1:] == right and mine[0] > 1:
         return "Sum over the batch, the first axis."
     if [n for n in mine if n > 1] == [n for n in right if n > 1]:
         return "An axis of length 1 is missing or left over: look at keepdims, reshape and [:, None]."

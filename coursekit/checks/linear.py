@@ -173,8 +173,12 @@ LINEAR = Piece(
         Mistake(
             "It takes 1 where He has 2: sqrt(2 / d_in).", _starting(lambda rng, m, n: rng.normal(0, m**-0.5, (m, n)))
         ),
-        Mistake("W has shape (d_in, d_out).", _starting(lambda rng, m, n: rng.normal(0, (2 / m) ** 0.5, (n, m)))),
-        Mistake("The bias starts at 0.", _starting(lambda rng, m, n: rng.normal(0, (2 / m) ** 0.5, (m, n)), np.ones)),
+        Mistake(
+            "W has to have the shape (d_in, d_out).", _starting(lambda rng, m, n: rng.normal(0, (2 / m) ** 0.5, (n, m)))
+        ),
+        Mistake(
+            "The bias has to start at 0.", _starting(lambda rng, m, n: rng.normal(0, (2 / m) ** 0.5, (m, n)), np.ones)
+        ),
     ],
     probe=_linear,
     hint="Y = XW + b; dX = dY Wᵀ, dW = Xᵀ dY, db = the sum of dY over the batch. Shapes are a good check.",

@@ -100,6 +100,26 @@ def _clipped(epsilon):
     return code
 
 
+def _one_hot_times_log(softmax):
+    """The loss as one-hot times log p, in which 0 · log(0) is nan."""
+
+    def code(logits, labels):
+        p, onehot = softmax(logits), np.eye(logits.shape[1])[labels]
+        return -(onehot * np.log(p)).sum() / len(labels), (p - onehot) / len(labels)
+
+    return code
+
+
+def _overflowing(logits):
+    return np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+
+
+def _overflowing_loss(logits, labels):
+    p = _overflowing(logits)
+    gradient = (p - np.eye(logits.shape[1])[labels]) / len(labels)
+    return -np.log(p[np.arange(len(labels)), labels]).mean(), gradient
+
+
 CROSS_ENTROPY = Piece(
     "cross_entropy",
     "cross_entropy(logits, labels)",
@@ -118,6 +138,11 @@ CROSS_ENTROPY = Piece(
             "Of equal logits the loss is ln of the number of classes.",
         ),
         Case(
+            "a logit of −1000, sure and right",
+            {"logits": np.array([[0.0, -1000.0]]), "labels": np.array([0])},
+            "The other class has the probability 0: 0 · log(0) is nan, so take the log of the label's alone.",
+        ),
+        Case(
             "logits of 1000, sure and right", {"logits": np.array([[1000.0, 0.0]]), "labels": np.array([0])}, SUBTRACT
         ),
         Case(
@@ -128,6 +153,13 @@ CROSS_ENTROPY = Piece(
         ),
     ],
     [
+        Mistake(
+            "One-hot times log p: a probability of 0 makes 0 · log(0), which is nan. Take the log of the label's "
+            "probability alone, by formula: z − max − log of the sum of exp(z − max).",
+            _one_hot_times_log(scratch.softmax),
+        ),
+        Mistake(SUBTRACT, _overflowing_loss),
+        Mistake(SUBTRACT, lambda z, y: (_overflowing_loss(z, y)[0], scratch.cross_entropy(z, y)[1])),
         Mistake(
             "The minus is missing: log of a probability is negative, a loss is not.",
             _with_loss(lambda loss, g, *_: (-loss, g)),

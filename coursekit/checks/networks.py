@@ -98,7 +98,7 @@ NETWORK = Piece(
     [
         Mistake("A ReLU is missing: there is one after each of the first two Linear layers.", _OneReLU),
         Mistake("Without ReLUs the three layers are one linear map.", _NoReLU),
-        Mistake("No ReLU on the logits: a class whose logit is negative would be dead.", _ReLUOnLogits),
+        Mistake("There is a ReLU on the logits: a class whose logit is negative would be dead.", _ReLUOnLogits),
         Mistake("It returns probabilities: logits are wanted, softmax belongs to the loss.", _Softmax),
         Mistake("backward returns what it was given: pass on what each layer returns.", _ReturnsInput),
         Mistake(

@@ -127,7 +127,8 @@ RMSPROP = Piece(
         ),
         Mistake("The square root of v is missing.", _other_rmsprop(_mean_square, lambda g, v, eps: g / (v + eps))),
         Mistake(
-            "ε stands outside the square root.", _other_rmsprop(_mean_square, lambda g, v, eps: g / np.sqrt(v + eps))
+            "ε belongs outside the square root; here it is inside.",
+            _other_rmsprop(_mean_square, lambda g, v, eps: g / np.sqrt(v + eps)),
         ),
         Mistake("α and 1 − α are swapped.", _other_rmsprop(lambda g, v, a: (1 - a) * v + a * g**2, _root)),
         Mistake(
@@ -203,8 +204,12 @@ ADAM = Piece(
             ),
         ),
         Mistake(
-            "ε stands outside the square root.",
+            "ε belongs outside the square root; here it is inside.",
             _other_adam(lambda m, v, g, t, b1, b2, eps: m / (1 - b1**t) / np.sqrt(v / (1 - b2**t) + eps)),
+        ),
+        Mistake(
+            "ε is added before v is corrected: √v̂ + ε, with v̂ = v / (1 − β2ᵗ).",
+            _other_adam(lambda m, v, g, t, b1, b2, eps: m / (1 - b1**t) / (np.sqrt(v) + eps) * np.sqrt(1 - b2**t)),
         ),
         Mistake(
             "The square root of v is missing.",

@@ -143,7 +143,7 @@ WARMUP_COSINE = Piece(
         Mistake(
             "It climbs twice: the cosine goes down after the warm-up.", _warm(_up, lambda e, w, t: 1 - _down(e, w, t))
         ),
-        Mistake("The warm-up is flat: it rises epoch by epoch to 1.", _warm(lambda e, w: 1 / w, _down)),
+        Mistake("The warm-up is flat: it has to rise epoch by epoch to 1.", _warm(lambda e, w: 1 / w, _down)),
     ],
     probe=_factory,
     hint="(epoch + 1) / warmup up to 1, then half a cosine down to 0 at total.",

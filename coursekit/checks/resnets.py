@@ -88,9 +88,9 @@ RESNET20 = Piece(
             "The head takes the mean over all places first, AdaptiveAvgPool2d(1): 64 numbers, not 4,096.", _wide_head
         ),
         Mistake("It returns probabilities: logits are wanted, softmax belongs to the loss.", _with_softmax),
-        Mistake("No ReLU on the logits: a class whose logit is negative would be dead.", _relu_on_logits),
-        Mistake("The first convolution has its BatchNorm too.", _no_stem_norm),
-        Mistake("No pooling in the stem: images of 32 × 32 are small enough.", _imagenet_stem),
+        Mistake("There is a ReLU on the logits: a class whose logit is negative would be dead.", _relu_on_logits),
+        Mistake("The BatchNorm of the first convolution is missing.", _no_stem_norm),
+        Mistake("There is pooling in the stem: images of 32 × 32 are small enough without.", _imagenet_stem),
     ],
     probe=_network,
     hint="A stem of 16 channels; three stages of three blocks: 16, 32, 64 channels, strides 1, 2, 2; mean; linear.",

@@ -87,7 +87,7 @@ XOR_NET = Piece(
         _xor_case("one point", 1, 3),
     ],
     [
-        Mistake("The error is a sum over the points here, not a mean.", _XorMean),
+        Mistake("The error has to be a sum over the points here, not a mean.", _XorMean),
         Mistake("The output has no sigmoid.", _XorLinear),
         Mistake(
             "One output for each point, shape (n, 1): (n,) against labels (n, 1) would broadcast to n × n differences.",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from coursekit import __version__
 from coursekit.cli import arguments, course, sweep
-from coursekit.errors import CoursekitError, StorageError, UsageError
+from coursekit.errors import CoursekitError, NotebookError, StorageError, UsageError
 
 
 def main(words: list[str] | None = None) -> int:
@@ -74,6 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("--author", default="", help="printed on the cover")
     export.add_argument("--collaborators", help='printed on the last page; "" for nobody (default: a line to fill in)')
     export.add_argument("--title", help="printed on the cover")
+    export.add_argument("--strict", action="store_true", help="end with 4 when anything was left out of the report")
     export.set_defaults(command=_report)
 
     check = commands.add_parser("predictions", parents=[shared], help="say whether a predictions.csv is as it must be")
@@ -129,29 +130,31 @@ def _execute(options: argparse.Namespace, folder: Path, figures: Path | None = N
 
 def _report(options: argparse.Namespace) -> None:
     from coursekit import files
-    from coursekit.report import export, front_page
+    from coursekit.report import export
 
     folder, suffix = (arguments.SOURCES, ".py") if options.run else (arguments.COMMITTED, ".ipynb")
     sources = arguments.find(options.notebooks, folder, suffix)
     base = options.output.with_suffix("") if options.output.suffix in (".pdf", ".html") else options.output
     if base.name in ("", ".."):
         raise UsageError(f"-o {options.output} is a folder; name a file in it")
-    makers = {".html": export.to_html, ".pdf": export.to_pdf}
-    makers = {suffix: make for suffix, make in makers.items() if options.format in ("both", suffix[1:])}
+    suffixes = [suffix for suffix in (".html", ".pdf") if options.format in ("both", suffix[1:])]
     bases = [base.with_name(f"{base.name}-{path.stem}") for path in sources] if options.each else [base]
-    arguments.refuse_to_overwrite((_with(suffix, path) for path in bases for suffix in makers), sources)
+    arguments.refuse_to_overwrite((_with(suffix, path) for path in bases for suffix in suffixes), sources)
     paths = _execute(options, arguments.BUILT) if options.run else sources
     start = time.perf_counter()
     notebooks = export.read(paths)
     more = dict(author=options.author, collaborators=options.collaborators, code=options.code)
+    left_out = 0
     for path, part in zip(bases, [[one] for one in notebooks] if options.each else [notebooks], strict=True):
-        title = options.title or (front_page.heading(part[0][1]) if len(part) == 1 else "") or export.TITLE
-        # One after the other: pypandoc changes the folder of the whole process while it works.
-        for suffix, make in makers.items():
-            content = make(part, title, **more)
-            content = content.encode() if isinstance(content, str) else content
-            files.write_bytes(_with(suffix, path), content)
-            print(f"{path}{suffix}  {len(content) / 1e6:.1f} MB  {time.perf_counter() - start:.1f} s")
+        with export.Report(part, options.title or "", **more) as report:
+            for suffix in suffixes:
+                content = report.pdf() if suffix == ".pdf" else report.html().encode()
+                files.write_bytes(_with(suffix, path), content)
+                print(f"{path}{suffix}  {len(content) / 1e6:.1f} MB  {time.perf_counter() - start:.1f} s")
+        report.losses.warn()
+        left_out += len(report.losses.lines())
+    if left_out and options.strict:
+        raise NotebookError("the report is written, but not all of the notebooks is in it: see the warnings above")
 
 
 def _with(suffix: str, path: Path) -> Path:

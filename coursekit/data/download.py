@@ -2,13 +2,15 @@
 
 import gzip
 import http.client
+import re
 import socket
 import tempfile
 import urllib.error
 import urllib.request
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from urllib.parse import urlsplit
 
 import numpy as np
 
@@ -25,34 +27,65 @@ class DownloadError(Exception):
     """No bytes, or bytes that are not the data set; the text is the reason."""
 
 
+# What to do about what a server says, by its status code.
+ADVICE = {
+    401: "it wants a password: a proxy in between, perhaps; try another network",
+    403: "it refuses this network; try another one, or later",
+    404: "the file is no longer there; look for a newer version of the workbook",
+    407: "the proxy wants a password: put it into HTTPS_PROXY",
+    410: "the file is no longer there; look for a newer version of the workbook",
+    429: "it was asked too often; wait some minutes",
+}
+LATER = "the trouble is there; try again later"  # of 500 to 599
+STATUS = re.compile(r"HTTP Error (\d{3}): ?([^\n]*)")
+CERTIFICATE = re.compile(r"certificate verify failed: (?:certificate has )?([^(\n]+)")
+NO_NETWORK = "no network"
+
+
 @contextmanager
-def _folder() -> Iterator[str]:
-    """A temporary folder; what the network does wrong inside becomes one DownloadError."""
+def _folder(*urls: str) -> Iterator[str]:
+    """A temporary folder; what the network does wrong inside becomes one DownloadError. `urls`: who is asked."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(SECONDS_WITHOUT_AN_ANSWER)
     try:
         with tempfile.TemporaryDirectory() as folder:
             yield folder
     except (OSError, EOFError, RuntimeError, ValueError, zlib.error, http.client.HTTPException) as error:
-        raise DownloadError(_reason(error)) from error
+        raise DownloadError(_reason(error, urls)) from error
     finally:
         socket.setdefaulttimeout(before)
 
 
-def _reason(error: Exception) -> str:
-    """What went wrong, in a few words; torchvision puts the errors of all its mirrors into one text."""
-    text = str(error)
+def _reason(error: Exception, urls: Sequence[str]) -> str:
+    """What went wrong and what to do, in a few words.
+
+    torchvision puts the errors of all its mirrors into one text, and tries http where https fails: then what https said
+    is the reason.
+    """
+    chain = [error]
+    while (before := chain[-1].__context__) is not None:
+        chain.append(before)
+    text = "\n".join(map(str, chain))
+    if certificate := CERTIFICATE.search(text):
+        hosts = ", ".join(dict.fromkeys(urlsplit(url).hostname or url for url in urls))
+        said = certificate[1].strip(" .,'")
+        return f"the certificate of {hosts} cannot be verified ({said}): is this machine's clock right?"
+    if isinstance(error, urllib.error.HTTPError):
+        error.close()
+    if answers := dict(STATUS.findall(text)):
+        said = " and ".join(f"{code} {name}".strip() for code, name in answers.items())
+        advice = {ADVICE.get(int(code), LATER if code >= "500" else "") for code in answers} - {""}
+        return f"the server says {said}" + "".join(f": {each}" for each in sorted(advice)[:1])
     short = isinstance(error, urllib.error.ContentTooShortError | EOFError | gzip.BadGzipFile | zlib.error | ValueError)
     if short or "corrupted" in text or isinstance(error, http.client.HTTPException):
         return NOT_THE_FILE
-    if isinstance(error, urllib.error.HTTPError):
-        error.close()
-        return f"the server says {error.code} {error.reason}"
-    if isinstance(error, TimeoutError):
+    if isinstance(error, TimeoutError) or "timed out" in text:
         return f"no answer in {SECONDS_WITHOUT_AN_ANSWER} s"
+    if "reset by peer" in text or "aborted" in text:
+        return "the server ended the connection; try again later"
     if isinstance(error, urllib.error.URLError | ConnectionError) or "Error downloading" in text:
-        return "no network"
-    return f"{type(error).__name__}: {text}".splitlines()[0]
+        return NO_NETWORK
+    return f"{type(error).__name__}: {error}".splitlines()[0]
 
 
 def _torchvision():
@@ -68,7 +101,7 @@ def _torchvision():
 def mnist() -> Downloaded:
     """MNIST through torchvision: 60,000 + 10,000 grey 28×28 images."""
     datasets = _torchvision()
-    with _folder() as folder:
+    with _folder(*datasets.MNIST.mirrors) as folder:
         train, test = (datasets.MNIST(folder, train=is_train, download=True) for is_train in (True, False))
         arrays = {
             "train_images": train.data.numpy(),
@@ -82,7 +115,7 @@ def mnist() -> Downloaded:
 def cifar10() -> Downloaded:
     """CIFAR-10 through torchvision: 50,000 + 10,000 colour 32×32 images."""
     datasets = _torchvision()
-    with _folder() as folder:
+    with _folder(datasets.CIFAR10.url) as folder:
         train, test = (datasets.CIFAR10(folder, train=is_train, download=True) for is_train in (True, False))
         arrays = {
             "train_images": train.data,
@@ -98,7 +131,7 @@ def letters() -> Downloaded:
 
     The course's own choice of glyphs was never published, so this is another sample of the same letters.
     """
-    with _folder() as folder:
+    with _folder(LETTERS_URL) as folder:
         path, _ = urllib.request.urlretrieve(LETTERS_URL, f"{folder}/letter.data.gz")
         with gzip.open(path, "rt") as lines:
             arrays = parse_letters(lines)

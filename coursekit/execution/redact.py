@@ -10,10 +10,13 @@ from nbformat import NotebookNode
 
 SECRET_NAME = re.compile(r"TOKEN|SECRET|PASSW|CREDENTIAL|KEY(_|$)", re.IGNORECASE)
 SHORTEST = 8  # characters: "1" or "none" in such a variable is no secret, and stands everywhere
+# A token does not begin inside a word, and one whose letters may be a word's (sk-learn-…) has digits and capitals too.
 TOKENS = re.compile(
-    r"hf_[A-Za-z0-9]{20,}|gh[oprsu]_[A-Za-z0-9]{30,}|github_pat_\w{20,}|sk-[\w-]{20,}|AKIA[A-Z0-9]{16}"
-    r"|xox[abprs]-[\w-]{10,}|AIza[\w-]{30,}|-----BEGIN [A-Z ]*PRIVATE KEY-----[^-]*(-----END [A-Z ]*PRIVATE KEY-----)?"
+    r"(?:(?<![A-Za-z0-9])|(?<=\dm))(?:hf_[A-Za-z0-9]{20,}|gh[oprsu]_[A-Za-z0-9]{30,}|github_pat_\w{20,}|AKIA[A-Z0-9]{16}(?![A-Za-z0-9])"
+    r"|(?:(?<![\w-])|(?<=\dm))sk-(?=[\w-]*\d)(?=[\w-]*[A-Z])[\w-]{20,}|xox[abprs]-(?=[\w-]*\d)[\w-]{10,}|AIza[\w-]{30,})"
+    r"|-----BEGIN [A-Z ]*PRIVATE KEY-----[^-]*(-----END [A-Z ]*PRIVATE KEY-----)?"
 )
+SYSTEM = ("/usr", "/opt", "/bin", "/Library", "/System", "C:\\Program Files", "C:\\Windows")  # says nothing of anybody
 PICTURES = ("image/png", "image/jpeg")  # in base64
 
 
@@ -61,8 +64,9 @@ def _mapped(value, change: Callable[[str], str]):
 
 def _without_secrets(text: str, found: list[str]) -> str:
     # The longest first: of a secret that holds another one, the rest would stay.
-    for name, value in sorted(os.environ.items(), key=lambda item: len(item[1]), reverse=True):
-        if len(value) >= SHORTEST and SECRET_NAME.search(name) and value in text:
+    secrets = [(name, value) for name, value in os.environ.items() if len(value) >= SHORTEST and value in text]
+    for name, value in sorted(secrets, key=lambda item: len(item[1]), reverse=True):
+        if SECRET_NAME.search(name):
             text = text.replace(value, f"[{name} removed]")
             found.append(name)
     if TOKENS.search(text):
@@ -82,5 +86,5 @@ def _without_paths(text: str) -> str:
 
 
 def _is_deep(folder: str) -> bool:
-    """Not the root of a disk, or of nothing."""
-    return len(Path(folder).parts) > 1
+    """Not the root of a disk, or of nothing, nor where every machine has its programs."""
+    return len(Path(folder).parts) > 1 and not folder.startswith(SYSTEM)

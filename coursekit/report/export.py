@@ -1,36 +1,46 @@
-"""Executed notebooks as one PDF or HTML file: nbconvert to Markdown, pandoc to Typst or HTML, no TeX, no browser."""
+"""Executed notebooks as one PDF or HTML file: cells to a tree, pandoc to Typst or HTML, no TeX, no browser."""
 
+import base64
+import functools
 import json
 import re
+import subprocess
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import NamedTuple, Self
 
 import nbformat
+from nbconvert.exporters.exporter import Exporter
 from nbformat import NotebookNode
-from traitlets import default
+from traitlets import Enum, default
 
 from coursekit import __version__
 from coursekit.errors import NotebookError
 from coursekit.notebook import document, outputs
-from coursekit.report import fonts, front_page, references
+from coursekit.report import cells, finish, fonts, front_page, references, tree, typesetting
 from coursekit.report.front_page import Notebooks
-from coursekit.report.markdown import TEMPLATES, ReportExporter
+from coursekit.report.losses import Losses
+from coursekit.report.numbers import Numbers, with_captions
+from coursekit.report.tree import Node, attr, node
 
 TITLE = "Deep learning workbook"
-MARKDOWN = (
-    "markdown+lists_without_preceding_blankline-blank_before_header-blank_before_blockquote+tex_math_single_backslash"
-    "-yaml_metadata_block-pandoc_title_block"  # a notebook's text sets neither title nor header of the report
-)
+TEMPLATES = Path(__file__).with_name("templates")
 
 
-class _DocumentExporter(ReportExporter):
+class _DocumentExporter(Exporter):
     """One notebook through the same door as the whole workbook."""
 
+    code = Enum(cells.CODE, "key", help="how much code to show").tag(config=True)
+    exclude_input = False
+
     def from_notebook_node(self, nb: NotebookNode, resources=None, **kwargs):
-        resources = dict(resources or {})
-        name = resources.get("metadata", {}).get("name", "notebook")
-        content = self.render([(name, live(nb))])
+        nb, resources = super().from_notebook_node(nb, resources, **kwargs)
+        about = resources.get("metadata", {})
+        chapter = Chapter(about.get("name", "notebook"), live(nb), Path(about["path"]) if about.get("path") else None)
+        with Report([chapter], code=self.code) as report:
+            content = self.render(report)
+        report.losses.warn()
         resources["output_extension"] = self.file_extension
         resources["outputs"] = {}
         return content, resources
@@ -46,9 +56,9 @@ class PDFReportExporter(_DocumentExporter):
     def _file_extension(self) -> str:
         return ".pdf"
 
-    def render(self, notebooks):
+    def render(self, report):
         """The document's bytes."""
-        return to_pdf(notebooks, front_page.heading(notebooks[0][1]) or TITLE, code=self.code)
+        return report.pdf()
 
 
 class HTMLReportExporter(_DocumentExporter):
@@ -61,136 +71,229 @@ class HTMLReportExporter(_DocumentExporter):
     def _file_extension(self) -> str:
         return ".html"
 
-    def render(self, notebooks):
+    def render(self, report):
         """The document's text."""
-        return to_html(notebooks, front_page.heading(notebooks[0][1]) or TITLE, code=self.code)
+        return report.html()
 
 
-def read(paths: Iterable[Path]) -> list[tuple[str, NotebookNode]]:
-    """Name and content of each notebook; raises NotebookError for a file that is none."""
-    return [(path.stem, document.read(path)) for path in paths]
+class Chapter(NamedTuple):
+    """A notebook by its name, and the folder from which its text may take pictures."""
+
+    name: str
+    notebook: NotebookNode
+    folder: Path | None = None
+
+
+def read(paths: Iterable[Path]) -> list[Chapter]:
+    """The notebooks of files; raises NotebookError for a file that is none."""
+    return [Chapter(path.stem, document.read(path), path.parent) for path in paths]
 
 
 def live(notebook: NotebookNode) -> NotebookNode:
     """A notebook as somebody runs it: what it ran on is what its outputs say, whatever its file said before."""
     said = notebook.metadata.get("coursekit", {}) | outputs.gather_run(notebook)
-    return nbformat.from_dict(notebook | {"metadata": notebook.metadata | {"coursekit": said}})
+    return nbformat.from_dict(notebook | {"metadata": notebook.metadata | ({"coursekit": said} if said else {})})
 
 
-def to_pdf(
-    notebooks: Notebooks, title: str = TITLE, author: str = "", *, collaborators: str | None = None, code: str = "key"
-) -> bytes:
-    """One PDF with cover, abstract, contents, a chapter for each notebook, and collaboration and sources at the end.
+def to_pdf(notebooks: Notebooks, title: str = "", author: str = "", **options) -> bytes:
+    """The PDF of a `Report`, with a warning on stderr for all that it leaves out."""
+    with Report(notebooks, title, author, **options) as report:
+        content = report.pdf()
+    report.losses.warn()
+    return content
 
-    `code` is one of `markdown.CODE`. `collaborators`: whom the author worked with; None leaves a line to fill in. Warns
-    on stderr about characters for which this machine has no font. Raises NotebookError when Typst refuses it.
+
+def to_html(notebooks: Notebooks, title: str = "", author: str = "", **options) -> str:
+    """The page of a `Report`, with a warning on stderr for all that it leaves out."""
+    with Report(notebooks, title, author, **options) as report:
+        content = report.html()
+    report.losses.warn()
+    return content
+
+
+class Report:
+    """One document tree, from which PDF and HTML are written; used in a `with`, which keeps its pictures for as long.
+
+    `code` is one of `cells.CODE`. `collaborators`: whom the author worked with; None leaves a line to fill in. Cover,
+    abstract and last page are those of our own notebooks. What was left out is in `losses`.
     """
-    try:
-        import typst
-    except ImportError as error:
-        raise NotebookError(f"PDF needs typst ({error}): pip install typst, or --format html") from error
 
-    with tempfile.TemporaryDirectory() as folder:
-        markdown = _write_sources(notebooks, Path(folder), author, collaborators, code)
-        body = _pandoc(
-            markdown, "typst", folder, f"--template={TEMPLATES / 'report.typ'}", "--syntax-highlighting=idiomatic"
-        )
-        source = Path(folder, "report.typ")
-        source.write_text(body, encoding="utf-8")
-        first = front_page.of(notebooks, title, author)
-        families, lost = fonts.cover(" ".join((author, title, body)))
+    def __init__(
+        self,
+        notebooks: Notebooks,
+        title: str = "",
+        author: str = "",
+        *,
+        collaborators: str | None = None,
+        code: str = "key",
+    ):
+        self.chapters = [Chapter(*each) for each in notebooks]
+        self.asked, self.author, self.collaborators, self.code = title, author, collaborators, code
+        self.ours = any(cells.is_ours(chapter.notebook) for chapter in self.chapters)
+        self.losses = Losses()
+
+    def __enter__(self) -> Self:
+        self._folder = tempfile.TemporaryDirectory()
+        self.folder = Path(self._folder.name)
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._folder.cleanup()
+
+    @functools.cached_property
+    def title(self) -> str:
+        """As asked for; else what a single notebook calls itself; else ours, or the names of the others."""
+        headings = [front_page.heading(chapter.notebook) for chapter in self.chapters]
+        if self.asked or (len(headings) == 1 and headings[0]):
+            return self.asked or headings[0]
+        names = [heading or chapter.name for heading, chapter in zip(headings, self.chapters, strict=True)]
+        return TITLE if self.ours else ", ".join(names)
+
+    @functools.cached_property
+    def cells(self) -> list[tuple[int, cells.Cell, list[Node]]]:
+        """Every cell with its chapter, counted from one, and its blocks in the document, with all numbers and links."""
+        numbers, chapters = Numbers(), []
+        for place, chapter in enumerate(self.chapters, 1):
+            ours = cells.is_ours(chapter.notebook)
+            options = {"number": place, "beside": chapter.folder, "code": self.code}
+            read = list(cells.read(chapter.name, chapter.notebook, self.folder, self.losses, **options))
+            parts = [with_captions(cell.blocks) if ours else cell.blocks for cell in read]
+            parts = [node("Div", attr(), part) for part in parts]
+            numbered = numbers.chapter(parts, front_page.chapter(chapter.name) if ours else None)
+            chapters.append((read, numbered, numbers.here))
+        return [
+            (place, cell, numbers.linked(part["c"][1], here))
+            for place, (read, numbered, here) in enumerate(chapters, 1)
+            for cell, part in zip(read, numbered, strict=True)
+        ]
+
+    @functools.cached_property
+    def blocks(self) -> list[Node]:
+        """The whole document: chapters, each a list of cells, and the last page."""
+        blocks, begun = [], 0
+        for number, (chapter, _, part) in enumerate(self.cells):
+            while begun < chapter:  # one without a cell is a chapter too
+                begun += 1
+                blocks.append(_chapter_begins(begun, new_page=self.ours or begun > 1))
+            blocks.append(node("Div", attr(str(number), ["cell"]), part))
+        if self.ours or self.collaborators is not None:
+            blocks += [_chapter_begins(len(self.chapters) + 1), *self._last_page()]
+        return blocks
+
+    def pdf(self) -> bytes:
+        """Raises NotebookError where typst or pandoc is not installed."""
+        try:
+            import typst  # noqa: F401
+        except ImportError as error:
+            raise NotebookError(f"PDF needs typst ({error}): pip install typst, or --format html") from error
+        first = front_page.of(self.chapters, self.title, self.author)
+        document = tree.document(finish.for_paper(self.blocks))
+        body = self._pandoc(document, "typst", "--wrap=none", "--syntax-highlighting=idiomatic")
+        families, lost = fonts.cover(" ".join((self.author, self.title, body)))
         lists = (first.facts, first.abstract, first.keywords, [*first.running, ""], families)
-        words = {"title": title, "author": author, "notice": first.notice, "description": " ".join(first.abstract)}
-        try:
-            inputs = words | {"lists": json.dumps(lists)}
-            pdf = typst.compile(source, root=folder, font_paths=fonts.FOLDERS, sys_inputs=inputs)
-        except typst.TypstError as error:
-            raise NotebookError(f"Typst refused the report: {error}".splitlines()[0]) from error
-    fonts.warn(lost)
-    return pdf
+        given = {"title": self.title, "author": self.author, "notice": first.notice}
+        given |= {"description": " ".join(first.abstract), "lists": json.dumps(lists), "kind": self._kind()}
+        preamble = Path(TEMPLATES, "report.typ").read_text(encoding="utf-8")
+        pdf = typesetting.to_pdf(preamble, body, self.folder, given, fonts.FOLDERS, self._plain)
+        fonts.warn(lost)
+        return pdf
 
-
-def to_html(
-    notebooks: Notebooks, title: str = TITLE, author: str = "", *, collaborators: str | None = None, code: str = "key"
-) -> str:
-    """The same as one self-contained HTML file: pictures inside, mathematics as MathML, no script."""
-    first = front_page.of(notebooks, title, author)
-    metadata = {
-        "title": _literal(title),
-        "author": _literal(author),
-        "notice": _literal(first.notice),
-        "keywords": _literal(", ".join(first.keywords)),
-        "facts": [{"name": _literal(name), "value": _literal(value)} for name, value in first.facts],
-        "abstract": [_literal(paragraph) for paragraph in first.abstract],
-    }
-    with tempfile.TemporaryDirectory() as folder:
-        markdown = _write_sources(notebooks, Path(folder), author, collaborators, code)
-        Path(folder, "metadata.json").write_text(json.dumps(metadata), encoding="utf-8")
-        return _pandoc(
-            markdown,
+    def html(self) -> str:
+        """One self-contained file: pictures inside, mathematics as MathML, no script."""
+        first = front_page.of(self.chapters, self.title, self.author)
+        about = {
+            "title": self.title,
+            "author": self.author,
+            "notice": first.notice,
+            "keywords": ", ".join(first.keywords),
+            "facts": [{"name": name, "value": value} for name, value in first.facts],
+            "abstract": first.abstract,
+        }
+        about |= {"cover": "yes"} if self._kind() != "body" else {}
+        about |= {"contents": "yes"} if self.ours else {}
+        page = self._pandoc(
+            tree.document(finish.for_screen(self.blocks), **about),
             "html5",
-            folder,
-            *("--standalone", "--embed-resources", "--mathml", "--toc", "--toc-depth=2"),
-            f"--template={TEMPLATES / 'report.html'}",
-            f"--css={TEMPLATES / 'report.css'}",
-            f"--metadata-file={Path(folder, 'metadata.json')}",
+            *("--standalone", "--mathml", "--toc", "--toc-depth=2", "--wrap=none"),
+            *(f"--template={TEMPLATES / 'report.html'}", f"--include-in-header={TEMPLATES / 'report.css'}"),
         )
+        return re.sub(r'(?<=<img src=")[^":/]+(?=")', lambda name: self._inside(name[0]), page)
 
+    def _inside(self, name: str) -> str:
+        """A picture as a part of the page; pandoc would do that too, in more time than all the rest takes."""
+        kind = {"jpg": "jpeg", "svg": "svg+xml"}.get(name.rpartition(".")[2], name.rpartition(".")[2])
+        return f"data:image/{kind};base64,{base64.b64encode(Path(self.folder, name).read_bytes()).decode()}"
 
-def _write_sources(
-    notebooks: Notebooks, folder: Path, author: str = "", collaborators: str | None = None, code: str = "key"
-) -> Path:
-    """All notebooks as one Markdown file in `folder`, their pictures beside it."""
-    parts = []
-    for name, notebook in notebooks:
-        resources = {"unique_key": re.sub(r"[^A-Za-z0-9_-]", "_", name), "output_files_dir": "."}
+    def _kind(self) -> str:
+        """What comes before the first cell: our cover, a title, or nothing where the notebook begins with its own."""
+        if self.ours:
+            return "cover"
+        return "title" if self.asked or self.author or not front_page.heading(self.chapters[0].notebook) else "body"
+
+    def _plain(self, number: int, reason: str) -> str:
+        """The words of a cell that Typst refuses."""
+        _, cell, blocks = self.cells[number]
+        self.losses.add(f"set as plain text in the PDF (Typst: {reason})", (cell.notebook, cell.number))
+        return tree.text_of(blocks)
+
+    def _last_page(self) -> list[Node]:
+        """Who worked on this and what it builds on, as courses ask to have it stated."""
+        line = "_" * 40
+        runs = [chapter.notebook.metadata.get("coursekit", {}) for chapter in self.chapters]
+        data = {name for run in runs for name in run.get("sources", {})}
+        text = " ".join(tree.text_of(part) for *_, part in self.cells)
+        works = references.of_data(data) + references.cited(text)
+
+        def said(name: str, text: str) -> Node:
+            return node("Para", [node("Strong", tree.words(f"{name}:")), tree.SPACE, *tree.words(text)])
+
+        def heading(level: int, text: str) -> Node:
+            name = "sources" if level == 2 else "collaboration-and-sources"
+            return node("Header", level, attr(name, ["unnumbered"]), tree.words(text))
+
+        ours = (
+            f"The code in this report comes from the notebooks and from the package coursekit {__version__} (MIT "
+            "licence), which they call; the exercises unite and correct those of several university courses."
+        )
+        return [
+            heading(1, "Collaboration and sources"),
+            said("Author", self.author or line),
+            said("Worked with", line if self.collaborators is None else self.collaborators or "nobody"),
+            said("Help and code from elsewhere", line),
+            tree.para(
+                "Most courses ask for this page: name everybody with whom you discussed solutions, write your own text "
+                "and code, and cite what you took from books, papers, web pages and assistants. The rules of your "
+                "course decide."
+            ),
+            *[tree.para(ours)] * self.ours,
+            *([heading(2, "Sources"), node("BulletList", [[tree.para(work)] for work in works])] if works else []),
+        ]
+
+    def _pandoc(self, document: Mapping, to: str, *options: str) -> str:
+        """What pandoc writes; formulas that it does not understand stay TeX, and are named."""
+        import pypandoc
+
+        log = self.folder / "pandoc.json"
         try:
-            markdown, resources = ReportExporter(code=code).from_notebook_node(notebook, resources)
-        except Exception as error:  # whatever nbconvert stumbles on in an output: a picture that is not base64, say
-            reason = f"{type(error).__name__}: {error}".splitlines()[0]
-            raise NotebookError(f"{name}: cannot be converted ({reason})") from error
-        for file, content in (resources["outputs"] or {}).items():  # "" of a notebook without a cell
-            Path(folder, file).write_bytes(content)
-        parts += [f"::: {{chapter={front_page.chapter(name)}}}\n:::", markdown]
-    parts.append(f"::: {{chapter={len(notebooks) + 1}}}\n:::")
-    parts.append(_last_page("\n".join(parts), notebooks, author, collaborators))
-    path = folder / "report.md"
-    path.write_text("\n\n".join(parts), encoding="utf-8")
-    return path
+            command = [pypandoc.get_pandoc_path(), "--from=json", f"--to={to}", f"--log={log}", *options]
+            content = json.dumps(document, ensure_ascii=False).encode()
+            done = subprocess.run(command, input=content, capture_output=True, cwd=self.folder)
+        except OSError as error:
+            raise NotebookError("the report needs pandoc, which is not found: pip install pypandoc_binary") from error
+        if done.returncode:
+            raise NotebookError(f"pandoc refused the report: {done.stderr.decode()}".splitlines()[0])
+        refused = {
+            each.get("contents") for each in json.loads(log.read_text(encoding="utf-8")) if "TeX" in each["type"]
+        }
+        for _, cell, part in self.cells if refused else ():
+            for item in tree.nodes(part):
+                if item["t"] == "Math" and item["c"][1] in refused:
+                    tex = re.sub(r"\s+", " ", item["c"][1])[:60]
+                    self.losses.add(f"a formula is shown as TeX: {tex}", (cell.notebook, cell.number))
+        return done.stdout.decode()
 
 
-def _last_page(text: str, notebooks: Notebooks, author: str, collaborators: str | None) -> str:
-    """Who worked on this and what it builds on, as courses ask to have it stated."""
-    line = _literal("_" * 40)
-    data = {name for _, notebook in notebooks for name in notebook.metadata.get("coursekit", {}).get("sources", {})}
-    works = [f"- {_literal(work)}" for work in references.of_data(data) + references.cited(text)]
-    rows = [
-        "# Collaboration and sources {.unnumbered}",
-        f"**Author:** {_literal(author) or line}",
-        f"**Worked with:** {line if collaborators is None else _literal(collaborators) or 'nobody'}",
-        f"**Help and code from elsewhere:** {line}",
-        "Most courses ask for this page: name everybody with whom you discussed solutions, write your own text and "
-        "code, and cite what you took from books, papers, web pages and assistants. The rules of your course decide.",
-        f"The code in this report comes from the notebooks and from the package coursekit {__version__} (MIT licence), "
-        "which they call; the exercises unite and correct those of several university courses.",
-        *["## Sources {.unnumbered}"] * bool(works),
-        "\n".join(works),
-    ]
-    return "\n\n".join(rows)
-
-
-def _literal(text: str) -> str:
-    """Text that pandoc reads as Markdown and leaves as it is: every ASCII punctuation mark as a character reference."""
-    return re.sub(r"[!-/:-@\[-`{-~]", lambda match: f"&#{ord(match[0])};", text)
-
-
-def _pandoc(markdown: Path, to: str, folder: str, *arguments: str) -> str:
-    import pypandoc
-
-    options = [f"--lua-filter={TEMPLATES / 'report.lua'}", f"--resource-path={folder}", *arguments]
-    try:
-        return pypandoc.convert_file(str(markdown), to, format=MARKDOWN, extra_args=options, cworkdir=folder)
-    except OSError as error:
-        raise NotebookError("the report needs pandoc, which is not found: pip install pypandoc_binary") from error
-    except RuntimeError as error:
-        raise NotebookError(f"pandoc refused the report: {error}".splitlines()[0]) from error
+def _chapter_begins(number: int, new_page: bool = True) -> Node:
+    """Where a page begins in the PDF, whose running head looks up what stands there."""
+    page = "#pagebreak(weak: true)\n" * new_page
+    return node("RawBlock", "typst", f"{page}#metadata({number}) <chapter>")

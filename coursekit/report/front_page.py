@@ -4,13 +4,15 @@ import datetime
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from html import unescape
 
 from nbformat import NotebookNode
 
 from coursekit import __version__
 from coursekit.errors import NotebookError
+from coursekit.report import cells, markdown
 
-Notebooks = Sequence[tuple[str, NotebookNode]]
+Notebooks = Sequence[tuple]  # (name, notebook) or (name, notebook, folder), as `export.Chapter`
 NAMED = 3  # published numbers, at most, that the abstract names and does not only count
 VERDICTS = (  # of the scorecard: as the abstract says it of one number, and of several
     ("reproduced", "lies within the tolerance set beforehand", "lie within the tolerance set beforehand"),
@@ -40,7 +42,8 @@ class Cover:
 
 def of(notebooks: Notebooks, title: str, author: str) -> Cover:
     """Title and author as given; the rest is what the notebooks say they ran on, measured and found."""
-    runs = [notebook.metadata.get("coursekit", {}) for _, notebook in notebooks]
+    runs = [notebook.metadata.get("coursekit", {}) for _, notebook, *_ in notebooks]
+    ours = any(cells.is_ours(notebook) for _, notebook, *_ in notebooks)
     sources = {name: str(source) for run in runs for name, source in run.get("sources", {}).items()}
 
     def said(key: str) -> str:
@@ -60,16 +63,16 @@ def of(notebooks: Notebooks, title: str, author: str) -> Cover:
     notices = [sample] if any(source.startswith("sample data") for source in sources.values()) else []
     notices += [
         f"Not complete: {name} {run['failure']}."
-        for (name, _), run in zip(notebooks, runs, strict=True)
+        for (name, *_), run in zip(notebooks, runs, strict=True)
         if "failure" in run
     ]
     return Cover(
         title=title,
         author=author,
-        facts=[(name, value) for name, value in facts if value],
+        facts=[(name, value) for name, value in facts if value and ours],
         notice=" ".join(notices),
         abstract=abstract(notebooks),
-        keywords=["deep learning", *(heading(notebook) or name for name, notebook in notebooks)],
+        keywords=[*["deep learning"] * ours, *(heading(notebook) or name for name, notebook, *_ in notebooks)],
         running=[f"profile {run['profile']}" if "profile" in run else "" for run in runs],
     )
 
@@ -81,9 +84,20 @@ def chapter(name: str) -> int:
 
 
 def heading(notebook: NotebookNode) -> str:
-    """A notebook's first heading, without its number; empty where there is none."""
-    texts = (cell.source for cell in notebook.cells if cell.cell_type == "markdown")
-    return next((match[1].strip() for text in texts if (match := re.match(r"# (?:\d+\s*·\s*)?(.*)", text))), "")
+    """A notebook's first heading of the first level, without its number; empty where there is none."""
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown" and (title := _title(cell.get("source", ""))):
+            return re.sub(r"^\d+\s*·\s*", "", title)
+    return ""
+
+
+def _title(text: str) -> str:
+    if not re.search(r"^ {0,3}(# |=+ *$)|<h1", text, re.MULTILINE):  # it is read with care only if there may be one
+        return ""
+    html, formulas = markdown.to_html(text)
+    found = re.search(r"<h1[^>]*>(.*?)</h1>", html, re.DOTALL)
+    words = unescape(re.sub(r"<[^>]*>", "", found[1])) if found else ""
+    return " ".join(markdown.MARK.sub(lambda mark: formulas[int(mark[1])].source, words).split())
 
 
 def abstract(notebooks: Notebooks) -> list[str]:
@@ -91,8 +105,8 @@ def abstract(notebooks: Notebooks) -> list[str]:
 
     All of it comes from what the notebooks carry; nothing where they carry none of it.
     """
-    headlines = [said["headline"] for _, notebook in notebooks for said in _said(notebook) if said.get("headline")]
-    claims = [said["claim"] for _, notebook in notebooks for said in _said(notebook) if "claim" in said]
+    headlines = [said["headline"] for _, notebook, *_ in notebooks for said in _said(notebook) if said.get("headline")]
+    claims = [said["claim"] for _, notebook, *_ in notebooks for said in _said(notebook) if "claim" in said]
     checked = sum(bool(claim.get("checked")) for claim in claims)
     asserted = (
         _counted(checked, "statement of the text is", "statements of the text are") + " asserted in code beside it."
@@ -104,14 +118,14 @@ def abstract(notebooks: Notebooks) -> list[str]:
 
 def _compared(notebooks: Notebooks) -> list[str]:
     """The scorecard in one paragraph, from the scores that travel with the notebooks."""
-    scores = {str(s.get("id")): s for _, nb in notebooks for said in _said(nb) if (s := said.get("score"))}
+    scores = {str(s.get("id")): s for _, nb, *_ in notebooks for said in _said(nb) if (s := said.get("score"))}
     if not scores:
         return []
     from coursekit.scorecard import compare  # takes torch along, which a report of other notebooks does not need
     from coursekit.scorecard.measured import Score
     from coursekit.scorecard.published import PUBLISHED
 
-    chapters = {chapter(name) for name, _ in notebooks}
+    chapters = {chapter(name) for name, *_ in notebooks}
     wanted = [published for published in PUBLISHED.values() if published.notebook in chapters]
     try:
         rows = [compare.judge(p, Score(**scores[p.id]) if p.id in scores else None) for p in wanted]

@@ -1,176 +1,128 @@
-"""One executed notebook as the Markdown of a report, its pictures as files beside it."""
+"""A text cell's Markdown as Jupyter reads it: formulas are taken out first, by MathJax's rules; the rest is CommonMark.
 
-import json
+What comes out is HTML with a mark in place of each formula, so that HTML that the text holds, and the text around it,
+become one tree (`html`).
+"""
+
+import functools
 import re
-from pathlib import Path
+from collections.abc import Iterator
+from dataclasses import dataclass
 
-import nbformat
-from nbconvert.exporters import MarkdownExporter
-from nbformat import NotebookNode
-from traitlets import Enum, default
-from traitlets.config import Config
+from markdown_it import MarkdownIt
+from markdown_it.rules_block.table import escapedSplit
+from markdown_it.rules_core import StateCore
+from markdown_it.token import Token
+from mdit_py_plugins.footnote import footnote_plugin
+from mdit_py_plugins.tasklists import tasklists_plugin
 
-from coursekit.execution import redact
-
-TEMPLATES = Path(__file__).with_name("templates")
-LINES_SHOWN = 40  # of a cell's printed output
-CODE = ("all", "key", "none")  # how much code a report shows: every cell, what matters, none
-MATTERS = "key"  # the tag of a cell whose code matters
-EXERCISE, SOLUTION = "exercise", "solution"  # a learner's own code matters; where ours stands beside it, ours is enough
-EDGES = re.compile(r"^[ \t]*# (?:BEGIN|END) SOLUTION[ \t]*\n?", re.MULTILINE)
-HIDDEN_CELLS = {"remove-cell", "setup"}
-HIDDEN_INPUTS = {"hide-input"}
-SHOWING = {"claim", "finding", "figure"}  # cells that are there for their output
-NOISE = re.compile(r".*(Deprecation|Future)Warning: .*\n(\s+.*\n?)?")
-
-
-class ReportExporter(MarkdownExporter):
-    """Markdown of one notebook, with its pictures as files in resources["outputs"]."""
-
-    template_name = "report"
-    template_extension = ".md.j2"
-    export_from_notebook = None
-    code = Enum(CODE, "key", help="how much code to show").tag(config=True)
-
-    @property
-    def extra_template_basedirs(self) -> list[str]:
-        return [str(TEMPLATES)]
-
-    @default("template_file")
-    def _template_file(self) -> str:
-        return "index.md.j2"
-
-    @property
-    def default_config(self) -> Config:
-        config = Config(
-            {
-                "ExtractOutputPreprocessor": {"enabled": True},
-                "CoalesceStreamsPreprocessor": {"enabled": True},
-                "TagRemovePreprocessor": {
-                    "enabled": True,
-                    "remove_cell_tags": HIDDEN_CELLS,
-                    "remove_input_tags": HIDDEN_INPUTS,
-                    "remove_all_outputs_tags": {"remove-output"},
-                },
-                "NbConvertBase": {
-                    "display_data_priority": [
-                        "text/html",
-                        "text/markdown",
-                        "image/svg+xml",
-                        "image/png",
-                        "image/jpeg",
-                        "text/latex",
-                        "text/plain",
-                    ]
-                },
-            }
-        )
-        return super().default_config.merge(config) or config
-
-    def default_filters(self):
-        yield from super().default_filters()
-        yield from {"fenced": fenced, "picture": picture, "caption": caption, "name": name}.items()
-
-    def from_notebook_node(self, nb: NotebookNode, resources=None, **kwargs):
-        name = (resources or {}).get("unique_key", "notebook")
-        return super().from_notebook_node(for_print(nb, name, self.code), resources, **kwargs)
+MARK = re.compile("\ufdd0(\\d+)\ufdd1")  # two characters that Unicode will never use, so no text holds them
+CODE = r"^[ >]*(?P<fence>`{3,}|~{3,})[^`\n]*\n(?:[\s\S]*?^[ >]*(?P=fence)[`~]*[ \t]*$|[\s\S]*\Z)"
+CODE += r"|(?<![\\`])(?P<ticks>`+)(?!`)(?:(?!\n\s*\n)[\s\S])*?(?<!`)(?P=ticks)(?!`)"
+# JupyterLab's own expression, after code, in which nothing is a formula; those of text/latex have a backslash less.
+ENDS = r"\$\$?|\\(?:begin|end)\{[a-z]*\*?\}|\\[{}$]|[{}]|(?:\n\s*)+"
+TOKENS = re.compile(rf"{CODE}|(?P<sign>{ENDS}|\\\\[()\[\]])", re.IGNORECASE | re.MULTILINE)
+LATEX = re.compile(rf"(?P<sign>{ENDS}|\\[()\[\]])", re.IGNORECASE)
+CLOSING = {"$": "$", "$$": "$$"} | {f"{slash}{a}": f"{slash}{b}" for slash in ("\\", r"\\") for a, b in ("()", "[]")}
+INLINE = ("$", "\\(", r"\\(")
 
 
-def for_print(notebook: NotebookNode, name: str = "notebook", code: str = "key") -> NotebookNode:
-    """A copy without what only a screen needs (live captions, library warnings, the tail of a long print-out), without
-    the code that was not asked for, and without secrets: the notebook may have been executed elsewhere.
+@dataclass(frozen=True)
+class Formula:
+    """A formula: its TeX, as it stood in the text with its delimiters, and whether it has lines of its own."""
 
-    "key" is the code that `show_source` shows, that of cells tagged so, and a learner's own in exercises; all, in a
-    notebook that marks none.
-    """
-    notebook = nbformat.from_dict(json.loads(json.dumps(notebook)))
-    solved = any(SOLUTION in _tags(cell) for cell in notebook.cells)
-    key = {MATTERS} if solved else {MATTERS, EXERCISE}
-    if code == "key" and not any(key & _tags(cell) or _is_source(cell) for cell in notebook.cells):
-        code = "all"
-    for number, cell in enumerate(notebook.cells, 1):
-        kinds = redact.source(cell)
-        kinds += redact.outputs(cell) if cell.cell_type == "code" else []
-        redact.warn(f"{name} cell {number}", kinds)
-        if cell.cell_type != "code":
-            cell.source = re.sub(r"^# \d+\s*·\s*", "# ", cell.source)
+    source: str
+    tex: str
+    display: bool
+
+
+def pieces(text: str, tokens: re.Pattern = TOKENS) -> Iterator[str | Formula]:
+    """Text and formulas in turn, by the rules of MathJax in Jupyter."""
+    found = [match for match in tokens.finditer(text) if match["sign"]]
+    begin, i = 0, 0
+    while i < len(found):
+        end = _closing(text, found, i)
+        if end is None:
+            i += 1
             continue
-        cell.outputs = [
-            o for o in cell.outputs if not _said(o).get("live") and "application/javascript" not in o.get("data", ())
-        ]
-        for output in cell.outputs:
-            if output.output_type == "stream":
-                output.text = shorten(NOISE.sub("", output.text))
-        cell.source = EDGES.sub("", cell.source)
-        _hide_code(cell, code, key)
-        cell.outputs = _gathered(cell.outputs)
-    return notebook
+        start, sign = found[i].start(), found[i][0]
+        inner = slice(start, found[end].end()) if sign[1:2] in ("b", "B") else slice(found[i].end(), found[end].start())
+        if text[inner].strip():
+            yield text[begin:start]
+            yield Formula(text[start : found[end].end()], _joined(text[inner]), sign not in INLINE)
+            begin = found[end].end()
+        i = end + 1
+    yield text[begin:]
 
 
-def _tags(cell: NotebookNode) -> set[str]:
-    return set(cell.metadata.get("tags", ()))
+def _closing(text: str, found: list[re.Match], i: int) -> int | None:
+    """Which of the signs ends the formula that the i-th one begins, if it begins one."""
+    sign = found[i][0]
+    is_environment = sign[:2].lower() == r"\b"
+    end = rf"\end{sign[6:]}" if is_environment else CLOSING.get(sign)
+    # A formula on lines of its own may hold empty ones, as nbconvert reads them; one in a line ends with its paragraph.
+    whole = sign not in INLINE and not text[text.rfind("\n", 0, found[i].start()) + 1 : found[i].start()].strip(" \t>")
+    depth, last = 0, None
+    for j in range(i + 1, len(found) if end else 0):
+        token = found[j][0]
+        if token == end:
+            if not depth:
+                return j
+            last = j
+        elif not whole and token.count("\n") > 1:
+            return last
+        depth += (token == "{") - (token == "}" and depth > 0)
+    return last
 
 
-def _is_source(cell: NotebookNode) -> bool:
-    return any(_said(output).get("source") for output in cell.get("outputs", ()))
+def _joined(tex: str) -> str:
+    """Without empty lines, which end a paragraph in TeX, and without the marks of a quotation around it."""
+    return re.sub(r"\n[ \t>]*(?=\n)|\n[ \t]*>[ \t]?", "\n", tex).strip()
 
 
-def _hide_code(cell: NotebookNode, code: str, key: set[str]) -> None:
-    """Tag a cell whose code is not to be shown; without it, the value of its last line says nothing either."""
-    hide = code == "none" or (code == "key" and not key & _tags(cell))
-    if code == "none":
-        cell.outputs = [output for output in cell.outputs if not _said(output).get("source")]
-    if hide or _is_source(cell) or SHOWING & _tags(cell):  # what `show_source` was told is replaced by what it shows
-        cell.metadata.setdefault("tags", []).append("hide-input")
-        cell.outputs = [o for o in cell.outputs if o.output_type != "execute_result" or set(o.data) != {"text/plain"}]
+def to_html(text: str, name: str = "", *, typographic: bool = False) -> tuple[str, list[Formula]]:
+    """HTML with a mark for each formula, and the formulas; `name` keeps the footnotes of two cells apart.
 
-
-def _gathered(outputs: list[NotebookNode]) -> list[NotebookNode]:
-    """The lines of claims and scores that stand one below the other as one block of text."""
-    kept: list[NotebookNode] = []
-    for output in outputs:
-        lines = _said(output).keys() & {"claim", "score"}
-        if lines and kept and _said(kept[-1]).keys() & {"claim", "score"}:
-            kept[-1].data["text/plain"] += "\n" + output.data["text/plain"]
+    `typographic` bends quotes, which somebody else's text may mean as they are.
+    """
+    formulas: list[Formula] = []
+    marked = []
+    for piece in pieces(text):
+        if isinstance(piece, Formula):
+            marked.append(f"\ufdd0{len(formulas)}\ufdd1")
+            formulas.append(piece)
         else:
-            kept.append(output)
-    return kept
+            marked.append(piece)
+    return _parser(typographic).render("".join(marked), {"docId": name}), formulas
 
 
-def shorten(text: str, lines_shown: int = LINES_SHOWN) -> str:
-    """The first lines of a long print-out and how many more there were; of a progress bar, its last state."""
-    lines = [line.rsplit("\r", 1)[-1] for line in text.rstrip("\n").split("\n")]
-    if len(lines) > lines_shown:
-        lines = [*lines[:lines_shown], f"… {len(lines) - lines_shown} more lines"]
-    return "\n".join(lines)
+@functools.cache
+def _parser(typographic: bool) -> MarkdownIt:
+    parser = MarkdownIt("commonmark", {"typographer": typographic, "maxNesting": 200}).enable(
+        ["table", "strikethrough", "smartquotes"]
+    )
+    parser.use(footnote_plugin).use(tasklists_plugin)
+    parser.core.ruler.after("block", "all_cells", _with_all_cells)
+    # What links and pictures may lead to is decided where HTML is read, for both kinds at once.
+    parser.validateLink = lambda url: True
+    parser.normalizeLink = lambda url: url
+    return parser
 
 
-def _said(output: NotebookNode) -> dict:
-    """What our own display calls put beside an output."""
-    return output.get("metadata", {}).get("coursekit", {})
-
-
-def fenced(text: str, language: str) -> str:
-    """A Markdown code block whose fence is longer than any in the text."""
-    longest = max((len(run) for run in re.findall(r"`{3,}", text)), default=2)
-    fence = "`" * max(3, longest + 1)
-    return f"{fence}{language}\n{text}\n{fence}" if text.strip() else ""
-
-
-def picture(output: NotebookNode, mime: str) -> str:
-    """A Markdown image from an output whose picture was written to a file."""
-    said = _said(output)
-    attributes = [name(output), f"width={said['width']}%" if "width" in said else ""]
-    return f"![{said.get('caption', '')}]({output.metadata.filenames[mime]}){{{' '.join(filter(None, attributes))}}}\n"
-
-
-def name(output: NotebookNode) -> str:
-    """What links call a figure or a table, as an attribute of Markdown: "#01-letters"; nothing where it has no name."""
-    said = _said(output)
-    known = re.sub(r"[^\w-]", "-", said.get("figure") or said.get("table") or "")
-    return f"#{known}" if known else ""
-
-
-def caption(output: NotebookNode) -> str:
-    """The caption that `show_table` gave, or nothing."""
-    return _said(output).get("caption", "")
+def _with_all_cells(state: StateCore) -> None:
+    """Rows of tables with the cells beyond the last column too, which GitHub and Jupyter drop: of `a|b`, say."""
+    if not any(token.type == "tr_open" for token in state.tokens):
+        return
+    lines, tokens, cells, count = state.src.split("\n"), [], [], 0
+    for token in state.tokens:
+        if token.type == "tr_open":
+            row = lines[token.map[0]].strip(" \t>") if token.map else ""
+            cells, count = escapedSplit(row.removeprefix("|").removesuffix("|")), 0
+        elif token.type in ("td_close", "th_close"):
+            count += 1
+        elif token.type == "tr_close":
+            for text in cells[count:]:
+                inline = Token("inline", "", 0, content=text.strip(), level=token.level + 2, children=[])
+                tokens += [Token("td_open", "td", 1), inline, Token("td_close", "td", -1)]
+        tokens.append(token)
+    state.tokens = tokens

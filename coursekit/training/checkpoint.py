@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import math
 import os
 import pickle
 import platform
@@ -90,11 +91,16 @@ class Stop:
 
 
 def write(
-    folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, progress: Progress, company: str = "alone"
+    folder: Path,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    progress: Progress,
+    company: str = "alone",
+    settings: Mapping[str, object] | None = None,
 ) -> None:
-    """Everything that the next step depends on: weights, buffers, optimizer, progress, random state; and on what kind
-    of machine and in what `company` (see `company`) they were made. Of a run that has diverged nothing: taken up before
-    that, it diverges again and says how.
+    """Everything that the next step depends on: weights, buffers, optimizer, progress, random state; the `settings` of
+    its batches; and on what kind of machine and in what `company` (see `company`) they were made. Of a run that has
+    diverged nothing: taken up before that, it diverges again and says how.
     """
     if progress.totals is not None and not progress.totals[0].isfinite():
         return
@@ -105,7 +111,7 @@ def write(
     plain["probes"] = [{name: float(value) for name, value in values.items()} for values in progress.probes]
     weights = {name: value.clone() for name, value in model.state_dict().items()}  # of a stack: without its neighbours
     state = {"model": weights, "optimizer": optimizer.state_dict(), "progress": plain, "random": random}
-    made = {"settings": _settings(optimizer), "machine": _machine() | {"trained": company}}
+    made = {"settings": _settings(optimizer), "machine": _machine() | {"trained": company}, "batches": settings or {}}
     save(folder, progress.step, state | made)
 
 
@@ -115,13 +121,15 @@ def restore(
     optimizer: torch.optim.Optimizer,
     company: str = "alone",
     step: int | None = None,
+    settings: Mapping[str, object] | None = None,
+    ratio: Callable[[int], float] | None = None,
 ) -> Progress:
     """Put model, optimizer and random state back as the newest checkpoint has them, or the one of `step` (0: none); a
     new Progress where there is none.
 
     On another kind of machine, or in other company, it goes on with a warning, and `exact` is False. Raises
-    StorageError when the checkpoint is another run's (model or hyper-parameters), when none is readable, or when the
-    folder cannot be written.
+    StorageError when the checkpoint is another run's (model, hyper-parameters, `settings` of the batches, `ratio` of the
+    lr in the epochs that are done), when none is readable, or when the folder cannot be written.
     """
     files.probe(folder)
     if step is not None:
@@ -132,7 +140,9 @@ def restore(
     changed = _changes(_shapes(state["model"]), _shapes(model.state_dict()))
     # How the steps are computed is the checkpoint's: a run that leaves its stack goes on with a fused optimizer.
     stored, here = ({n: v for n, v in s.items() if "fused" not in n} for s in (state["settings"], _settings(optimizer)))
-    changed = changed or _changes(stored, here)
+    batches = state.get("batches") or settings or {}  # of an older checkpoint nobody knows
+    changed = changed or _changes(stored, here) or _changes(batches, dict(settings or batches))
+    changed = changed or (_other_rates(state["progress"]["history"], stored["lr"], ratio) if ratio else "")
     if changed:
         raise StorageError(f"{folder} belongs to another run: {changed}; use another folder or delete it")
     model.load_state_dict(state["model"])
@@ -150,6 +160,15 @@ def restore(
         progress.exact = False
         print(f"warning: resume of step {progress.step} is approximate: {elsewhere}", file=sys.stderr)
     return progress
+
+
+def _other_rates(history: Iterable[Mapping], base: float, ratio: Callable[[int], float]) -> str:
+    """The first epoch that is done and had another learning rate than the schedule gives, in words."""
+    for epoch, row in enumerate(history):
+        lr = base * ratio(epoch)
+        if "lr" in row and not math.isclose(lr, row["lr"], rel_tol=1e-6, abs_tol=1e-12):
+            return f"lr of epoch {epoch + 1} {row['lr']:.4g} -> {lr:.4g}"
+    return ""
 
 
 def company(folders: Sequence[Path]) -> str:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from coursekit.data.batches import Batches
 from coursekit.errors import DataError, Diverged
-from coursekit.training import checkpoint, mlp, threads
+from coursekit.training import checkpoint, mlp, schedules, threads
 from coursekit.training.checkpoint import Progress
 from coursekit.training.losses import Loss, cross_entropy, smoothed
 
@@ -147,12 +147,21 @@ class Journal:
         self.schedule, self.schedule_by, self.probe, self.probe_every = schedule, schedule_by, probe, probe_every
         self.folder, self.checkpoint_every, self.checkpoint_seconds = folder, checkpoint_every, checkpoint_seconds
         self.on_step, self.loss, self.company = on_step, loss, company
-        self.progress = checkpoint.restore(folder, model, optimizer, company, step) if folder else Progress()
+        names = ("batch_size", "shuffle", "seed", "drop_last")
+        self.settings = {"examples": len(train.labels)} | {name: getattr(train, name) for name in names}
+        self.progress = Progress()
+        if folder:
+            self.progress = checkpoint.restore(folder, model, optimizer, company, step, self.settings, self._ratio)
         self.progress.steps_per_epoch = len(train)
         self.losses: list[Tensor] = []  # of the epoch that is running
         self.saved = time.monotonic()
         for group in optimizer.param_groups:
             group.setdefault("initial_lr", group["lr"])
+
+    def _ratio(self, epoch: int) -> float:
+        """Of the base lr, as an epoch begins."""
+        count = epoch * len(self.train) if self.schedule_by == "step" else epoch
+        return self.schedule(count) if self.schedule else 1.0
 
     def begin(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Set the epoch's learning rate; the batches that are still to come of it."""
@@ -216,7 +225,7 @@ class Journal:
     def save(self) -> None:
         """Write a checkpoint, where there is a folder for it."""
         if self.folder:
-            checkpoint.write(self.folder, self.model, self.optimizer, self.progress, self.company)
+            checkpoint.write(self.folder, self.model, self.optimizer, self.progress, self.company, self.settings)
         self.saved = time.monotonic()
 
     def _set_lr(self, count: int) -> None:
@@ -258,8 +267,11 @@ def fit(
     With a `folder`, a checkpoint is written there at the end of an epoch (at most one in `checkpoint_seconds`) and
     every `checkpoint_every` steps, and a training found there is taken up: bit-identical on the same kind of machine;
     Ctrl-C and SIGTERM write one before they end it. Raises Diverged, with the history so far in `.progress`, at the
-    end of an epoch with a loss that is not finite, and DataError as `check` does.
+    end of an epoch with a loss that is not finite, DataError as `check` does, UsageError before the first step for a
+    schedule that gives no learning rate somewhere, and StorageError for a folder with another training.
     """
+    if schedule:
+        schedules.check_counts(schedule, epochs * (len(train) if schedule_by == "step" else 1))
     journal = Journal(
         model,
         train,

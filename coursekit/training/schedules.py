@@ -112,6 +112,17 @@ def check(schedule: Schedule) -> None:
             _check(name, ours, getattr(schedule, "keywords", {}))
 
 
+def check_counts(schedule: Schedule, counts: int) -> None:
+    """Raise UsageError unless the schedule gives a number ≥ 0 for each count: before the first step, not later."""
+    for count in range(counts):
+        try:
+            ratio = schedule(count)
+        except (ArithmeticError, ValueError, TypeError, LookupError) as error:
+            raise UsageError(f"the schedule gives no learning rate at {count}: {error}") from error
+        if not (_is_number(ratio) and 0 <= ratio < math.inf):
+            raise UsageError(f"the schedule gives no learning rate at {count}: {ratio!r}; expected a number ≥ 0")
+
+
 def _check(name: str, schedule: Callable[..., float], param: Mapping) -> None:
     """Raise UsageError for parameters that the schedule does not have, or that are out of range."""
     if not isinstance(param, Mapping) or not all(isinstance(key, str) for key in param):

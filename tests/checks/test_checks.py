@@ -263,3 +263,97 @@ def test_a_notebook_shows_the_verdict_once_with_its_status_beside_it(tmp_path):
     assert not_done.metadata.coursekit.check == {"piece": "tanh", "status": "not done"}
     assert wrong.data["text/plain"].startswith("✗ relu: wrong for four numbers")
     assert r"This is \|x\|: below 0" in wrong.data["text/markdown"]
+
+
+# --- hints that fit the code: each on code that does already what the hint of its neighbour advises ------------------
+
+
+def stable_one_hot(z, y):
+    e = np.exp(z - z.max(1, keepdims=True))
+    p = e / e.sum(1, keepdims=True)
+    onehot = np.eye(z.shape[1])[y]
+    return -(onehot * np.log(p)).sum() / len(y), (p - onehot) / len(y)
+
+
+def overflowing(z, y):
+    p = np.exp(z) / np.exp(z).sum(1, keepdims=True)
+    return -np.log(p[range(len(y)), y]).mean(), (p - np.eye(z.shape[1])[y]) / len(y)
+
+
+class KeepsDims(PIECES["linear"].ours):
+    def backward(self, dy):
+        dx = super().backward(dy)
+        self.db = dy.sum(axis=0, keepdims=True)
+        return dx
+
+
+class NotSummed(PIECES["linear"].ours):
+    def backward(self, dy):
+        dx = super().backward(dy)
+        self.db = dy.copy()
+        return dx
+
+
+def rmsprop(inside):
+    def code(w, g, v, lr, alpha, eps):
+        v = alpha * v + (1 - alpha) * g**2
+        return w - lr * g / (np.sqrt(v + eps) if inside else np.sqrt(v)), v
+
+    return code
+
+
+def adam(divide):
+    def code(w, g, m, v, t, lr, beta1, beta2, eps):
+        m, v = beta1 * m + (1 - beta1) * g, beta2 * v + (1 - beta2) * g**2
+        return w - lr * m / (1 - beta1**t) / divide(v, 1 - beta2**t, eps), m, v
+
+    return code
+
+
+def batch_norm(divide):
+    def code(x, w, b, eps):
+        normal = (x - x.mean((0, 2, 3), keepdims=True)) / divide(x.var((0, 2, 3), keepdims=True), eps)
+        return normal * w[:, None, None] + b[:, None, None]
+
+    return code
+
+
+def whole_numbers(images, kernels):
+    return np.trunc(PIECES["conv2d"].ours(images, kernels)).astype(np.int64)
+
+
+FITTING = [  # piece, code, what the hint says, what it must not advise since the code does it
+    ("cross_entropy", stable_one_hot, "0 · log(0)", "subtract the maximum"),
+    ("cross_entropy", overflowing, "subtract the maximum", "0 · log(0)"),
+    ("linear", KeepsDims, "keepdims", "sum over the batch"),
+    ("linear", NotSummed, "dY is not summed", "keepdims"),
+    ("rmsprop", rmsprop(inside=True), "outside the square root; here it is inside", "missing"),
+    ("rmsprop", rmsprop(inside=False), "ε is missing", "inside"),
+    ("adam", adam(lambda v, c, eps: np.sqrt(v / c + eps)), "outside the square root; here it is inside", "missing"),
+    ("adam", adam(lambda v, c, eps: (np.sqrt(v) + eps) / np.sqrt(c)), "before v is corrected", "missing"),
+    ("adam", adam(lambda v, c, eps: np.sqrt(v) + eps), "Only m is corrected", "ε"),
+    (
+        "batch_norm",
+        batch_norm(lambda v, eps: np.sqrt(v) + eps),
+        "inside the square root; here it is outside",
+        "missing",
+    ),
+    ("batch_norm", batch_norm(lambda v, eps: np.sqrt(v)), "eps is missing", "outside"),
+    ("conv2d", whole_numbers, "fractions", "kernel is"),
+]
+
+
+@pytest.mark.parametrize(("name", "code", "says", "not_says"), FITTING, ids=ids(FITTING))
+def test_a_hint_advises_what_the_code_does_not_do_yet(name, code, says, not_says):
+    verdict = check(name, code)
+    assert verdict.status == "wrong"
+    assert says in verdict.hint
+    assert not_says not in verdict.hint
+
+
+@pytest.mark.parametrize("name", sorted({"conv2d", "softmax", "sigmoid", "tanh", "batch_norm", "momentum", "adam"}))
+def test_whole_numbers_where_fractions_are_right_never_pass(name):
+    def cut(value):
+        return tuple(map(cut, value)) if isinstance(value, tuple) else np.trunc(np.nan_to_num(value)).astype(int)
+
+    assert check(name, lambda *inputs: cut(PIECES[name].ours(*inputs))).status == "wrong"

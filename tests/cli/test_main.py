@@ -81,3 +81,15 @@ def test_what_starts_notebooks_does_not_import_torch():
     code = "import sys, coursekit.execution.notebooks, coursekit.report.export; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
+
+
+def test_strict_ends_with_4_when_something_was_left_out(tmp_path):
+    path = tmp_path / "mine.ipynb"
+    for text, code in (("# All of it", 0), ("# Mine\n\n![x](gone.png)", 4)):
+        nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(text)]), path)
+        for strict in ([], ["--strict"]):
+            done = coursekit("report", "mine.ipynb", "-o", "out", "--format", "html", *strict, cwd=tmp_path)
+            assert done.returncode == (code if strict else 0)
+            assert ("warning: mine cell 1: picture gone.png is not found" in done.stderr) == bool(code)
+            assert ("error: the report is written, but not all" in done.stderr) == bool(code and strict)
+            assert (tmp_path / "out.html").exists()

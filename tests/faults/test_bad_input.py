@@ -269,9 +269,6 @@ def table() -> dict[str, Row]:
     add("student --gradescope 2", USAGE, "has no check", {"notebooks/src/02_two.py": b"# %%\n1\n"}, "no check")
 
     # Outputs that a report cannot show.
-    picture = {"image/png": "not base64!"}
-    bad = {"notebooks/02_two.ipynb": with_output(data=picture)}
-    add("report 2 --format html", NOTEBOOK, "02_two: cannot be converted", bad, "picture")
     bad = {"notebooks/02_two.ipynb": said(score={"id": "S1.1.2.tanh"})}
     add("report 2 --format html", NOTEBOOK, "is not a score of ours", bad, "score")
 

@@ -7,12 +7,15 @@ import io
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import tarfile
 import tempfile
 import threading
 import time
+import urllib.error
+import urllib.request
 import zipfile
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -61,8 +64,8 @@ class Server:
         if self.answer == "silent":
             self.go_on.wait(60)
             return
-        if self.answer == "missing":
-            handler.send_error(404)
+        if self.answer.isdigit():
+            handler.send_error(int(self.answer))
             return
         content = PAGE if self.answer == "page" else self.content
         handler.send_response(200)
@@ -102,16 +105,23 @@ def inside(folder) -> list:
 # --- D1, D2, D3 -------------------------------------------------------------------------------------------------------
 
 
-CUT, PAGE_IN_PLACE, MISSING = (
-    ("cut", "not the published file: cut short"),
-    ("page", "a page in its place"),
-    ("missing", "the server says 404"),  # torchvision keeps this to itself
+CUT, PAGE_IN_PLACE = ("cut", "not the published file: cut short"), ("page", "a page in its place")
+REFUSALS = (
+    ("403", "the server says 403 Forbidden: it refuses this network"),
+    ("404", "the server says 404 Not Found: the file is no longer there"),
+    ("407", "the server says 407 Proxy Authentication Required: .* HTTPS_PROXY"),
+    ("429", "the server says 429 Too Many Requests: it was asked too often; wait some minutes"),
+    ("500", "the server says 500 Internal Server Error: .* try again later"),
+    ("503", "the server says 503 Service Unavailable: .* try again later"),
 )
 
 
-@pytest.mark.parametrize(
+@pytest.mark.filterwarnings("ignore:Implicitly cleaning up <HTTPError")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize(  # torchvision leaves the answers of its mirrors open
     ("name", "answer", "reason"),
-    [("letters", *CUT), ("letters", *PAGE_IN_PLACE), ("letters", *MISSING), ("mnist", *CUT), ("mnist", *PAGE_IN_PLACE)],
+    [(name, *answer) for name in ("letters", "mnist") for answer in (CUT, PAGE_IN_PLACE, *REFUSALS)]
+    + [("cifar10", *answer) for answer in REFUSALS],
 )
 def test_d1_what_is_not_the_file_is_refused_and_leaves_nothing(name, answer, reason, server, tmp_path):
     server.answer, server.content = answer, letter_file()
@@ -190,6 +200,35 @@ def test_d3_no_network_is_said_soon_with_what_to_do(monkeypatch, tmp_path):
     with pytest.raises(DataError, match=r"cannot download letters \(no network\); put letters.npz .* source 'sample'"):
         datasets.load("letters", "real", tmp_path)
     assert time.monotonic() - start < 20
+
+
+VERIFY = "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: {} (_ssl.c:1006)"
+CERTIFICATES = {
+    "certificate has expired": "expired",
+    "self-signed certificate": "self-signed certificate",
+    "unable to get local issuer certificate": "unable to get local issuer certificate",
+    "Hostname mismatch, certificate is not valid for 'x'.": "Hostname mismatch, certificate is not valid for 'x",
+}
+
+
+@pytest.mark.parametrize("said", CERTIFICATES)
+@pytest.mark.parametrize("name", ["letters", "mnist", "cifar10"])
+def test_d3_a_certificate_that_cannot_be_verified_is_no_missing_network(name, said, monkeypatch, tmp_path):
+    def refuse(request, *_, **__):
+        if getattr(request, "full_url", request).startswith("https"):
+            raise urllib.error.URLError(ssl.SSLCertVerificationError(1, VERIFY.format(said)))
+        raise urllib.error.URLError(ConnectionRefusedError(111, "Connection refused"))
+
+    monkeypatch.setattr(urllib.request, "urlopen", refuse)
+    monkeypatch.setattr(download, "LETTERS_URL", "https://letters.example.org/letter.data.gz")
+    monkeypatch.setattr(torchvision.datasets.MNIST, "mirrors", [f"https://mnist.example.org/{n}/" for n in "ab"])
+    monkeypatch.setattr(torchvision.datasets.CIFAR10, "url", "https://cifar10.example.org/c.tar.gz")
+    expected = f"the certificate of {name}.example.org cannot be verified ({CERTIFICATES[said]}"
+    with pytest.raises(DataError) as caught:
+        datasets.load(name, "real", tmp_path)
+    assert expected in str(caught.value)
+    assert "is this machine's clock right" in str(caught.value)
+    assert "no network" not in str(caught.value)
 
 
 def test_d3_a_server_that_never_answers_is_given_up(server, monkeypatch, tmp_path):

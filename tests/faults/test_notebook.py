@@ -244,7 +244,7 @@ def test_b6_a_missing_package_is_one_line(monkeypatch, missing, message):
     if missing == "typst":
         monkeypatch.setitem(sys.modules, "typst", None)
     else:
-        monkeypatch.setattr("pypandoc.convert_file", not_found)
+        monkeypatch.setattr("pypandoc.get_pandoc_path", not_found)
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("# One")])
     with pytest.raises(NotebookError, match=message) as caught:
         export.to_pdf([("01_one", notebook)])

@@ -9,7 +9,9 @@ from nbconvert.exporters import get_exporter
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from coursekit.cli import main
-from coursekit.report import export, front_page, markdown, references
+from coursekit.report import cells as report_cells
+from coursekit.report import export, front_page, references, tree
+from coursekit.report.losses import Losses
 from coursekit.scorecard.published import PUBLISHED
 
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="
@@ -77,16 +79,21 @@ def test_a_notebook_that_marks_no_code_keeps_its_code():
     assert "mine = 1" not in re.sub(r"<[^>]+>", "", export.to_html([("mine", book(code("mine = 1")))], code="none"))
 
 
-def test_a_learners_own_code_is_shown_and_ours_is_enough_where_it_stands_beside_it(cells):
+def text_in(notebook, folder, **options) -> str:
+    read = report_cells.read("07_x", notebook, folder, Losses(), **options)
+    return "\n".join(tree.text_of(cell.blocks) for cell in read)
+
+
+def test_a_learners_own_code_is_shown_and_ours_is_enough_where_it_stands_beside_it(cells, tmp_path):
     stub = "def mine():\n    # BEGIN SOLUTION\n    return 42\n    # END SOLUTION"
     exercise = code(stub, new_output("stream", text="right\n"), tags=["exercise"])
-    handed_in = markdown.ReportExporter().from_notebook_node(book(*cells, exercise))[0]
+    handed_in = text_in(book(*cells, exercise), tmp_path)
     assert "def mine():\n    return 42" in handed_in
     ours = code("show_source(ours)", shown(SHOWN_SOURCE, source=True), tags=["solution"])
-    solved = markdown.ReportExporter().from_notebook_node(book(*cells, exercise, ours))[0]
+    solved = text_in(book(*cells, exercise, ours), tmp_path)
     assert "mine" not in solved
     assert "right" in solved
-    everything = markdown.ReportExporter(code="all").from_notebook_node(book(*cells, exercise, ours))[0]
+    everything = text_in(book(*cells, exercise, ours), tmp_path, code="all")
     assert "return 42" in everything
     assert "SOLUTION" not in everything
 
@@ -100,11 +107,11 @@ def test_the_export_menu_takes_the_code_that_matters_and_an_option_says_otherwis
     assert "<h1>Title</h1>" in text
 
 
-def test_claims_of_a_cell_are_one_block_and_other_outputs_part_them():
+def test_claims_of_a_cell_are_one_block_and_other_outputs_part_them(tmp_path):
     lines = [shown({"text/plain": f"✓ {i}"}, claim={"checked": True}) for i in range(3)]
-    cell = code("x", *lines[:2], new_output("stream", text="between\n"), lines[2])
-    outputs = markdown.for_print(new_notebook(cells=[cell])).cells[0].outputs
-    assert [o.get("text") or o.data["text/plain"] for o in outputs] == ["✓ 0\n✓ 1", "between", "✓ 2"]
+    cell = code("", *lines[:2], new_output("stream", text="between\n"), lines[2])
+    [read] = report_cells.read("07_x", new_notebook(cells=[cell]), tmp_path, Losses())
+    assert [block["c"][-1] for block in read.blocks] == ["✓ 0\n✓ 1", "between", "✓ 2"]
 
 
 def links(html: str) -> list[tuple[str, str]]:

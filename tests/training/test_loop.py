@@ -14,8 +14,8 @@ from torch.nn.functional import cross_entropy
 from coursekit import models
 from coursekit.data.augment import crop_flip
 from coursekit.data.batches import Batches
-from coursekit.errors import DataError, Diverged
-from coursekit.training import checkpoint, loop, penalties
+from coursekit.errors import DataError, Diverged, StorageError, UsageError
+from coursekit.training import checkpoint, loop, penalties, schedules
 
 IMAGES = torch.randint(0, 256, (20, 6, 6, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(8))
 LABELS = torch.arange(20, dtype=torch.uint8) % 10
@@ -550,3 +550,57 @@ def test_signals_are_left_alone_without_a_folder_or_in_a_thread(tmp_path):
     thread.start()
     thread.join()
     assert len(set(handlers)) == 1
+
+
+def fitted(folder, epochs, schedule=None, size=6, by="epoch", **options):
+    model = linear()
+    train = Batches(IMAGES, LABELS, size, **options)
+    return loop.fit(model, train, {}, sgd(model, 0.1), epochs, folder=folder, schedule=schedule, schedule_by=by)
+
+
+COSINE = partial(schedules.cosine, total=4)
+OTHERS = {
+    "batch size": (dict(size=10), "batch_size 6 -> 10"),
+    "order": (dict(shuffle=True), "shuffle False -> True"),
+    "seed": (dict(seed=3), "seed 0 -> 3"),
+    "rest": (dict(drop_last=True), "drop_last False -> True"),
+    "no schedule": (dict(schedule=None), "lr of epoch 2 0.08536 -> 0.1"),
+    "another schedule": (dict(schedule=partial(schedules.step, step_size=1)), "lr of epoch 2 0.08536 -> 0.05"),
+    "a longer one": (dict(schedule=partial(schedules.cosine, total=8)), "lr of epoch 2 0.08536 -> 0.09619"),
+    "by step": (dict(by="step"), "lr of epoch 2 0.08536 -> 0"),
+}
+
+
+@pytest.mark.parametrize("kind", OTHERS)
+def test_a_training_of_other_settings_is_refused_and_says_which(tmp_path, kind):
+    options, said = OTHERS[kind]
+    fitted(tmp_path, 2, COSINE)
+    with pytest.raises(StorageError, match=r"belongs to another run: .*; use another folder or delete it") as caught:
+        fitted(tmp_path, 4, **{"schedule": COSINE} | options)
+    assert said in str(caught.value)
+    assert len(list(tmp_path.glob("step-*.pt"))) == 2, "they are left as they are"
+
+
+def test_the_same_settings_in_other_words_go_on(tmp_path):
+    fitted(tmp_path, 2, COSINE)
+    rows = fitted(tmp_path, 4, lambda epoch: schedules.cosine(epoch, 4)).history
+    assert [row["lr"] for row in rows] == pytest.approx([0.1 * schedules.cosine(epoch, 4) for epoch in range(4)])
+
+
+@pytest.mark.parametrize(
+    ("schedule", "said"),
+    [
+        (lambda epoch: schedules.warmup_cosine(epoch, 5, 5), "no learning rate at 5: .*zero"),
+        (lambda epoch: math.nan if epoch == 6 else 1, "no learning rate at 6: nan; expected a number ≥ 0"),
+        (lambda epoch: 1 - epoch, "no learning rate at 2: -1; expected"),
+        (lambda epoch: [1, 0.5][epoch], "no learning rate at 2: list index out of range"),
+        (lambda epoch: schedules.cosine_restarts(epoch, 0), "period is 0 and mult 1; both must be at least 1"),
+        (lambda epoch: schedules.cosine_restarts(epoch, 4, 0.5), "period is 4 and mult 0.5; both"),
+    ],
+)
+def test_a_schedule_that_ends_too_early_is_refused_before_the_first_step(schedule, said):
+    model = linear()
+    before = copy.deepcopy(model.state_dict())
+    with pytest.raises(UsageError, match=said):
+        loop.fit(model, batches(), {}, sgd(model, 0.1), 7, schedule=schedule)
+    assert_same(dict(model.state_dict()), dict(before))

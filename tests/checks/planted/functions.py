@@ -252,7 +252,7 @@ WRONG = {
         ("Each image is normalised by itself", norm(axes=(2, 3))),
         ("LayerNorm", norm(axes=(1, 2, 3))),
         ("square root", norm(root=False)),
-        ("eps stands inside", norm(inside=False)),
+        ("eps belongs inside", norm(inside=False)),
         ("n − 1", norm(ddof=1)),
         ("scaled too", norm(scale_bias=True)),
         ("belong to the channels", norm_weight_on_columns),

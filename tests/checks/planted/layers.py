@@ -185,8 +185,8 @@ WRONG = {
         ("number of inputs", starting(lambda m, n: np.random.normal(0, (2 / n) ** 0.5, (m, n)))),
         ("not scaled", starting(lambda m, n: np.random.randn(m, n))),
         ("the same", starting(lambda m, n: np.zeros((m, n)))),
-        ("W has shape (d_in, d_out)", starting(lambda m, n: np.random.normal(0, (2 / m) ** 0.5, (n, m)))),
-        ("bias starts at 0", starting(lambda m, n: np.random.normal(0, (2 / m) ** 0.5, (m, n)), np.ones)),
+        ("W has to have the shape (d_in, d_out)", starting(lambda m, n: np.random.normal(0, (2 / m) ** 0.5, (n, m)))),
+        ("bias has to start at 0", starting(lambda m, n: np.random.normal(0, (2 / m) ** 0.5, (m, n)), np.ones)),
         ("names of attributes", linear(backward=lambda self, dy: self.x.T @ dy)),
     ],
     "relu_layer": [
@@ -201,7 +201,7 @@ WRONG = {
     "network": [
         ("A ReLU is missing", with_layers(*"LRLL")),
         ("one linear map", with_layers(*"LLL")),
-        ("No ReLU on the logits", with_layers(*"LRLRLR")),
+        ("There is a ReLU on the logits", with_layers(*"LRLRLR")),
         ("probabilities", network(forward=forward_probabilities)),
         ("what it was given", network(backward=backward_returns_nothing_new)),
         ("through the ReLUs", network(backward=backward_without_relu)),

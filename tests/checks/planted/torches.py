@@ -96,7 +96,7 @@ WRONG = {
         ("ResNet-38", lambda: ResNet(blocks=6)),
         ("64 numbers", lambda: ResNet(head=nn.Sequential(nn.Flatten(), nn.Linear(4096, 10)))),
         ("softmax belongs to the loss", lambda: ResNet(last=lambda x: x.softmax(1))),
-        ("No ReLU on the logits", lambda: ResNet(last=torch.relu)),
+        ("There is a ReLU on the logits", lambda: ResNet(last=torch.relu)),
         ("16, 32, 64", lambda: ResNet(widths=(16, 16, 64))),
         ("ResNet-14", lambda: ResNet(blocks=2)),
     ],
