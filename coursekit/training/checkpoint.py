@@ -128,8 +128,8 @@ def restore(
     new Progress where there is none.
 
     On another kind of machine, or in other company, it goes on with a warning, and `exact` is False. Raises
-    StorageError when the checkpoint is another run's (model, hyper-parameters, `settings` of the batches, `ratio` of the
-    lr in the epochs that are done), when none is readable, or when the folder cannot be written.
+    StorageError when the checkpoint is another run's (model, hyper-parameters, `settings` of the batches, `ratio` of
+    the lr in the epochs that are done), when none is readable, or when the folder cannot be written.
     """
     files.probe(folder)
     if step is not None:
