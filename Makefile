@@ -9,7 +9,7 @@ BIN     := $(VENV)/bin
 READY   := $(VENV)/.ready
 SIDE    := $(if $(JOBS),--jobs $(JOBS))
 
-.PHONY: report test test-faults test-browser test-colab notebooks bench lint lab env clean
+.PHONY: report test test-faults test-browser test-colab notebooks bench check-gpu lint lab env clean
 
 report: $(READY)  ## execute the notebooks and write build/workbook.pdf and .html
 	$(BIN)/coursekit report --run --profile $(PROFILE) $(SIDE) --author "$$AUTHOR"
@@ -37,6 +37,9 @@ notebooks: $(READY)  ## execute notebooks/src into notebooks/, on real data: PRO
 
 bench: $(READY)  ## time the courses' way and ours on an idle machine; writes docs/benchmarks.md and into README.md
 	$(BIN)/python -m benchmarks --into README.md
+
+check-gpu: $(READY)  ## does a GPU compute what a CPU does, and how fast? at most 8 minutes; writes docs/gpu and docs/gpu.md
+	$(BIN)/python -m benchmarks.gpu
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -57,12 +57,13 @@ WORKLOADS = [
 class CoursesWay:
     """Some steps in the courses' loop; batches keep coming, as in the middle of an epoch."""
 
-    def __init__(self, workload: Workload, dataset: datasets.Dataset, workers: int):
-        self.model = seeded(workload)
+    def __init__(self, workload: Workload, dataset: datasets.Dataset, workers: int, device: str = "cpu"):
+        self.model = seeded(workload).to(device)
         self.optimizer = workload.optimizer(self.model.parameters())
         images, labels = dataset.train_images, dataset.train_labels
         load = partial(courses.loader, batch_size=workload.batch_size, augment=workload.augment, workers=workers)
-        self.batches = forever(load(images, labels))
+        loaded = forever(load(images, labels))
+        self.batches = ((images.to(device), labels.to(device)) for images, labels in loaded)
         self.validation = courses.loader(images[-5000:], labels[-5000:], workload.batch_size, False, workers)
         self.validate = workload.validate
 
@@ -77,21 +78,21 @@ class CoursesWay:
 class OurWay:
     """Some steps of `training.train_one_epoch` with all that `experiment.run` chooses for a network."""
 
-    def __init__(self, workload: Workload, dataset: datasets.Dataset, bfloat16: bool = False):
-        self.model = models.pooling_first(seeded(workload)).to(memory_format=torch.channels_last)
+    def __init__(self, workload: Workload, dataset: datasets.Dataset, bfloat16: bool = False, device: str = "cpu"):
+        self.model = models.pooling_first(seeded(workload)).to(device, memory_format=torch.channels_last)
         self.optimizer = workload.optimizer(self.model.parameters(), fused=True)
-        self.train = our_batches(dataset, workload.batch_size, workload.augment)
+        self.train = our_batches(dataset, workload.batch_size, workload.augment, device=device)
         self.batches = forever(self.train)
         self.validate = workload.validate
         last = slice(-1000, None)
         self.validation = Batches(
             dataset.train_images[last], dataset.train_labels[last], 1000, normalize=STANDARD if self.validate else None
         )
-        self.bfloat16 = bfloat16
+        self.bfloat16, self.device = bfloat16, device
 
     def __call__(self, steps: int) -> None:
         settings.keep_freed_memory()
-        with autocast(self.bfloat16):
+        with autocast(self.bfloat16, self.device):
             for count in chunks(steps, self.validate):
                 batches = itertools.islice(self.batches, count)
                 totals = loop.train_one_epoch(self.model, batches, self.optimizer)
@@ -106,12 +107,14 @@ def load(name: str, quick: bool) -> datasets.Dataset:
     return datasets.load(name, "real" if cached and not quick else "sample")
 
 
-def our_batches(dataset: datasets.Dataset, batch_size: int, augment: bool = False, seed: int = 0) -> Batches:
+def our_batches(
+    dataset: datasets.Dataset, batch_size: int, augment: bool = False, seed: int = 0, device: str = "cpu"
+) -> Batches:
     """Shuffled batches: colour images standardised, grey ones in [0, 1], as in the courses."""
     images, labels = dataset.train_images, dataset.train_labels
     normalize = STANDARD if images.ndim == 4 else None
     options = dict(shuffle=True, seed=seed, normalize=normalize, augment=crop_flip if augment else None)
-    return Batches(images, labels, batch_size, **options)
+    return Batches(images, labels, batch_size, device=device, **options)
 
 
 def seeded(workload: Workload) -> nn.Module:
@@ -120,9 +123,9 @@ def seeded(workload: Workload) -> nn.Module:
     return workload.model()
 
 
-def autocast(bfloat16: bool) -> contextlib.AbstractContextManager:
+def autocast(bfloat16: bool, device: str = "cpu") -> contextlib.AbstractContextManager:
     """bfloat16 as `experiment` uses it."""
-    return torch.autocast("cpu", torch.bfloat16, enabled=bfloat16, cache_enabled=False)
+    return torch.autocast(device, torch.bfloat16, enabled=bfloat16, cache_enabled=False)
 
 
 def forever(batches) -> Iterator:

@@ -104,7 +104,7 @@ class Batches:
         order = None
         if self.shuffle:
             permutation = torch.randperm(len(self.labels), generator=torch.Generator().manual_seed(seed))
-            order = permutation.to(self.labels.device)
+            order = permutation.to(self.labels.device, non_blocking=True)
         for batch in range(start, len(self)):
             span = slice(batch * self.batch_size, (batch + 1) * self.batch_size)
             if order is None:

@@ -18,13 +18,14 @@ from traitlets import Enum, default
 from coursekit import __version__
 from coursekit.errors import NotebookError
 from coursekit.notebook import document, outputs
-from coursekit.report import cells, finish, fonts, front_page, references, tree, typesetting
+from coursekit.report import cells, finish, fonts, front_page, tree, typesetting
 from coursekit.report.front_page import Notebooks
 from coursekit.report.losses import Losses
 from coursekit.report.numbers import Numbers, with_captions
 from coursekit.report.tree import Node, attr, node
 
 TITLE = "Deep learning workbook"
+LAST_PAGE = "Collaboration and sources"
 TEMPLATES = Path(__file__).with_name("templates")
 
 
@@ -239,24 +240,19 @@ class Report:
     def _last_page(self) -> list[Node]:
         """Who worked on this and what it builds on, as courses ask to have it stated."""
         line = "_" * 40
-        runs = [chapter.notebook.metadata.get("coursekit", {}) for chapter in self.chapters]
-        data = {name for run in runs for name in run.get("sources", {})}
-        text = " ".join(tree.text_of(part) for *_, part in self.cells)
-        works = references.of_data(data) + references.cited(text)
 
         def said(name: str, text: str) -> Node:
             return node("Para", [node("Strong", tree.words(f"{name}:")), tree.SPACE, *tree.words(text)])
 
-        def heading(level: int, text: str) -> Node:
-            name = "sources" if level == 2 else "collaboration-and-sources"
-            return node("Header", level, attr(name, ["unnumbered"]), tree.words(text))
-
         ours = (
             f"The code in this report comes from the notebooks and from the package coursekit {__version__} (MIT "
-            "licence), which they call; the exercises unite and correct those of several university courses."
+            "licence), which they call; the exercises unite and correct those of several university courses. Each "
+            "chapter lists the papers and data sets that it builds on."
         )
         return [
-            heading(1, "Collaboration and sources"),
+            node(
+                "Header", 1, attr("collaboration-and-sources", ["unnumbered"]), tree.words("Collaboration and sources")
+            ),
             said("Author", self.author or line),
             said("Worked with", line if self.collaborators is None else self.collaborators or "nobody"),
             said("Help and code from elsewhere", line),
@@ -266,7 +262,6 @@ class Report:
                 "course decide."
             ),
             *[tree.para(ours)] * self.ours,
-            *([heading(2, "Sources"), node("BulletList", [[tree.para(work)] for work in works])] if works else []),
         ]
 
     def _pandoc(self, document: Mapping, to: str, *options: str) -> str:

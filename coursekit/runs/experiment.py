@@ -26,6 +26,7 @@ from coursekit.runs.store import Result
 from coursekit.training import checkpoint, loop, schedules, stacked
 from coursekit.training.checkpoint import Progress
 from coursekit.training.loop import Journal
+from coursekit.training.losses import Loss, cross_entropy
 
 CHECKPOINT_SECONDS = 30
 PIXELS = ("unit", "standard", "raw")
@@ -42,7 +43,8 @@ class Experiment:
     cuts the training split to its first examples; `classes` keeps these alone, numbered from 0. `pixels`: "unit"
     [0, 1], "standard" mean 0, std 1 per channel (of the training split), "raw" [0, 255]. `precision` "bfloat16" is
     autocast where the device gains by it and float32 elsewhere; never for studies of gradients. `watch_test`
-    evaluates the test set after every epoch, to compare with published series and for nothing else. `measure(model)`
+    evaluates the test set after every epoch, to compare with published series and for nothing else. `loss` is a
+    `losses.Loss`; evaluations take it too, without `label_smoothing`, which is cross-entropy's. `measure(model)`
     returns plain numbers to keep of the trained model; `keep_weights` keeps its best by validation, else the last.
     """
 
@@ -61,6 +63,7 @@ class Experiment:
     schedule: Callable[[int], float] | None = None
     schedule_by: str = "epoch"
     penalty: Callable | None = None
+    loss: Loss = cross_entropy
     label_smoothing: float = 0.0
     precision: str = "float32"
     probe: Callable | None = None
@@ -93,6 +96,8 @@ def _check(experiment: Experiment) -> None:
         )
     if not 0 <= experiment.label_smoothing < 1:
         raise UsageError(f"invalid label_smoothing {experiment.label_smoothing}; expected 0 or more, less than 1")
+    if experiment.label_smoothing and experiment.loss is not cross_entropy:
+        raise UsageError("label_smoothing belongs to cross_entropy; hand over a loss that smooths by itself")
     classes = experiment.classes
     if classes is not None and (len(set(classes)) < max(2, len(classes)) or not set(classes) <= set(range(10))):
         raise UsageError(
@@ -183,7 +188,7 @@ class _Run(NamedTuple):
 
     def options(self) -> dict:
         """The options of `training.fit` and `training.Journal` that a single run and one of a stack share."""
-        names = ("schedule", "schedule_by", "probe", "probe_every")
+        names = ("loss", "schedule", "schedule_by", "probe", "probe_every")
         own = {name: getattr(self.experiment, name) for name in names}
         return own | dict(folder=self.folder, checkpoint_seconds=CHECKPOINT_SECONDS, on_step=self.on_step)
 
@@ -218,7 +223,7 @@ def _train(run: _Run, dataset: Dataset, device: torch.device) -> _Outcome:
             )
         except Diverged as error:
             return _Outcome("diverged", error.progress, {})
-        last = [loop.evaluate(model, part) for part in (parts.train_in_order, parts.test)]
+        last = [loop.evaluate(model, part, experiment.loss) for part in (parts.train_in_order, parts.test)]
     return _finish(experiment, model, parts, progress, device, last)
 
 
@@ -252,10 +257,10 @@ def _train_together(runs: Sequence[_Run], dataset: Dataset, device: torch.device
             for run, model, optimizer in zip(runs, stack.models, optimizers, strict=True)
         ]
         penalties = [run.experiment.penalty for run in runs]
-        errors = stacked.fit(stack, journals, first.epochs, penalties, first.label_smoothing)
+        errors = stacked.fit(stack, journals, first.epochs, penalties, first.label_smoothing, first.loss)
         scores = [[None] * len(runs)] * 2
         if not all(errors):
-            scores = [stacked.evaluate(stack, part) for part in (parts.train_in_order, parts.test)]
+            scores = [stacked.evaluate(stack, part, first.loss) for part in (parts.train_in_order, parts.test)]
     stack.unstack()
     return [
         _Outcome("diverged", error.progress, {}, stacked=True)
@@ -313,6 +318,6 @@ def _finish(
         best = max(progress.history, key=lambda row: row["val_accuracy"])  # the first of equals
         if best is not progress.history[-1]:
             with _autocast(experiment, device):
-                tested = loop.evaluate(model, parts.test)
+                tested = loop.evaluate(model, parts.test, experiment.loss)
         metrics["best_test_loss"], metrics["best_test_accuracy"] = tested
     return _Outcome("ok", progress, metrics, model.state_dict() if experiment.keep_weights else None)

@@ -25,8 +25,15 @@ from coursekit.errors import UsageError
 NUMERICS = 1
 
 # Rooms whose code a run can hand over. Code of any other room is machinery, which NUMERICS stands for.
-HANDED_OVER = {"models.networks", "models.residual", "training.schedules", "training.penalties", "data.augment"}
-HANDED_OVER |= {"analysis.diagnostics", "analysis.landscape", "scratch.layers", "scratch.networks"}
+HANDED_OVER = {"models.networks", "models.residual", "training.losses", "training.schedules"}
+HANDED_OVER |= {
+    "training.penalties",
+    "data.augment",
+    "analysis.diagnostics",
+    "analysis.landscape",
+    "scratch.layers",
+    "scratch.networks",
+}
 INSTALLED = {"site-packages", "dist-packages"}
 PLAIN = bool | int | float | str | range | list | tuple | Mapping | np.generic
 NOT_CODE = {"annotation", "returns", "type_comment", "type_params", "type_ignores", "ctx", "kind"}
@@ -170,6 +177,8 @@ def _normalised(thing, _codes: tuple[CodeType, ...]) -> tuple[str, frozenset[str
             node.body = node.body[1:] or [ast.Pass()]
         if isinstance(node, ast.JoinedStr):  # Python 3.12.1 ends the format of an f-string with an empty text
             node.values = [part for part in node.values if getattr(part, "value", None) != ""]
+        if isinstance(node, ast.Call):  # whether a copy is waited for changes no result
+            node.keywords = [keyword for keyword in node.keywords if keyword.arg != "non_blocking"]
         if isinstance(getattr(node, "body", None), list):
             node.body = [statement for statement in node.body if not _is_guard(statement)]
     names = {getattr(node, "id", getattr(node, "attr", "")) for node in ast.walk(tree)}

@@ -173,8 +173,8 @@ def _kind(configuration: Experiment) -> str | None:
     if settings.device().type != "cpu" or not stacked.can_stack(model):
         return None
     described = {name: value for name, value in fingerprint.describe(configuration).items() if name not in OWN}
-    augment = fingerprint.key("", configuration.augment) if configuration.augment else ""  # one name may be two codes
-    return json.dumps([stacked.plan(model), described, augment], sort_keys=True)
+    codes = fingerprint.key("", configuration.augment, configuration.loss)  # one name may be two codes
+    return json.dumps([stacked.plan(model), described, codes], sort_keys=True)
 
 
 def _report(runs: list[Result], seconds: float) -> None:

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
 
 from coursekit.data.batches import Batches
 from coursekit.errors import DataError, Diverged
-from coursekit.training import checkpoint, schedules, threads
+from coursekit.training import checkpoint, mlp, schedules, threads
 from coursekit.training.checkpoint import Progress
+from coursekit.training.losses import Loss, cross_entropy, smoothed
 
 Penalty = Callable[[nn.Module], Tensor]
 Probe = Callable[[nn.Module], Mapping[str, Tensor]]
@@ -54,17 +54,18 @@ def train_step(
     optimizer: torch.optim.Optimizer,
     penalty: Penalty | None = None,
     label_smoothing: float = 0.0,
+    loss: Loss = cross_entropy,
 ) -> tuple[Tensor, Tensor]:
-    """One optimizer step on the mean cross-entropy of a batch; returns logits and loss, both detached.
+    """One optimizer step on the mean loss of a batch; returns logits and that loss, both detached.
 
     The penalty enters the gradient, not the returned loss. `.grad` keeps the gradient at the weights before the step.
     """
     logits = widened(model(images))
-    loss = cross_entropy(logits, labels, label_smoothing=label_smoothing)
+    mean = smoothed(loss, label_smoothing)(logits, labels)
     optimizer.zero_grad()
-    (loss + penalty(model) if penalty else loss).backward()
+    (mean + penalty(model) if penalty else mean).backward()
     optimizer.step()
-    return logits.detach(), loss.detach()
+    return logits.detach(), mean.detach()
 
 
 def train_one_epoch(
@@ -75,19 +76,25 @@ def train_one_epoch(
     label_smoothing: float = 0.0,
     totals: Tensor | None = None,
     after_step: Callable[[Tensor, Tensor], None] | None = None,
+    loss: Loss = cross_entropy,
 ) -> Tensor:
     """All batches once, in train mode; returns sums over examples (loss, correct, count) as one tensor on the device.
 
+    An MLP on a CPU makes the same steps without autograd (`mlp.chain` has the rule).
     `totals` are the sums so far when an epoch is taken up in the middle; `after_step(loss, totals)` sees every step.
     """
     model.train()
+    chain = mlp.chain([model], loss)
     for images, labels in batches:
-        logits, loss = train_step(model, images, labels, optimizer, penalty, label_smoothing)
-        count = torch.full_like(loss, len(labels))
-        sums = torch.stack([loss * count, (logits.argmax(1) == labels).sum().to(loss.dtype), count])
+        if chain:
+            logits, mean = mlp.train_step(chain, images, labels, [optimizer], label_smoothing, [penalty])
+        else:
+            logits, mean = train_step(model, images, labels, optimizer, penalty, label_smoothing, loss)
+        count = torch.full_like(mean, len(labels))
+        sums = torch.stack([mean * count, (logits.argmax(1) == labels).sum(), count])
         totals = sums if totals is None else totals + sums
         if after_step:
-            after_step(loss, totals)
+            after_step(mean, totals)
     return totals
 
 
@@ -97,16 +104,16 @@ def widened(logits: Tensor) -> Tensor:
 
 
 @torch.inference_mode()
-def evaluate(model: nn.Module, batches: Batches) -> tuple[float, float]:
+def evaluate(model: nn.Module, batches: Batches, loss: Loss = cross_entropy) -> tuple[float, float]:
     """Mean loss and accuracy over all examples in eval mode; every layer's mode is left as it was found."""
-    loss = correct = count = 0
+    total = correct = count = 0
     with in_eval_mode(model):
         for images, labels in batches.of_epoch(0):
             logits = widened(model(images))
-            loss += cross_entropy(logits, labels, reduction="sum")
+            total += loss(logits, labels, reduction="sum")
             correct += (logits.argmax(1) == labels).sum()
             count += len(labels)
-    return float(loss) / count, float(correct) / count
+    return float(total) / count, float(correct) / count
 
 
 class Journal:
@@ -131,6 +138,7 @@ class Journal:
         checkpoint_every: int | None = None,
         checkpoint_seconds: float = 0,
         on_step: OnStep | None = None,
+        loss: Loss = cross_entropy,
         company: str = "alone",
         step: int | None = None,
     ):
@@ -138,7 +146,7 @@ class Journal:
         self.model, self.train, self.evaluations, self.optimizer = model, train, evaluations, optimizer
         self.schedule, self.schedule_by, self.probe, self.probe_every = schedule, schedule_by, probe, probe_every
         self.folder, self.checkpoint_every, self.checkpoint_seconds = folder, checkpoint_every, checkpoint_seconds
-        self.on_step, self.company = on_step, company
+        self.on_step, self.loss, self.company = on_step, loss, company
         names = ("batch_size", "shuffle", "seed", "drop_last")
         self.settings = {"examples": len(train.labels)} | {name: getattr(train, name) for name in names}
         self.progress = Progress()
@@ -171,7 +179,8 @@ class Journal:
         """Count the step; nothing here waits for the device unless a checkpoint is due."""
         run = self.progress
         if self.probe and run.step % self.probe_every == 0:
-            values = {name: torch.as_tensor(value).detach() for name, value in self.probe(self.model).items()}
+            # Copies: a probe may return a part of a weight or of a gradient, which the next step overwrites.
+            values = {name: torch.as_tensor(value).detach().clone() for name, value in self.probe(self.model).items()}
             run.probes.append({"step": run.step, "loss": loss, **values})
         self.losses.append(loss)
         run.step, run.totals = run.step + 1, totals
@@ -202,7 +211,7 @@ class Journal:
         row = dict(epoch=epoch + 1, step=run.step, lr=self.lr, train_loss=loss / count, train_accuracy=correct / count)
         for name, batches in self.evaluations.items():
             known = (evaluated or {}).get(name)
-            row[f"{name}_loss"], row[f"{name}_accuracy"] = known or evaluate(self.model, batches)
+            row[f"{name}_loss"], row[f"{name}_accuracy"] = known or evaluate(self.model, batches, self.loss)
         run.history.append(row | {"seconds": run.seconds})
         if "val" in self.evaluations and row["val_accuracy"] > run.best_accuracy:
             run.best_accuracy = row["val_accuracy"]
@@ -249,6 +258,7 @@ def fit(
     checkpoint_every: int | None = None,
     checkpoint_seconds: float = 0,
     on_step: OnStep | None = None,
+    loss: Loss = cross_entropy,
 ) -> Progress:
     """Train for some epochs, evaluating after each on every set of `evaluations`; "val" decides which weights are best.
 
@@ -275,6 +285,7 @@ def fit(
         checkpoint_every=checkpoint_every,
         checkpoint_seconds=checkpoint_seconds,
         on_step=on_step,
+        loss=loss,
     )
 
     def after_step(loss: Tensor, totals: Tensor) -> None:
@@ -285,7 +296,7 @@ def fit(
     with checkpoint.Stop(folder) as stop, threads.Choice(journal.progress.threads) as choice:
         for epoch in range(len(journal.progress.history), epochs):
             batches, totals = journal.begin(epoch), journal.progress.totals
-            train_one_epoch(model, batches, optimizer, penalty, label_smoothing, totals, after_step)
+            train_one_epoch(model, batches, optimizer, penalty, label_smoothing, totals, after_step, loss)
             journal.stop_clock()
             journal.finish(epoch)
             if journal.is_due():

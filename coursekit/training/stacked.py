@@ -6,12 +6,13 @@ from functools import partial
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from coursekit.data.batches import Batches
 from coursekit.errors import Diverged, UsageError
+from coursekit.training import mlp
 from coursekit.training.checkpoint import Stop
 from coursekit.training.loop import Journal, Penalty, in_eval_mode, widened
+from coursekit.training.losses import Loss, cross_entropy, smoothed
 from coursekit.training.stacked_layers import (
     NORM_BUFFERS,
     PLAIN,
@@ -54,6 +55,10 @@ class StackedModel:
             for parameter, gradient in zip(parameters, stacked.grad.unbind(), strict=True):
                 parameter.grad = gradient
             stacked.grad = None
+
+    def chain(self, loss: Loss = cross_entropy) -> mlp.Chain | None:
+        """The networks as a chain whose step needs no autograd, where they are MLPs (`mlp.chain` has the rule)."""
+        return mlp.chain(self.models, loss, self._stacked)
 
     def unstack(self) -> list[nn.Module]:
         """The networks with memory of their own again, to be saved or copied; this object is of no use afterwards."""
@@ -112,9 +117,10 @@ def train_step(
     optimizers: Iterable[torch.optim.Optimizer],
     label_smoothing: float = 0.0,
     penalties: Sequence[Penalty | None] = (),
+    loss: Loss = cross_entropy,
 ) -> tuple[Tensor, Tensor]:
     """One step of every run on one batch: logits (runs, batch, classes) and losses (runs,), both detached."""
-    logits, losses = _logits_and_losses(stacked, images, labels, label_smoothing)
+    logits, losses = _logits_and_losses(stacked, images, labels, smoothed(loss, label_smoothing))
     losses = losses.mean(1)
     losses.sum().backward()  # a run's gradient is that of its own loss: no other depends on its weights
     stacked.hand_out_gradients()
@@ -126,31 +132,29 @@ def train_step(
     return logits.detach(), losses.detach()
 
 
-def _logits_and_losses(stacked: StackedModel, images: Tensor, labels: Tensor, label_smoothing: float = 0.0) -> tuple:
+def _logits_and_losses(stacked: StackedModel, images: Tensor, labels: Tensor, loss: Loss) -> tuple:
     """Logits (runs, batch, classes) and the loss of each image (runs, batch)."""
     logits = widened(stacked(images))
     labels = labels.expand(len(logits), -1)
-    losses = functional.cross_entropy(
-        logits.flatten(0, 1), labels.flatten(), reduction="none", label_smoothing=label_smoothing
-    )
+    losses = loss(logits.flatten(0, 1), labels.flatten(), reduction="none")
     return logits, losses.view_as(labels)
 
 
 @torch.inference_mode()
-def evaluate(stacked: StackedModel, batches: Batches) -> list[tuple[float, float]]:
+def evaluate(stacked: StackedModel, batches: Batches, loss: Loss = cross_entropy) -> list[tuple[float, float]]:
     """`training.evaluate` of every network, on images that all share."""
-    loss = correct = count = 0
+    total = correct = count = 0
     at_once = -(-batches.batch_size // len(stacked.models))  # images, so that memory is that of one network
     with ExitStack() as modes:
         for model in stacked.models:
             modes.enter_context(in_eval_mode(model))
         for batch in batches.of_epoch(0):
             for images, labels in zip(*(part.split(at_once) for part in batch), strict=True):
-                logits, losses = _logits_and_losses(stacked, images, labels)
-                loss += losses.sum(1)
+                logits, losses = _logits_and_losses(stacked, images, labels, loss)
+                total += losses.sum(1)
                 correct += (logits.argmax(2) == labels).sum(1)
                 count += len(labels)
-    return [(total / count, right / count) for total, right in zip(loss.tolist(), correct.tolist(), strict=True)]
+    return [(lost / count, right / count) for lost, right in zip(total.tolist(), correct.tolist(), strict=True)]
 
 
 def train_one_epoch(
@@ -161,12 +165,15 @@ def train_one_epoch(
     penalties: Sequence[Penalty | None] = (),
     totals: Tensor | None = None,
     after_step: Callable[[Tensor, Tensor], None] | None = None,
+    loss: Loss = cross_entropy,
 ) -> Tensor:
     """All batches once; sums over examples (loss, correct, count) for each run: one tensor (runs, 3) on the device."""
     for model in stacked.models:
         model.train()
+    chain = stacked.chain(loss)
+    step = partial(mlp.train_step, chain) if chain else partial(train_step, stacked, loss=loss)
     for images, labels in batches:
-        logits, losses = train_step(stacked, images, labels, optimizers, label_smoothing, penalties)
+        logits, losses = step(images, labels, optimizers, label_smoothing, penalties)
         correct = (logits.argmax(2) == labels).sum(1)
         sums = torch.stack([losses * labels.shape[-1], correct, torch.full_like(losses, labels.shape[-1])], 1)
         totals = sums if totals is None else totals + sums
@@ -181,6 +188,7 @@ def fit(
     epochs: int,
     penalties: Sequence[Penalty | None] = (),
     label_smoothing: float = 0.0,
+    loss: Loss = cross_entropy,
 ) -> list[Diverged | None]:
     """Train every network of the stack as `training.fit` trains one; returns the error of each run that diverged.
 
@@ -212,11 +220,11 @@ def fit(
             sums = [journal.progress.totals for journal in journals]
             totals = torch.stack(sums) if all(part is not None for part in sums) else None
             optimizers = [journal.optimizer for journal in journals]
-            train_one_epoch(stacked, batches, optimizers, label_smoothing, penalties, totals, after_step)
+            train_one_epoch(stacked, batches, optimizers, label_smoothing, penalties, totals, after_step, loss)
             for journal, error in zip(journals, errors, strict=True):
                 if not error:
                     journal.stop_clock()
-            evaluated = {name: evaluate(stacked, batches) for name, batches in _shared(journals).items()}
+            evaluated = {name: evaluate(stacked, batches, loss) for name, batches in _shared(journals).items()}
             for run, journal in enumerate(journals):
                 try:
                     if not errors[run]:

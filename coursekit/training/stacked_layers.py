@@ -61,10 +61,15 @@ def linear(weight: Tensor, bias: Tensor | None, x: Tensor) -> Tensor:
 
 def _shared_linear(weight: Tensor, bias: Tensor | None, x: Tensor) -> Tensor:
     """(batch, features) to (runs, batch, features): one wide layer."""
+    out = wide_linear(x, weight.flatten(0, 1), None if bias is None else bias.flatten())
+    return out.unflatten(1, weight.shape[:2]).transpose(0, 1)
+
+
+def wide_linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """`functional.linear` with more outputs than a single network has, where x needs no gradient."""
     cpu_float32 = x.device.type == "cpu" and x.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
     wide = _WideLinear.apply if cpu_float32 and _ONEDNN_LINEAR else functional.linear
-    out = wide(x, weight.flatten(0, 1), None if bias is None else bias.flatten())
-    return out.unflatten(1, weight.shape[:2]).transpose(0, 1)
+    return wide(x, weight, bias)
 
 
 # In float32, torch multiplies matrices by MKL, which on AMD's processors reaches half of what oneDNN does there:

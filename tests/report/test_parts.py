@@ -10,7 +10,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 
 from coursekit.cli import main
 from coursekit.report import cells as report_cells
-from coursekit.report import export, front_page, references, tree
+from coursekit.report import export, front_page, tree
 from coursekit.report.losses import Losses
 from coursekit.scorecard.published import PUBLISHED
 
@@ -212,23 +212,14 @@ def test_without_anything_to_say_there_is_no_abstract():
 
 
 def test_sources_and_collaboration_close_the_report(text_of):
-    cited = new_markdown_cell("As in (He et al. 2015, section 2) and Smith & Topin 2018, not in Doe & Roe 2011.")
-    notebooks = [("01_x", book(cited, sources={"mnist": "MNIST"}, profile="cpu"))]
+    notebooks = [("01_x", book(new_markdown_cell("Text."), sources={"mnist": "MNIST"}, profile="cpu"))]
     page = text_of(export.to_pdf(notebooks, author="Ann *O*", collaborators="Bo #1")).split(
         "Collaboration and sources"
     )[-1]
-    for expected in ("Author: Ann *O*", "Worked with: Bo #1", "Delving deep", "Super-convergence", "MNIST: Y. LeCun"):
-        assert expected in page
-    assert "CIFAR" not in page
-    assert "Deep residual" not in page
+    for expected in ("Author: Ann *O*", "Worked with: Bo #1", "Each chapter lists the papers"):
+        assert expected in " ".join(page.split())
     assert "Worked with: nobody" in text_of(export.to_pdf(notebooks, collaborators=""))
     assert "Worked with: ____" in text_of(export.to_pdf(notebooks))
-
-
-def test_every_work_that_is_listed_can_be_found_by_its_citation():
-    for name in references.WORKS:
-        assert references.cited(f"x ({name}, section 4)") == [references.WORKS[name]]
-        assert references.cited(name.replace(" 20", ", 20")) == [references.WORKS[name]]
 
 
 def test_a_report_for_each_notebook(tmp_path, monkeypatch, capsys):

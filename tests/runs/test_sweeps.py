@@ -170,9 +170,9 @@ def _pooled(**setting):
 def test_a_clock_stops_before_any_run_of_the_stack_is_evaluated(monkeypatch):
     slow = loop.evaluate
 
-    def evaluate(model, batches):
+    def evaluate(model, batches, *loss):
         time.sleep(0.2)
-        return slow(model, batches)
+        return slow(model, batches, *loss)
 
     monkeypatch.setattr(loop, "evaluate", evaluate)
     found = sweep({f"lr {lr}": replace(BASE, optimizer=partial(SGD, lr=lr)) for lr in (0.1, 0.01, 0.001)}, [0])

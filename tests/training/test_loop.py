@@ -249,7 +249,7 @@ def test_best_state_is_a_copy_of_the_first_of_the_best_by_validation(monkeypatch
     model, states = linear(), []
     accuracies = {"val": iter([0.2, 0.5, 0.5, 0.1]), "test": iter([0.1, 0.1, 0.1, 0.9])}
 
-    def evaluate(model, which):
+    def evaluate(model, which, _):
         if which == "val":
             states.append(copy.deepcopy(dict(model.state_dict())))
         return 1.0, next(accuracies[which])

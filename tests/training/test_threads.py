@@ -123,13 +123,13 @@ def test_a_resume_elsewhere_with_a_decided_number_says_that_it_is_not_exact(mach
 
 
 def test_a_stack_chooses_for_all_its_runs(machine, monkeypatch):
-    one = stacked.train_step
+    one = stacked.mlp.train_step
 
     def train_step(*arguments, **options):
         machine.step()
         return one(*arguments, **options)
 
-    monkeypatch.setattr(stacked, "train_step", train_step)
+    monkeypatch.setattr(stacked.mlp, "train_step", train_step)
     batches = Batches(torch.zeros(60, 1, 4, 4, dtype=torch.uint8), torch.arange(60) % 3, 4, shuffle=True)
     networks = [nn.Sequential(nn.Flatten(), nn.Linear(16, 3)) for _ in range(2)]
     stack = stacked.stack(networks)
