@@ -37,6 +37,8 @@ BROKEN += (zlib.error, lzma.LZMAError)
 FAILED = re.compile(r"Error at line \d+ in test [^\n]*\n[^\n]*\n\s*(?P<kind>\w+): (?P<said>[^\n]*)")  # as otter says it
 # Otter runs a test once: of one that the notebook itself has called, the verdict of then would stay.
 FORGET = "from otter.execute import Checker\n\nChecker.get_results().clear()"
+# exit() and quit() would end the kernel, and with it what was defined before.
+STAY = "get_ipython().ask_exit = lambda: None"
 SETTINGS = {"COURSEKIT_PROFILE": "sample", "COURSEKIT_SOURCE": "sample", "TQDM_DISABLE": "1", "OMP_NUM_THREADS": "1"}
 
 
@@ -147,7 +149,7 @@ def grade(
     if not answered.exercises:
         return []
     start = time.perf_counter()
-    tests, why = _run([*codes, *_setup(answered.edition)], answered.autograder, limits, stop)
+    tests, why = _run([STAY, *codes, *_setup(answered.edition)], answered.autograder, limits, stop)
     seconds = round(time.perf_counter() - start, 1)
     results = ((exercise, *_result(tests.get(exercise), why)) for exercise in answered.exercises)
     return [Grade(submission.name, exercise, result, seconds, said) for exercise, result, said in results]

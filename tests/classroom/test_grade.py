@@ -148,6 +148,14 @@ def test_a_crash_in_a_check_is_an_error_of_all_exercises_and_an_exit_of_one(grad
     assert graded["exits.ipynb"][1].message == "RuntimeError: SystemExit()"
 
 
+@pytest.mark.parametrize("leave", ["exit()", "quit()", "exit", "import sys\nsys.exit(3)"])
+def test_whoever_leaves_a_notebook_is_graded_for_what_was_defined(leave, source, tmp_path):
+    codes = [leave, DOUBLE, leave, TRIPLE]
+    (tmp_path / "01_one.ipynb").write_bytes(exercises.answers(*codes))
+    [rows] = grade.grade_all(grade.submissions(tmp_path), [source], Limits())
+    assert results(rows) == {"double": "passed", "triple": "passed", "area": "passed"}
+
+
 def test_a_check_that_raises_is_an_error_with_its_words_whatever_else_was_shown(graded):
     rows = graded["halves.ipynb"]
     assert (rows[0].exercise, rows[0].result, rows[0].message) == ("double", "error", "ValueError: after it")

@@ -596,6 +596,27 @@ def test_a_raw_cell_is_shown(made):
     assert "raw *words* $x" in page
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "x = np.array([" + ",".join(map(str, range(90))) + "])",
+        " " * 55 + "np.expand_dims(transition_probabilities_given_action, axis=2)",
+        "path = '" + "/deep_folder" * 12 + "'",
+        "y" * 300,
+        "    " + "f(" * 60 + ")" * 60,
+    ],
+)
+@pytest.mark.parametrize("place", ["code", "output"])
+def test_a_long_line_stays_between_the_margins_and_whole(line, place, read_pdf):
+    output = [new_output("stream", text=f"{line}\n")] if place == "output" else []
+    cell = new_code_cell(line if place == "code" else "", outputs=output)
+    [page] = read_pdf(export.to_pdf([("mine", new_notebook(cells=[cell]))]))
+    words = page.get_textpage()
+    assert "".join(line.split()) in "".join(words.get_text_bounded().split())
+    for i in range(words.count_rects()):
+        assert words.get_rect(i)[2] < page.get_size()[0] - 50
+
+
 # --- tables as wide as the page ---------------------------------------------------------------------------------------
 
 
