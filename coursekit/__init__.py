@@ -36,6 +36,7 @@ PUBLIC = {
     "executors": "runs.executors",
     "gradcheck": "scratch.gradcheck",
     "landscape": "analysis.landscape",
+    "losses": "training.losses",
     "models": "models",
     "notebook": "notebook",
     "penalties": "training.penalties",

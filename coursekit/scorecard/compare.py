@@ -62,7 +62,7 @@ def record(
     Raises UsageError for an id that is not in PUBLISHED, or when nothing says how many epochs were run.
     """
     if id not in PUBLISHED:
-        raise UsageError(f"no published number {id!r}; the ids are in coursekit/published.py")
+        raise UsageError(f"no published number {id!r}; the ids are in coursekit/scorecard/published.py")
     runs, published = list(runs), PUBLISHED[id]
     drawn = any(run.provenance["source"].startswith("sample data") for run in runs)
     if settings.profile() not in RECORDED or drawn or not when:

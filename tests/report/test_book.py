@@ -95,6 +95,7 @@ def test_sections_are_bookmarks(html, pdf, read_pdf):
     assert [item.level + 1 for item in bookmarks] == [level for level, _ in headings(html)]
     assert titles[0] == "1 An MLP from scratch"
     assert titles[-1] == "Collaboration and sources"
+    assert titles[-2].endswith(" References")
 
 
 def test_the_file_says_what_it_is(pdf, read_pdf, notebooks):
