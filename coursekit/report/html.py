@@ -170,7 +170,8 @@ class Reader:
     def tex(self, formula: Formula) -> list[Node]:
         """A formula in pandoc's words; nothing where it only defines a macro."""
         translated = self.macros.translate(formula.tex)
-        return [tree.math(translated, formula.display)] if translated else []
+        has_lines = re.search(r"\\begin\{(?:aligned|gathered|split)\}", translated)  # too wide for the middle of a line
+        return [tree.math(translated, formula.display or bool(has_lines))] if translated else []
 
     def latex(self, text: str) -> list[Node]:
         """The block of an output in LaTeX: its formulas, and the text between them."""

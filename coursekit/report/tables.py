@@ -6,7 +6,11 @@ from collections.abc import Callable
 from coursekit.report.tree import Node, attr, node, text_of
 
 ALIGN = {"left": "AlignLeft", "right": "AlignRight", "center": "AlignCenter", "end": "AlignRight", "start": "AlignLeft"}
-LETTER, PADDING, PAGE = 4.4, 10.0, 465.0  # points: a letter of a table's type, the space beside a cell's text, a page
+LETTER, PADDING, PAGE = (
+    4.9,
+    10.0,
+    465.0,
+)  # points: a wide letter of a table's type, the space beside a cell's text, a page
 SMALLEST = 0.7  # of a table's type
 WIDEST = 40  # letters of a word that is not broken
 Cell = list  # [attributes, alignment, rows, columns, blocks]

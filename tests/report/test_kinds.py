@@ -224,8 +224,10 @@ def test_mathematics_of_an_output_is_read_too(made, latex):
     assert lost == []
 
 
-def test_mathematics_that_is_wider_than_the_page_stays_on_it(read_pdf):
-    wide = "$$" + " + ".join(f"x_{{{i}}}" for i in range(40)) + "$$"
+@pytest.mark.parametrize("sign", ["$", "$$"])
+def test_mathematics_that_is_wider_than_the_page_stays_on_it(read_pdf, sign):
+    terms = " + ".join(f"x_{{{i}}}" for i in range(40))
+    wide = rf"{sign}\begin{{align}}y &= {terms}\end{{align}}{sign}"
     [page] = read_pdf(export.to_pdf([("mine", text(wide))]))
     assert max(item.get_bounds()[2] for item in page.get_objects()) < page.get_size()[0] - 55
 
