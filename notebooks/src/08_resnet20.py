@@ -972,14 +972,14 @@ scorecard.show()
 #
 # ## Exercises
 #
-# 1. **Call** `zero_last_norms` on a plain network, `resnet.resnet20("none")`. **Predict** its first loss, and which parameters get a
+# 1. **Call** `zero_last_norms` on a plain network, `models.resnet20("none")`. **Predict** its first loss, and which parameters get a
 #    gradient.
 #
 #    <details><summary>Answer</summary>Each block returns ReLU(0) = 0, so the logits are the bias of the last layer and the loss is
 #    about 2.3. The slope of ReLU at 0 is taken as 0, so nothing but that bias gets a gradient: the network is dead. With shortcuts the
 #    same initialisation is a good one; the shortcut carries signal and gradient past the silent branch.</details>
 #
-# 2. **Train** `resnet.resnet20("zero-padding")` with the fast recipe. **Predict** parameters, accuracy, and whether one seed can tell.
+# 2. **Train** `models.resnet20("zero-padding")` with the fast recipe. **Predict** parameters, accuracy, and whether one seed can tell.
 #
 #    <details><summary>Answer</summary>269,722 parameters, 1 % fewer; expect a difference in accuracy no larger than that between
 #    two seeds, so one seed cannot tell them apart.</details>
