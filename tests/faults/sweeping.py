@@ -40,7 +40,9 @@ BASE = Experiment(
 
 
 def slow(epoch: int, folder: str, number: int, seconds: float) -> float:
-    """No schedule: a line in the log, and time to be killed in."""
+    """No schedule: a line in the log, and time to be killed in, whenever an epoch begins."""
+    if sys._getframe(1).f_code.co_name != "_set_lr":  # a schedule is tried before the first step, too
+        return 1.0
     with open(f"{folder}/log", "a") as file:
         file.write(f"{os.getpid()} {number} {epoch}\n")
     time.sleep(seconds)
