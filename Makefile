@@ -9,7 +9,7 @@ BIN     := $(VENV)/bin
 READY   := $(VENV)/.ready
 SIDE    := $(if $(JOBS),--jobs $(JOBS))
 
-.PHONY: report test test-faults test-browser test-colab notebooks bench check-gpu lint lab env clean
+.PHONY: report test test-faults test-otter test-browser test-colab notebooks bench check-gpu lint lab env clean
 
 report: $(READY)  ## execute the notebooks and write build/workbook.pdf and .html
 	$(BIN)/coursekit report --run --profile $(PROFILE) $(SIDE) --author "$$AUTHOR"
@@ -19,6 +19,10 @@ test: $(READY)  ## every test that needs neither a network nor a GPU
 
 test-faults: $(READY)  ## the fault tests with all their kills and damages, minutes; prints what was injected and lost
 	COURSEKIT_FAULTS=long $(BIN)/python -m pytest tests/faults tests/classroom/test_student.py
+
+test-otter: $(READY)  ## handing out and grading through otter-grader, minutes: `make test` skips these tests where it is not installed
+	$(PYTHON) -m pip --python $(BIN)/python install -q -c constraints.txt -e ".[instructor]"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 4 tests/classroom tests/faults/test_submissions.py
 
 test-browser: $(READY)  ## JupyterLab as a learner uses it, in a headless Chromium; pictures in build/browser
 	$(PYTHON) -m pip --python $(BIN)/python install -q -c constraints.txt -e ".[browser]"
