@@ -1,4 +1,4 @@
-"""The workbook on Colab: where it is fetched from, badge and first cell of each notebook; there: report and Drive."""
+"""In a session on Colab: the open notebook as a PDF to download, results and checkpoints on Drive."""
 
 import os
 from pathlib import Path
@@ -14,7 +14,7 @@ DRIVE = Path("/content/drive")
 def download_report(**options) -> Path:
     """Make a PDF of the notebook that is open on Colab, as it stands on the screen, and have the browser download it.
 
-    The options are those of `report.to_pdf`: author="Your Name". Raises UsageError where this is not Colab.
+    The options are those of `export.to_pdf`: author="Your Name". Raises UsageError where this is not Colab.
     """
     try:
         from google.colab import _message

@@ -6,7 +6,8 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -44,6 +45,19 @@ def budget(*, sample: Value, cpu: Value, full: Value) -> Value:
 def notebook() -> str:
     """COURSEKIT_NOTEBOOK, which a notebook's `setup` sets, else "runs": the folder of the store for new results."""
     return os.environ.get("COURSEKIT_NOTEBOOK") or "runs"
+
+
+@contextmanager
+def environment(values: Mapping[str, str]) -> Iterator[None]:
+    """Environment variables set while the `with` block runs, and as they were after it."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            os.environ.update({} if value is None else {name: value})
 
 
 def device_name(threads: Sequence[int] = ()) -> str:

@@ -108,7 +108,7 @@ def _stripped(cell: NotebookNode, path: Path) -> str:
 
 
 def number(cell: NotebookNode) -> str:
-    """The cell as other messages count it: `runner.read_source` has numbered all but its own."""
+    """The cell as other messages count it: `source.read_source` has numbered all but its own."""
     number = cell.id.removeprefix("cell-")
     return f"cell {int(number)}" if number.isdecimal() else f"cell {cell.id}"
 

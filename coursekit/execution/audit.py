@@ -1,7 +1,6 @@
 """Stored results computed again: taken out of a copy of the store, retrained by their notebooks, compared by digit."""
 
 import math
-import os
 import random
 import re
 import shutil
@@ -12,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from coursekit import files
+from coursekit import files, settings
 from coursekit.errors import NotebookError
 from coursekit.execution import notebooks
 from coursekit.runs import store
@@ -57,14 +56,14 @@ def audit(count: int, sources: Sequence[Path], seed: int = 0, at_most_s: float =
         jobs[file.parent.name, made["profile"], int((re.search(r"(\d+) thread", made["device"]) or [0, 1])[1])].append(
             file
         )
-    for (notebook, profile, threads), chosen in jobs.items():
-        with tempfile.TemporaryDirectory() as folder, _store_without(chosen, stored, Path(folder)):
+    for (notebook, profile, threads), audited in jobs.items():
+        with tempfile.TemporaryDirectory() as folder, _store_without(audited, stored, Path(folder)):
             try:
                 target = Path(folder, f"{notebook}.ipynb")
                 notebooks.run(source_of[notebook], target, profile, "auto", 24 * 3600, threads)
             except NotebookError as error:  # a claim that the new numbers do not keep
                 print(f"{notebook}: {error}")
-            for file in chosen:
+            for file in audited:
                 yield _compared(file, stored[file], store.load(stored[file].key))
 
 
@@ -85,15 +84,8 @@ def _store_without(chosen: list[Path], stored: dict[Path, Result], folder: Path)
     for file in stored:
         if stored[file].key[:8] in out:
             (folder / "results" / file.relative_to(store.folder())).unlink()
-    settings = {"COURSEKIT_RESULTS": str(folder / "results"), "COURSEKIT_TRAIN": "1"}
-    before = {name: os.environ.get(name) for name in settings}
-    os.environ.update(settings)
-    try:
+    with settings.environment({"COURSEKIT_RESULTS": str(folder / "results"), "COURSEKIT_TRAIN": "1"}):
         yield
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name, None)
-            os.environ.update({} if value is None else {name: value})
 
 
 def _compared(file: Path, stored: Result, again: Result | None) -> Audited:

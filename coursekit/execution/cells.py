@@ -1,4 +1,4 @@
-"""A notebook's cells run one after the other in a kernel, the file complete JSON after each: python -m, by `runner`."""
+"""A notebook's cells run in turn in a kernel, the file complete JSON after each: python -m, by `notebooks`."""
 
 import contextlib
 import os

@@ -9,7 +9,7 @@ PUBLIC = {
     "setup": "notebook.show:setup",
     "show_data": "notebook.show:show_data",
     "show_figure": "notebook.show:show_figure",
-    "show_references": "notebook.references:show_references",
+    "show_references": "notebook.show:show_references",
     "show_score": "notebook.show:show_score",
     "show_source": "notebook.show:show_source",
     "show_table": "notebook.show:show_table",

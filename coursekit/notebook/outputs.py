@@ -27,18 +27,21 @@ def to_bytes(notebook: NotebookNode) -> bytes:
 def gather_run(notebook: NotebookNode) -> dict:
     """What the cells said about their run (profile, device, versions, data sources), as one dictionary."""
     run: dict = {}
-    for _, said in captioned(notebook):
-        about = said.get("run", {})
+    for _, beside in captioned(notebook):
+        about = beside.get("run", {})
         if isinstance(about, dict) and isinstance(about.get("sources", {}), dict):
             sources = run.get("sources", {}) | about.get("sources", {})
             run |= about | ({"sources": sources} if sources else {})
     return run
 
 
+def said(output: NotebookNode) -> dict:
+    """What our own display calls put beside an output; nothing for one that they did not make."""
+    beside = output.get("metadata", {}).get("coursekit")
+    return beside if isinstance(beside, dict) else {}  # a cell may put anything there
+
+
 def captioned(notebook: NotebookNode) -> Iterator[tuple[NotebookNode, dict]]:
     """Every output that one of our display calls made, with what it said beside it."""
-    for cell in notebook.cells:
-        for output in cell.get("outputs", []):
-            said = output.get("metadata", {}).get("coursekit")
-            if said and isinstance(said, dict):  # a cell may put anything there
-                yield output, said
+    every = (output for cell in notebook.cells for output in cell.get("outputs", []))
+    return ((output, beside) for output in every if (beside := said(output)))

@@ -4,7 +4,6 @@ import re
 from pathlib import Path
 
 from coursekit.errors import UsageError
-from coursekit.notebook import show
 
 BIBLIOGRAPHY = Path(__file__).with_name("references.bib")
 DIV = re.compile(r"^</?div[^>]*>\n+", re.MULTILINE)
@@ -24,9 +23,3 @@ def listed(*works: str) -> str:
     document = "---\nnocite: '" + ", ".join(f"@{work}" for work in works) + "'\n---\n"
     options = ["--citeproc", f"--bibliography={BIBLIOGRAPHY}", "--wrap=none"]
     return DIV.sub("", pypandoc.convert_text(document, "gfm", format="markdown", extra_args=options)).strip()
-
-
-def show_references(*works: str) -> None:
-    """Show `listed`, at the end of a notebook."""
-    text = listed(*works)
-    show._show({"text/markdown": text, "text/plain": text}, {"references": list(works)})

@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from coursekit import __version__, settings
 from coursekit.analysis import plots
 from coursekit.data.datasets import Dataset
+from coursekit.notebook import references
 from coursekit.training import threads
 
 PAGE_WIDTH = 6.6  # inches of text on A4
@@ -84,6 +85,12 @@ def show_table(frame: pd.DataFrame, caption: str, name: str = "") -> None:
     bundle = {"text/html": frame.to_html(border=0, index=not named), "text/plain": frame.to_string(index=not named)}
     _show(bundle, {"caption": caption} | ({"table": name} if name else {}))
     _show_caption(caption, name)
+
+
+def show_references(*works: str) -> None:
+    """The works of these names in `references.bib` in full, at the end of a notebook."""
+    text = references.listed(*works)
+    _show({"text/markdown": text, "text/plain": text}, {"references": list(works)})
 
 
 def _show_caption(caption: str, name: str) -> None:

@@ -10,6 +10,7 @@ import nbformat
 from nbformat import NotebookNode
 
 from coursekit.execution import redact
+from coursekit.notebook.outputs import said
 from coursekit.report import markdown, printed, tables, tree
 from coursekit.report.html import Reader
 from coursekit.report.losses import Losses
@@ -43,7 +44,7 @@ def is_ours(notebook: NotebookNode) -> bool:
         return True
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     outputs = [output for cell in code for output in cell.get("outputs", [])]
-    return any(_said(output) for output in outputs) or any(
+    return any(said(output) for output in outputs) or any(
         re.search(r"^\s*(?:from|import) coursekit\b", cell.get("source", ""), re.MULTILINE) for cell in code
     )
 
@@ -113,12 +114,7 @@ def _tags(cell: NotebookNode) -> set[str]:
 
 
 def _is_source(cell: NotebookNode) -> bool:
-    return any(_said(output).get("source") for output in cell.get("outputs", ()))
-
-
-def _said(output: NotebookNode) -> dict:
-    """What our own display calls put beside an output."""
-    return output.get("metadata", {}).get("coursekit", {})
+    return any(said(output).get("source") for output in cell.get("outputs", ()))
 
 
 def _language(notebook: NotebookNode) -> str:
@@ -170,7 +166,7 @@ class _Reading:
         if self.ours and "remove-output" in _tags(cell):
             return shown
         unwanted = {"live", "source"} if self.code == "none" else {"live"}
-        outputs = [output for output in cell.get("outputs", []) if not any(map(_said(output).get, unwanted))]
+        outputs = [output for output in cell.get("outputs", []) if not any(map(said(output).get, unwanted))]
         if self.ours and self.hidden:  # without its code, the value of its last line says nothing either
             outputs = [o for o in outputs if o.output_type != "execute_result" or set(o.data) != {"text/plain"}]
         for output in _gathered(outputs):
@@ -239,19 +235,19 @@ class _Reading:
         return [tree.para(f"[not shown: {name}]")]
 
     def _form(self, mime: str, output: NotebookNode) -> list[Node]:
-        text, said = output.data[mime], _said(output)
+        text, beside = output.data[mime], said(output)
         if mime == "text/plain":
             return self._text(text)
         if mime == "text/markdown":
             return self.markdown(text)
         if mime == "text/latex":
             return self.reader.latex(text)
-        caption = self._caption(said.get("caption", ""))
-        name = re.sub(r"[^\w-]", "-", said.get("figure") or said.get("table") or "")
+        caption = self._caption(beside.get("caption", ""))
+        name = re.sub(r"[^\w-]", "-", beside.get("figure") or beside.get("table") or "")
         if mime == "text/html":
             return self._html(text, name, caption)
-        width = f"{said['width']}%" if "width" in said else _pixels(output, mime)
-        drawn = self.reader.pictures.drawn(text, said.get("caption", ""), mime, width)
+        width = f"{beside['width']}%" if "width" in beside else _pixels(output, mime)
+        drawn = self.reader.pictures.drawn(text, beside.get("caption", ""), mime, width)
         if not drawn or not caption:
             return [node("Para", drawn)] if drawn else []
         return [node("Figure", attr(name), [None, caption], [node("Plain", drawn)])]
@@ -292,7 +288,7 @@ def _gathered(outputs: list[NotebookNode]) -> list[NotebookNode]:
         before = kept[-1] if kept else None
         if before and output.output_type == before.output_type == "stream" and output.get("name") == before.get("name"):
             before.text += output.text
-        elif before and all(_said(each).keys() & {"claim", "score"} for each in (before, output)):
+        elif before and all(said(each).keys() & {"claim", "score"} for each in (before, output)):
             before.data["text/plain"] += "\n" + output.data["text/plain"]
         else:
             kept.append(output)

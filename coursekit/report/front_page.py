@@ -2,7 +2,7 @@
 
 import datetime
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from html import unescape
 
@@ -10,6 +10,7 @@ from nbformat import NotebookNode
 
 from coursekit import __version__
 from coursekit.errors import NotebookError
+from coursekit.notebook.outputs import captioned
 from coursekit.report import cells, markdown
 
 Notebooks = Sequence[tuple]  # (name, notebook) or (name, notebook, folder), as `export.Chapter`
@@ -105,8 +106,10 @@ def abstract(notebooks: Notebooks) -> list[str]:
 
     All of it comes from what the notebooks carry; nothing where they carry none of it.
     """
-    headlines = [said["headline"] for _, notebook, *_ in notebooks for said in _said(notebook) if said.get("headline")]
-    claims = [said["claim"] for _, notebook, *_ in notebooks for said in _said(notebook) if "claim" in said]
+    headlines = [
+        said["headline"] for _, notebook, *_ in notebooks for _, said in captioned(notebook) if said.get("headline")
+    ]
+    claims = [said["claim"] for _, notebook, *_ in notebooks for _, said in captioned(notebook) if "claim" in said]
     checked = sum(bool(claim.get("checked")) for claim in claims)
     asserted = (
         _counted(checked, "statement of the text is", "statements of the text are") + " asserted in code beside it."
@@ -118,7 +121,7 @@ def abstract(notebooks: Notebooks) -> list[str]:
 
 def _compared(notebooks: Notebooks) -> list[str]:
     """The scorecard in one paragraph, from the scores that travel with the notebooks."""
-    scores = {str(s.get("id")): s for _, nb, *_ in notebooks for said in _said(nb) if (s := said.get("score"))}
+    scores = {str(s.get("id")): s for _, nb, *_ in notebooks for _, said in captioned(nb) if (s := said.get("score"))}
     if not scores:
         return []
     from coursekit.scorecard import compare  # takes torch along, which a report of other notebooks does not need
@@ -142,9 +145,3 @@ def _compared(notebooks: Notebooks) -> list[str]:
 
 def _counted(count: int, one: str, many: str) -> str:
     return f"{count} {one if count == 1 else many}"
-
-
-def _said(notebook: NotebookNode) -> Iterator[dict]:
-    """What our own display calls put beside each output."""
-    outputs = (output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs)
-    return (said for output in outputs if (said := output.get("metadata", {}).get("coursekit", {})))

@@ -108,7 +108,7 @@ def _check(experiment: Experiment) -> None:
 def run(experiment: Experiment, name: str = "", refresh: bool = False) -> Result:
     """Train, or load what an equal experiment left in the results store; a diverged run is a result with that status.
 
-    `refresh` retrains. Raises NotStored where `recall.refuse_hours` does.
+    `refresh` retrains. Raises NotStored where `settings.refuse_hours` does.
     """
     stored = None if refresh else find(experiment)
     if stored:
@@ -118,7 +118,7 @@ def run(experiment: Experiment, name: str = "", refresh: bool = False) -> Result
 
 
 def find(experiment: Experiment) -> Result | None:
-    """What an equal experiment on the data that `profiles.source` names left in the store."""
+    """What an equal experiment on the data that `settings.source` names left in the store."""
     checksum = datasets.expected_sha256(experiment.data)
     stored = _stored(experiment, checksum)
     if stored is None:

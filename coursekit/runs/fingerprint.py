@@ -25,14 +25,17 @@ from coursekit.errors import UsageError
 NUMERICS = 1
 
 # Rooms whose code a run can hand over. Code of any other room is machinery, which NUMERICS stands for.
-HANDED_OVER = {"models.networks", "models.residual", "training.losses", "training.schedules"}
-HANDED_OVER |= {
-    "training.penalties",
-    "data.augment",
+HANDED_OVER = {
     "analysis.diagnostics",
     "analysis.landscape",
+    "data.augment",
+    "models.networks",
+    "models.residual",
     "scratch.layers",
     "scratch.networks",
+    "training.losses",
+    "training.penalties",
+    "training.schedules",
 }
 INSTALLED = {"site-packages", "dist-packages"}
 PLAIN = bool | int | float | str | range | list | tuple | Mapping | np.generic

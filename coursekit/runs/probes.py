@@ -1,4 +1,4 @@
-"""What a run trains on, is selected by and is tested on: the splits of a data set, as batches on a device."""
+"""Images to look at while a run trains or when it is done: a cheap validation, and the test set."""
 
 import functools
 

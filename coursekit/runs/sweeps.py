@@ -113,7 +113,7 @@ def sweep(
     worker died three times is "lost", the others go on; stderr says which. Without it what a run raises ends the sweep.
     `watch(results so far, runs that are being trained, all runs)` is called at every change instead of a bar. With
     `plot` the losses so far are drawn below the bar; runs of an `executor` are not. Raises UsageError for two equal
-    seeds, and NotStored where `recall.refuse_hours` does.
+    seeds, and NotStored where `settings.refuse_hours` does.
     """
     start, seeds = time.perf_counter(), list(seeds)
     if len(set(seeds)) < len(seeds):

@@ -1,11 +1,11 @@
 """What goes from the process that sweeps to one that trains, and what that does with it."""
 
-import contextlib
 import multiprocessing
 import os
 import pickle
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 
 import cloudpickle
 
@@ -43,17 +43,9 @@ def train(
         return experiment.train_and_keep(experiments, names, keys, data_sha256)
 
 
-@contextlib.contextmanager
-def _as_set(given: Mapping[str, str]) -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in given}
+def _as_set(given: Mapping[str, str]) -> AbstractContextManager:
     own = {"COURSEKIT_DATA"} & os.environ.keys()  # a machine may keep its data in a place of its own
-    os.environ.update({name: value for name, value in given.items() if name not in own})
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name, None)
-            os.environ.update({} if value is None else {name: value})
+    return settings.environment({name: value for name, value in given.items() if name not in own})
 
 
 def pack(call: Callable, name: str) -> bytes:
