@@ -35,6 +35,12 @@ def check(model: nn.Module, batches: Batches) -> None:
         raise DataError(f"labels must be 0..{logits.shape[1] - 1}; found {found} at index {wrong}")
 
 
+def check_schedule(schedule: Callable[[int], float] | None, schedule_by: str, train: Batches, epochs: int) -> None:
+    """Raise UsageError for a schedule that gives no learning rate somewhere in the epochs to come."""
+    if schedule:
+        schedules.check_counts(schedule, epochs * (len(train) if schedule_by == "step" else 1))
+
+
 @contextmanager
 def in_eval_mode(model: nn.Module) -> Iterator[None]:
     """Eval mode inside the `with` block; every layer's own mode is put back after it."""
@@ -270,8 +276,7 @@ def fit(
     end of an epoch with a loss that is not finite, DataError as `check` does, UsageError before the first step for a
     schedule that gives no learning rate somewhere, and StorageError for a folder with another training.
     """
-    if schedule:
-        schedules.check_counts(schedule, epochs * (len(train) if schedule_by == "step" else 1))
+    check_schedule(schedule, schedule_by, train, epochs)
     journal = Journal(
         model,
         train,

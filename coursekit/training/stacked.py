@@ -11,7 +11,7 @@ from coursekit.data.batches import Batches
 from coursekit.errors import Diverged, UsageError
 from coursekit.training import mlp
 from coursekit.training.checkpoint import Stop
-from coursekit.training.loop import Journal, Penalty, in_eval_mode, widened
+from coursekit.training.loop import Journal, Penalty, check_schedule, in_eval_mode, widened
 from coursekit.training.losses import Loss, cross_entropy, smoothed
 from coursekit.training.stacked_layers import (
     NORM_BUFFERS,
@@ -199,6 +199,7 @@ def fit(
 
     chosen = journals[0].progress.threads
     for journal in journals:
+        check_schedule(journal.schedule, journal.schedule_by, journal.train, epochs)
         journal.progress.threads = chosen
 
     def after_step(losses: Tensor, totals: Tensor) -> None:

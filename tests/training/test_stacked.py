@@ -373,3 +373,19 @@ def test_an_optimizers_state_is_taken_up_in_the_layout_of_the_weights(tmp_path, 
         assert_alike(one.detach(), other.detach())
         for state in optimizers[1].state[other].values():
             assert state.shape != other.shape or state.stride() == other.stride()
+
+
+@pytest.mark.parametrize("by", ["epoch", "step"])
+def test_a_schedule_that_fails_later_is_refused_before_the_first_step(by):
+    nets = [nn.Sequential(nn.Flatten(), nn.Linear(16, 3)) for _ in range(2)]
+    weights = [parameter.clone() for net in nets for parameter in net.parameters()]
+    train = Batches(torch.zeros(8, 4, 4, dtype=torch.uint8), torch.arange(8) % 3, 4)
+    stack = stacked.stack(nets)
+    fails = [lambda count: 1.0, lambda count: [1.0, 0.5, 0.1][count]]
+    journals = [
+        loop.Journal(net, train, {}, torch.optim.SGD(net.parameters(), lr=0.1), schedule=schedule, schedule_by=by)
+        for net, schedule in zip(nets, fails, strict=True)
+    ]
+    with pytest.raises(UsageError, match=r"^the schedule gives no learning rate at 3: list index out of range"):
+        stacked.fit(stack, journals, 4 if by == "epoch" else 2)
+    assert all(map(torch.equal, weights, (parameter for net in nets for parameter in net.parameters())))
