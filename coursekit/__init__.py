@@ -26,6 +26,7 @@ PUBLIC = {
     "Comparison": "analysis.history:Comparison",
     "Spread": "analysis.history:Spread",
     "batches_of_test_set": "runs.probes:batches_of_test_set",
+    "look_inside": "runs.probes:look_inside",
     "validation_slice": "runs.probes:validation_slice",
     "cluster": "runs.cluster",
     "colab": "colab",

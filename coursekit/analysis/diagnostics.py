@@ -1,6 +1,7 @@
 """What a network looks like from inside: gradients, activations and weights, layer by layer."""
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -52,6 +53,40 @@ def weight_distributions(model: nn.Module, edges: Sequence[float]) -> dict[str, 
     weights = {name: layer.weight.detach().flatten().double().cpu() for name, layer in layers(model).items()}
     weights["all layers"] = torch.cat(list(weights.values()))
     return {name: _distribution(values, edges) for name, values in weights.items()}
+
+
+def first_filters(model: nn.Module, count: int = 8, channels: int = 3) -> dict[str, object]:
+    """What the first units of the first layer look for, as whole numbers from -500 to 500 and the `scale` they take.
+
+    "filters" (count, height, width, channels), plain lists to be kept of a trained model; a linear layer reads square
+    images, flattened channel by channel.
+    """
+    weight = next(iter(layers(model).values())).weight.detach()[:count].float().cpu()
+    side = math.isqrt(weight[0].numel() // channels)
+    filters = weight if weight.ndim == 4 else weight.reshape(-1, channels, side, side)
+    scale = float(filters.abs().amax()) / 500
+    return {"filters": (filters / scale).round().int().permute(0, 2, 3, 1).tolist(), "scale": scale}
+
+
+@torch.no_grad()
+def class_means(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], classes: int = 10) -> list[list[float]]:
+    """Mean output of each unit in front of the last linear layer over the images of each class: (classes, units).
+
+    With the activation, where there is one. Plain numbers of four digits, to be kept of a trained model.
+    """
+    *_, last = (layer for layer in model.modules() if isinstance(layer, nn.Linear))
+    inputs: list[Tensor] = []
+    hook = last.register_forward_pre_hook(lambda layer, arguments: inputs.append(arguments[0]))
+    try:
+        labels = []
+        for images, targets in batches:
+            model(images)
+            labels.append(targets)
+    finally:
+        hook.remove()
+    hidden, members = torch.cat(inputs).float(), nn.functional.one_hot(torch.cat(labels), classes).float()
+    means = members.T @ hidden / members.sum(0)[:, None]
+    return [[float(f"{value:.4g}") for value in row] for row in means.tolist()]
 
 
 def _distribution(values: Tensor, edges: Sequence[float]) -> dict:

@@ -2,9 +2,11 @@
 
 import functools
 
+import torch
 from torch import nn
 
 from coursekit import settings
+from coursekit.analysis import diagnostics
 from coursekit.data import datasets
 from coursekit.data.batches import Batches, split
 from coursekit.training import loop
@@ -27,3 +29,27 @@ def batches_of_test_set(name: str, validation: int = 0, pixels: str = "unit") ->
     """The test set as runs with these settings see it, for what `measure` wants to look at."""
     dataset = datasets.load(name)
     return split(dataset, settings.device(), validation=validation, pixels=pixels).test
+
+
+def look_inside(model: nn.Module, name: str, validation: int = 500, filters: int = 16, images: int = 3) -> dict:
+    """What a trained network shows of itself, as plain numbers for `Experiment(measure=…)`; standard pixels.
+
+    "filters" and "scale" (`diagnostics.first_filters`); "class_means" (`diagnostics.class_means`) of the validation
+    images; "confusion" on the test set, rows true and columns predicted; "images", the first of the test set (number,
+    height, width, channels), and "maps" (number, 8, height, width), what the first eight filters make of them after
+    the first activation, from 0 to 255 on one scale; no maps where the first layer is linear.
+    """
+    dataset = datasets.load(name)
+    parts = split(dataset, settings.device(), validation=validation, pixels="standard")
+    test = parts.test
+    with torch.inference_mode(), diagnostics.recorded_activations(model.eval()) as outputs:
+        predicted = torch.cat([model(images).argmax(1) for images, _ in test.of_epoch(0)])
+        model(next(test.of_epoch(0))[0][:images])
+    classes = len(dataset.classes)
+    matrix = torch.bincount(classes * test.labels + predicted, minlength=classes**2).reshape(classes, classes)
+    seen = {"confusion": matrix.tolist(), "images": test.images[:images].tolist()}
+    maps = outputs["activation 1"][:, :8].float()
+    if maps.ndim == 4:
+        seen["maps"] = (255 * maps / maps.amax()).round().int().tolist()
+    means = diagnostics.class_means(model, parts.validation.of_epoch(0), classes)
+    return diagnostics.first_filters(model, filters) | {"class_means": means} | seen

@@ -37,3 +37,23 @@ def test_a_gaussian_has_kurtosis_three_and_layers_of_different_scale_more():
     found = diagnostics.weight_distributions(model, EDGES)
     assert found["linear 1"]["kurtosis"] == pytest.approx(3, abs=0.1)
     assert found["all layers"]["kurtosis"] > 5
+
+
+def test_first_filters_give_the_weights_back_with_their_scale():
+    torch.manual_seed(0)
+    for model in (nn.Sequential(nn.Conv2d(3, 4, 5)), nn.Sequential(nn.Flatten(), nn.Linear(3 * 6 * 6, 4))):
+        kept = diagnostics.first_filters(model, count=2)
+        filters = torch.tensor(kept["filters"]) * kept["scale"]
+        weight = model[-1].weight.detach()[:2].reshape(2, 3, *filters.shape[1:3])
+        assert (filters.permute(0, 3, 1, 2) - weight).abs().max() <= kept["scale"] / 2 + 1e-7
+
+
+def test_class_means_are_of_the_units_in_front_of_the_last_linear_layer():
+    model = nn.Sequential(nn.Flatten(), nn.Linear(2, 2), nn.ReLU(), nn.Linear(2, 3))
+    with torch.no_grad():
+        model[1].weight.copy_(torch.eye(2))
+        model[1].bias.zero_()
+    images = torch.tensor([[1.0, -1.0], [3.0, -1.0], [0.0, 5.0]])
+    batches = [(images[:2], torch.tensor([0, 0])), (images[2:], torch.tensor([2]))]
+    means = diagnostics.class_means(model, [*batches, (images[:1], torch.tensor([1]))], classes=3)
+    assert means == [[2.0, 0.0], [1.0, 0.0], [0.0, 5.0]]
