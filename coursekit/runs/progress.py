@@ -127,7 +127,8 @@ class Show:
         nothing = {} if epochs else {"disable": True}  # left out, TQDM_DISABLE decides
         form = "{desc}{percentage:3.0f}%|{bar}| {n:.1f}/{total} epochs [{elapsed}<{remaining}]"
         # Smoothing 0: the time left is reckoned from all that was done, not from the last half second.
-        self.bar = Bar(total=epochs, leave=False, smoothing=0, bar_format=form, **nothing)
+        always = dict(mininterval=0, miniters=0)  # `step` says when; tqdm would leave out more of them
+        self.bar = Bar(total=epochs, leave=False, smoothing=0, bar_format=form, **always, **nothing)
         self.bar.initial = 0  # which a bar that is disabled lacks
         self.plot = _output() if plot and epochs and settings.is_interactive() else None
         self.runs: list[tuple[str, Progress]] = []
