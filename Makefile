@@ -1,6 +1,5 @@
 # Everything that a fresh machine with Python 3.11, pip, git and make needs:  make report   make test
 PYTHON  ?= python3
-PROFILE ?= sample
 JOBS    ?=
 export AUTHOR ?=
 VENV    := .venv
@@ -11,8 +10,8 @@ SIDE    := $(if $(JOBS),--jobs $(JOBS))
 
 .PHONY: report test test-faults test-otter test-browser test-colab notebooks bench check-gpu lint lab env clean
 
-report: $(READY)  ## execute the notebooks and write build/workbook.pdf and .html
-	$(BIN)/coursekit report --run --profile $(PROFILE) $(SIDE) --author "$$AUTHOR"
+report: $(READY)  ## build/workbook.pdf and .html from the notebooks as they were executed on the real data
+	$(BIN)/coursekit report --author "$$AUTHOR"
 
 test: $(READY)  ## every test that needs neither a network nor a GPU
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist worksteal
@@ -35,8 +34,8 @@ test-colab:  ## a notebook and its report with Colab's versions of Python and al
 	.venv-colab/bin/coursekit run $(or $(ONLY),2) --profile sample -o build/colab
 	.venv-colab/bin/coursekit report build/colab/*.ipynb -o build/colab/report
 
-notebooks: $(READY)  ## execute notebooks/src into notebooks/, on real data: PROFILE=cpu or full
-	$(BIN)/coursekit run $(ONLY) --profile $(PROFILE) $(SIDE) --source real -o notebooks --figures figures
+notebooks: $(READY)  ## execute notebooks/src into notebooks/, on real data
+	$(BIN)/coursekit run $(ONLY) $(SIDE) --source real -o notebooks --figures figures
 	$(BIN)/coursekit scorecard --into README.md
 
 bench: $(READY)  ## time the courses' way and ours on an idle machine; writes docs/benchmarks.md and into README.md

@@ -152,7 +152,7 @@ def main() -> None:
     parser.add_argument("--into", type=Path, metavar="FILE", help="put the text between the marks of this file")
     parser.add_argument("--quick", action="store_true", help="sample data, a few runs: a test")
     options = parser.parse_args()
-    os.environ["COURSEKIT_PROFILE"] = "sample" if options.quick else "cpu"
+    os.environ["COURSEKIT_PROFILE"] = "sample" if options.quick else "full"
     runs, rounds, workers = (2, 1, 2) if options.quick else (options.runs, options.rounds, options.workers)
     one = replace(SHORT, train_size=500, validation=5) if options.quick else SHORT
     texts = [f"`python -m benchmarks.scale` measured this on {workers} cores. {options.note}"]

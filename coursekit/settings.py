@@ -13,33 +13,32 @@ from typing import TypeVar
 
 import torch
 
-from coursekit.errors import NotStored, UsageError
+from coursekit.errors import UsageError
 
-PROFILES = ("sample", "cpu", "full")
+PROFILES = ("full", "sample")
 Value = TypeVar("Value")
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 
 
 def profile() -> str:
-    """COURSEKIT_PROFILE, else "full" where there is a GPU and "cpu" where there is none.
+    """COURSEKIT_PROFILE, else "full": the published protocols, replayed from the results store.
 
-    "sample": drawn data, seconds; "cpu": real data, cut to two cores; "full": the published protocols. Raises
-    UsageError for any other word.
+    "sample": drawn data, seconds, for tests and for trying out. Raises UsageError for any other word.
     """
-    name = os.environ.get("COURSEKIT_PROFILE") or ("full" if torch.cuda.is_available() else "cpu")
+    name = os.environ.get("COURSEKIT_PROFILE") or "full"
     if name not in PROFILES:
         raise UsageError(f"no profile {name!r}; COURSEKIT_PROFILE is one of {', '.join(PROFILES)}")
     return name
 
 
 def source() -> str:
-    """Where `data.load` looks: COURSEKIT_SOURCE, else "sample" in the sample profile and "auto" in the others."""
+    """Where `data.load` looks: COURSEKIT_SOURCE, else "sample" in the `sample` profile and "auto" in `full`."""
     return os.environ.get("COURSEKIT_SOURCE") or ("sample" if profile() == "sample" else "auto")
 
 
-def budget(*, sample: Value, cpu: Value, full: Value) -> Value:
-    """The value for the current profile; the code path is the same in all three."""
-    return dict(sample=sample, cpu=cpu, full=full)[profile()]
+def budget(full: Value, *, sample: Value) -> Value:
+    """The value of the published protocol, or the one for sample data; the code path is the same."""
+    return full if profile() == "full" else sample
 
 
 def notebook() -> str:
@@ -99,6 +98,18 @@ def gains_by_bfloat16() -> bool:
     return seconds[torch.float32] > 1.5 * seconds[torch.bfloat16]
 
 
+def precision_here(wanted: str) -> str:
+    """ "bfloat16" where that is wanted and this device gains by it, else "float32"."""
+    return "bfloat16" if wanted == "bfloat16" and gains_by_bfloat16() else "float32"
+
+
+def autocast(wanted: str) -> torch.autocast:
+    """Products in `precision_here(wanted)` while a `with` block runs."""
+    # Cached casts would outlive the step that changes the weights.
+    enabled = precision_here(wanted) == "bfloat16"
+    return torch.autocast(device().type, torch.bfloat16, enabled=enabled, cache_enabled=False)
+
+
 def _seconds_of_matmul(matrix: torch.Tensor) -> float:
     start = time.perf_counter()
     (matrix @ matrix)[0, 0].item()  # waits for a GPU
@@ -114,12 +125,6 @@ def keep_freed_memory(up_to: int = 2**31 - 1) -> None:
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     for name in (M_MMAP_THRESHOLD, M_TRIM_THRESHOLD) if mallopt else ():
         mallopt(name, up_to)
-
-
-def refuse_hours(name: str) -> None:
-    """Raise NotStored in profile full on a machine without a GPU, unless COURSEKIT_TRAIN is set: it would take days."""
-    if profile() == "full" and device().type == "cpu" and not os.environ.get("COURSEKIT_TRAIN"):
-        raise NotStored(f"{name}: not in the results store, and too long without a GPU; COURSEKIT_TRAIN=1 trains it")
 
 
 def is_interactive() -> bool:

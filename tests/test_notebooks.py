@@ -23,7 +23,7 @@ def test_committed_notebook_is_executed_current_and_clean(source_path):
     notebooks.check(notebook, path.name)
     kit = notebook.metadata.coursekit
     assert kit.src_sha256 == source_sha256(source_path), "run `make notebooks`: the source has changed since"
-    assert kit.profile in ("cpu", "full")
+    assert kit.profile == "full"
     assert not any(text.startswith("sample") or "NOT VERIFIED" in text for text in kit.sources.values())
     assert "widgets" not in notebook.metadata
     assert path.stat().st_size < 1_000_000
@@ -50,11 +50,11 @@ def test_notebook_runs_on_sample_data_and_becomes_a_report(source_path, tmp_path
 
 def test_profile_and_source_come_from_outside(monkeypatch):
     monkeypatch.setenv("COURSEKIT_PROFILE", "sample")
-    assert (profile(), source(), budget(sample=1, cpu=2, full=3)) == ("sample", "sample", 1)
-    monkeypatch.setenv("COURSEKIT_PROFILE", "cpu")
-    assert (source(), budget(sample=1, cpu=2, full=3)) == ("auto", 2)
+    assert (profile(), source(), budget(3, sample=1)) == ("sample", "sample", 1)
+    monkeypatch.delenv("COURSEKIT_PROFILE")
+    assert (profile(), source(), budget(3, sample=1)) == ("full", "auto", 3)
     monkeypatch.setenv("COURSEKIT_SOURCE", "real")
     assert source() == "real"
     monkeypatch.setenv("COURSEKIT_PROFILE", "quick")
-    with pytest.raises(UsageError, match="sample, cpu, full"):
+    with pytest.raises(UsageError, match="full, sample"):
         profile()

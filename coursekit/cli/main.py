@@ -38,13 +38,15 @@ def _parser() -> argparse.ArgumentParser:
     shared.add_argument("--debug", action="store_true", help="show the traceback of an error")
     running = argparse.ArgumentParser(add_help=False)
     running.add_argument("notebooks", nargs="*", help="numbers, names or paths; all of them when none is given")
-    running.add_argument("--profile", choices=("sample", "cpu", "full"), default="sample", help="how much to run")
+    running.add_argument(
+        "--profile", choices=("full", "sample"), default="full", help="published protocols, or seconds on drawn data"
+    )
     running.add_argument("--source", choices=("auto", "real", "sample"), help="where the data come from")
     running.add_argument(
         "--jobs",
         type=arguments.at_least_one,
         metavar="N",
-        help="notebooks at a time (default: one per core, where the memory allows it; full: 1)",
+        help="notebooks at a time (default: one per core, where the memory allows it)",
     )
     running.add_argument(
         "--limit", type=arguments.seconds, default=7200, metavar="SECONDS", help="for one notebook (default 7200)"
@@ -116,7 +118,7 @@ def _execute(options: argparse.Namespace, folder: Path, figures: Path | None = N
     arguments.refuse_to_overwrite((target for _, target in pairs), sources)
     if figures:
         files.probe(figures)
-    jobs = min(len(sources), options.jobs or notebooks.side_by_side(options.profile))
+    jobs = min(len(sources), options.jobs or notebooks.side_by_side())
     # The last one takes as long as two others. Begun before those it ends with them, and no core stands idle meanwhile.
     turns = [*pairs[:-3], pairs[-1], *pairs[-3:-1]] if jobs > 1 else pairs
     order = [source for source, _ in turns]

@@ -34,7 +34,7 @@ def add_commands(commands: argparse._SubParsersAction, shared: argparse.Argument
     for name, text in SLURM.items():
         sweep.add_argument(f"--{name}", metavar=name.upper(), help=f"with --slurm: {text}")
     sweep.add_argument("--together", type=at_least_one, metavar="N", help="alike runs trained as one, at most")
-    sweep.add_argument("--profile", choices=("sample", "cpu", "full"), help="as COURSEKIT_PROFILE")
+    sweep.add_argument("--profile", choices=("full", "sample"), help="as COURSEKIT_PROFILE")
     sweep.add_argument("--source", choices=("auto", "real", "sample"), help="where the data come from")
     sweep.add_argument("--refresh", action="store_true", help="train what is in the results store too")
     sweep.set_defaults(command=_sweep)
@@ -51,6 +51,7 @@ def add_commands(commands: argparse._SubParsersAction, shared: argparse.Argument
 
 
 def _sweep(options: argparse.Namespace) -> None:
+    os.environ["COURSEKIT_TRAIN"] = "1"  # whatever it takes: that is what the command is for
     for name in ("profile", "source"):
         if getattr(options, name):
             os.environ[f"COURSEKIT_{name.upper()}"] = getattr(options, name)

@@ -21,6 +21,8 @@ from coursekit.data import download, drawn
 from coursekit.errors import DataError, StorageError, UsageError
 
 IMAGE_SHAPES = {"mnist": (28, 28), "cifar10": (32, 32, 3), "letters": (16, 8)}
+TRAIN_IMAGES = {"mnist": 60_000, "cifar10": 50_000, "letters": 500}
+CLASS_COUNT = 10
 SMALLEST_CLASS = {"mnist": 5421, "cifar10": 5000, "letters": 50}  # training images of the published sets
 SOURCES = ("auto", "real", "sample")
 WAIT_S = 600  # for another process that downloads the same, at most

@@ -25,16 +25,16 @@ from coursekit.notebook import document, outputs
 
 Item = TypeVar("Item")
 Value = TypeVar("Value")
-MEMORY_OF_ONE = 3e9  # bytes, twice what the largest notebook has had in profile cpu
+MEMORY_OF_ONE = 3e9  # bytes, twice what the largest notebook has had
 
 
-def side_by_side(profile: str) -> int:
-    """How many notebooks at a time: on a CPU one for each core that it has the memory for, in profile full one.
+def side_by_side() -> int:
+    """How many notebooks at a time: one for each core that it has the memory for.
 
     The networks of the course are small: two trainings with a thread each do more than one after the other with two.
     """
     room = psutil.virtual_memory().available / MEMORY_OF_ONE
-    return 1 if profile == "full" else max(1, min(os.cpu_count() or 1, int(room)))
+    return max(1, min(os.cpu_count() or 1, int(room)))
 
 
 def run_all(sources: list[Path], folder: Path, profile: str, jobs: int = 1, **options) -> Iterator[NotebookNode]:
@@ -95,28 +95,9 @@ def run(
     """Execute `source` (py:percent or .ipynb) into `target` and return the executed notebook.
 
     With `threads` it computes with so many and shows no progress bar; `on_cell` is called after each cell; setting
-    `stop` from another thread ends it. A notebook whose full results are not stored, on a machine without a GPU, is run
-    in profile cpu, with a line that says so. Raises NotebookError naming the cell that failed, or DataError,
-    StorageError, Diverged when its error was one. The cells that finished are in `target` in every case.
+    `stop` from another thread ends it. Raises NotebookError naming the cell that failed, or DataError, StorageError,
+    Diverged, NotStored when its error was one. The cells that finished are in `target` in every case.
     """
-    options = (data_source, limit_s, threads, stop, on_cell)
-    try:
-        return _run(source, target, profile, *options)
-    except NotStored as error:
-        print(f"{error}; profile cpu in its place", file=sys.stderr)
-        return _run(source, target, "cpu", *options)
-
-
-def _run(
-    source: Path,
-    target: Path,
-    profile: str,
-    data_source: str | None,
-    limit_s: float,
-    threads: int | None,
-    stop: threading.Event | None,
-    on_cell: Callable[[], object] | None,
-) -> NotebookNode:
     environment = os.environ | {"COURSEKIT_PROFILE": profile}
     environment["TQDM_DISABLE"] = "1"  # inside the cells: a bar of the past helps no reader
     environment.pop("MPLBACKEND", None)  # the kernel's own choice shows figures that a cell leaves open

@@ -37,7 +37,8 @@ def setup(name: str = "") -> str:
     if quickest < threads.MOST:
         name = f"CPU (1 of {threads.MOST} threads, the quicker now)"
     run = dict(profile=settings.profile(), device=name, torch=torch.__version__, python=platform.python_version())
-    line = f"profile {run['profile']} · {name} · torch {run['torch']} · coursekit {__version__}"
+    sample = "sample data · " * (run["profile"] == "sample")
+    line = f"{sample}{name} · torch {run['torch']} · coursekit {__version__}"
     _show({"text/plain": line}, {RUN: run | {"coursekit": __version__}})
     return run["profile"]
 
@@ -100,23 +101,23 @@ def _show_caption(caption: str, name: str) -> None:
 
 
 def finding(text: str, when: bool = True, headline: str = "") -> None:
-    """What the run shows, its numbers formatted from variables; `when` is False where the profile cannot show it.
+    """What the run shows, its numbers formatted from variables; `when` is False where sample data cannot show it.
 
     `headline` says the chapter's main result in one plain sentence, for the abstract of a report.
     """
     if not when:
-        text, headline = "none in this profile: it needs the real data and the full number of epochs.", ""
+        text, headline = "none on sample data: it needs the published protocol.", ""
     said = {"finding": True} | ({"headline": headline} if headline else {})
     _show({"text/markdown": f"> **Finding.** {text}", "text/plain": text}, said)
 
 
 def claim(holds: bool, text: str, when: bool = True) -> None:
-    """Assert what the next finding says; `when` is False where the profile is too small for it, and the cell says so.
+    """Assert what the next finding says; `when` is False on sample data, and the cell says so.
 
     Raises AssertionError when it does not hold.
     """
     assert holds or not when, f"claim does not hold: {text}"
-    line = f"✓ {text}" if when else f"– not checked in this profile: {text}"
+    line = f"✓ {text}" if when else f"– not checked on sample data: {text}"
     _show({"text/plain": line}, {"claim": {"text": text, "checked": bool(when)}})
 
 

@@ -18,11 +18,6 @@ NAMED = 3  # published numbers, at most, that the abstract names and does not on
 VERDICTS = (  # of the scorecard: as the abstract says it of one number, and of several
     ("reproduced", "lies within the tolerance set beforehand", "lie within the tolerance set beforehand"),
     ("outside", "lies outside", "lie outside"),
-    (
-        "shorter protocol",
-        "comes from a shorter protocol than the published one and is shown, not judged",
-        "come from a shorter protocol than the published one and are shown, not judged",
-    ),
     ("no tolerance", "has no tolerance", "have no tolerance"),
     ("not run", "was not run", "were not run"),
 )
@@ -53,7 +48,6 @@ def of(notebooks: Notebooks, title: str, author: str) -> Cover:
     versions = {"coursekit": said("coursekit") or __version__, "torch": said("torch"), "Python": said("python")}
     seconds = sum(run.get("seconds", 0) for run in runs)
     facts = [
-        ("Profile", said("profile")),
         *((f"Data: {name}", source) for name, source in sources.items()),
         ("Device", said("device")),
         ("Versions", ", ".join(f"{name} {version}" for name, version in versions.items() if version)),
@@ -74,7 +68,7 @@ def of(notebooks: Notebooks, title: str, author: str) -> Cover:
         notice=" ".join(notices),
         abstract=abstract(notebooks),
         keywords=[*["deep learning"] * ours, *(heading(notebook) or name for name, notebook, *_ in notebooks)],
-        running=[f"profile {run['profile']}" if "profile" in run else "" for run in runs],
+        running=["sample data" if run.get("profile") == "sample" else "" for run in runs],
     )
 
 
@@ -115,7 +109,7 @@ def abstract(notebooks: Notebooks) -> list[str]:
         _counted(checked, "statement of the text is", "statements of the text are") + " asserted in code beside it."
     )
     if left := len(claims) - checked:
-        asserted += f" {_counted(left, 'other needs', 'others need')} more than this profile runs."
+        asserted += f" {_counted(left, 'other needs', 'others need')} more than sample data allow."
     return [" ".join(headlines)] * bool(headlines) + _compared(notebooks) + [asserted] * bool(claims)
 
 

@@ -21,7 +21,7 @@ from coursekit.data.batches import Splits
 from coursekit.data.datasets import Dataset
 from coursekit.errors import DataError, Diverged, UsageError
 from coursekit.models.networks import INITIALIZATIONS
-from coursekit.runs import fingerprint, store
+from coursekit.runs import duration, fingerprint, store
 from coursekit.runs.store import Result
 from coursekit.training import checkpoint, loop, schedules, stacked
 from coursekit.training.checkpoint import Progress
@@ -108,12 +108,12 @@ def _check(experiment: Experiment) -> None:
 def run(experiment: Experiment, name: str = "", refresh: bool = False) -> Result:
     """Train, or load what an equal experiment left in the results store; a diverged run is a result with that status.
 
-    `refresh` retrains. Raises NotStored where `settings.refuse_hours` does.
+    `refresh` retrains. Raises NotStored where `duration.refuse_long` does.
     """
     stored = None if refresh else find(experiment)
     if stored:
         return stored
-    settings.refuse_hours(name or "run")
+    duration.refuse_long([experiment])
     return train_and_keep([experiment], [name])[0]
 
 
@@ -167,7 +167,7 @@ def train_and_keep(
     for key, name, run, outcome in zip(keys, names, runs, outcomes, strict=True):
         provenance = store.provenance(dataset) | {
             "device": settings.device_name(outcome.progress.threads),
-            "precision": "bfloat16" if _in_bfloat16(run.experiment) else "float32",
+            "precision": settings.precision_here(run.experiment.precision),
             "seconds": seconds,
             "exact": outcome.progress.exact,
             "stacked": [key[:8] for key in keys] if outcome.stacked else [],
@@ -216,7 +216,7 @@ def _train(run: _Run, dataset: Dataset, device: torch.device) -> _Outcome:
     model, optimizer = _begin(experiment, device)
     own = dict(penalty=experiment.penalty, label_smoothing=experiment.label_smoothing)
     watched = _watched(experiment, parts)
-    with _autocast(experiment, device):
+    with settings.autocast(experiment.precision):
         try:
             progress = loop.fit(
                 models.pooling_first(model), parts.train, watched, optimizer, experiment.epochs, **own, **run.options()
@@ -244,7 +244,7 @@ def _train_together(runs: Sequence[_Run], dataset: Dataset, device: torch.device
     networks, optimizers = zip(*(_begin(run.experiment, device) for run in runs), strict=True)
     stack = stacked.stack([models.pooling_first(model) for model in networks])
     place = dict(company=checkpoint.company(folders), step=step)
-    with _autocast(first, device):
+    with settings.autocast(first.precision):
         journals = [
             Journal(
                 model,
@@ -292,15 +292,6 @@ def _begin(experiment: Experiment, device: torch.device) -> tuple[nn.Module, tor
     return model, experiment.optimizer(model.parameters(), **({"fused": True} if fused else {}))
 
 
-def _in_bfloat16(experiment: Experiment) -> bool:
-    return experiment.precision == "bfloat16" and settings.gains_by_bfloat16()
-
-
-def _autocast(experiment: Experiment, device: torch.device) -> torch.autocast:
-    # Cached casts would outlive the step that changes the weights.
-    return torch.autocast(device.type, torch.bfloat16, enabled=_in_bfloat16(experiment), cache_enabled=False)
-
-
 def _finish(
     experiment: Experiment,
     model: nn.Module,
@@ -317,7 +308,7 @@ def _finish(
         model.load_state_dict(progress.best_state)
         best = max(progress.history, key=lambda row: row["val_accuracy"])  # the first of equals
         if best is not progress.history[-1]:
-            with _autocast(experiment, device):
+            with settings.autocast(experiment.precision):
                 tested = loop.evaluate(model, parts.test, experiment.loss)
         metrics["best_test_loss"], metrics["best_test_accuracy"] = tested
     return _Outcome("ok", progress, metrics, model.state_dict() if experiment.keep_weights else None)

@@ -13,7 +13,7 @@ from coursekit import settings
 from coursekit.analysis import history
 from coursekit.analysis.history import Comparison, Spread
 from coursekit.errors import UsageError
-from coursekit.runs import dispatch, experiment, fingerprint, progress
+from coursekit.runs import dispatch, duration, experiment, fingerprint, progress
 from coursekit.runs.dispatch import Run, State
 from coursekit.runs.executors import Factory
 from coursekit.runs.experiment import Experiment
@@ -113,7 +113,7 @@ def sweep(
     worker died three times is "lost", the others go on; stderr says which. Without it what a run raises ends the sweep.
     `watch(results so far, runs that are being trained, all runs)` is called at every change instead of a bar. With
     `plot` the losses so far are drawn below the bar; runs of an `executor` are not. Raises UsageError for two equal
-    seeds, and NotStored where `settings.refuse_hours` does.
+    seeds, and NotStored where `duration.refuse_long` does.
     """
     start, seeds = time.perf_counter(), list(seeds)
     if len(set(seeds)) < len(seeds):
@@ -122,8 +122,7 @@ def sweep(
     stored = {run: None if refresh else experiment.find(wanted[run]) for run in wanted}
     done = {run: result for run, result in stored.items() if result}
     missing = {run: wanted[run] for run in wanted if run not in done}
-    for name, _ in missing:
-        settings.refuse_hours(name or "run")
+    duration.refuse_long(missing.values())
     groups = _groups(missing, together)
     with progress.Show(0 if watch else sum(e.epochs for e in missing.values()), plot and not executor) as show:
         trained = dispatch.train(groups, wanted, executor) if executor and groups else _here(groups, wanted, show.step)

@@ -22,8 +22,7 @@ from coursekit.scorecard import measured
 from coursekit.scorecard.measured import Score
 from coursekit.scorecard.published import PUBLISHED, Published
 
-RECORDED = ("full", "cpu")  # the profiles on real data, the more complete one first
-VERDICTS = ("reproduced", "outside", "shorter protocol", "no tolerance", "not run")
+VERDICTS = ("reproduced", "outside", "no tolerance", "not run")
 MARK = "<!-- scorecard: written by `coursekit scorecard --into` -->"
 OVER_SEEDS = {"mean": np.mean, "median": np.median, "best": np.max}
 
@@ -48,52 +47,47 @@ def record(
     when: bool = True,
     epochs: int | None = None,
     seeds: int | None = None,
-    complete: bool = True,
     device: str | None = None,
+    note: str = "",
 ) -> None:
     """Put what was measured for a published number on the scorecard, and say in one line how it compares.
 
     `values`: a number for each seed, or a series for each seed where a series was published. `runs`: the results that
-    they were read from; device, epochs and sample data are taken from those. What is no Experiment needs `epochs` (of a
-    cut protocol as well as a whole one); where there are no runs, give `when=REAL`, and `device` where it is not the
-    machine's. `seeds` where it is not the number of values; `complete=False` where the protocol was cut in another way
-    than by epochs or `train_size`. In profile sample, and for sample data, nothing is written. Where the whole protocol
-    was run in the other profile, the line says what that gave, and this is what the report counts.
-    Raises UsageError for an id that is not in PUBLISHED, or when nothing says how many epochs were run.
+    they were read from; device, epochs and sample data are taken from those. What is no Experiment needs `epochs`;
+    where there are no runs, give `when=REAL`, and `device` where it is not the machine's. `seeds` where it is not the
+    number of values. `note` is shown beside the verdict. Only the published protocol is recorded: nothing is written
+    for sample data, and for runs with fewer epochs or images. Raises UsageError for an id that is not in PUBLISHED, or
+    when nothing says how many epochs were run.
     """
     if id not in PUBLISHED:
         raise UsageError(f"no published number {id!r}; the ids are in coursekit/scorecard/published.py")
     runs, published = list(runs), PUBLISHED[id]
     drawn = any(run.provenance["source"].startswith("sample data") for run in runs)
-    if settings.profile() not in RECORDED or drawn or not when:
+    epochs = min((run.experiment["epochs"] for run in runs if "epochs" in run.experiment), default=epochs)
+    if published.epochs is not None and epochs is None:
+        raise UsageError(f"{id}: say from which runs it is, or how many epochs were run")
+    if settings.profile() == "sample" or drawn or not when:
         notebook.show_score(f"scorecard: {published.name}: not recorded, this is no run on the real data", None)
         return
-    epochs = min((run.experiment["epochs"] for run in runs if "epochs" in run.experiment), default=epochs)
-    complete = complete and all(run.experiment.get("train_size") is None for run in runs)
-    if published.epochs is not None:
-        if epochs is None:
-            raise UsageError(f"{id}: say from which runs it is, or how many epochs were run")
-        complete = complete and epochs >= published.epochs
+    images = [run.experiment["train_size"] for run in runs if run.experiment.get("train_size") is not None]
+    if images or (published.epochs or 0) > (epochs or 0):
+        cut = f"{min(images):,} images" if images else f"{epochs} of {published.epochs} epochs"
+        notebook.show_score(f"scorecard: {published.name}: not recorded, {cut} are a shorter protocol", None)
+        return
     values = [np.atleast_1d(value).astype(float).tolist() for value in values]
     made_on = device or ", ".join(sorted({run.provenance["device"] for run in runs})) or settings.device_name()
-    keys = sorted(run.key[:8] for run in runs)
-    score = Score(id, values, seeds or len(values), epochs, complete, settings.profile(), made_on, keys)
+    score = Score(id, values, seeds or len(values), made_on, sorted(run.key[:8] for run in runs), note)
     score = Score(**files.as_read(asdict(score)))
     measured.save(score)
     row = judge(published, score)
     text = f"scorecard: {published.name}: {_ours(row)}, published {_published(published)}: {_verdict(row)}"
-    best = _best(id, score.profile) or score
-    if best.complete and not score.complete:
-        whole = judge(published, best)
-        text += f"; in profile {best.profile} {_ours(whole)}: {_verdict(whole)}"
-    notebook.show_score(text, asdict(best))
+    notebook.show_score(text, asdict(score))
 
 
 def judge(published: Published, score: Score | None) -> Row:
     """Set one score beside the published number; the verdict is a word or two.
 
-    "reproduced" (every value inside its tolerance), "outside", "shorter protocol" (shown, never judged), "no tolerance"
-    (none was agreed), "not run".
+    "reproduced" (every value inside its tolerance), "outside", "no tolerance" (none was agreed), "not run".
     """
     if score is None:
         nothing = np.array([])
@@ -104,33 +98,25 @@ def judge(published: Published, score: Score | None) -> Row:
     deviations = published.deviations(ours)
     agreed = deviations[~np.isnan(deviations)]
     verdict = "no tolerance" if not len(agreed) else "reproduced" if (abs(agreed) <= 1).all() else "outside"
-    return Row(published, score, ours, std, deviations, verdict if score.complete else "shorter protocol")
+    return Row(published, score, ours, std, deviations, verdict)
 
 
-def rows(profile: str) -> list[Row]:
-    """All published numbers in order. Where several profiles have a score: a whole protocol first, then `profile`."""
-    return [judge(published, _best(id, profile)) for id, published in PUBLISHED.items()]
+def rows() -> list[Row]:
+    """All published numbers in order."""
+    return [judge(published, measured.load(id)) for id, published in PUBLISHED.items()]
 
 
-def _best(id: str, profile: str) -> Score | None:
-    order = sorted(RECORDED, key=lambda name: name != profile)
-    found = [score for name in order if (score := measured.load(name, id))]
-    return max(found, key=lambda score: score.complete, default=None)
-
-
-def table(profile: str) -> pd.DataFrame:
+def table() -> pd.DataFrame:
     """The scorecard as text, one line for each published number."""
     lines = {
         row.published.name: {
             "published": _published(row.published),
             "ours": _ours(row) if row.score else "–",
             "seeds": str(row.score.seeds) if row.score else "–",
-            "run": f"{row.score.profile}, {_short(row.score.device)}"
-            if row.score
-            else f"in {row.published.notebook:02d}",
+            "run": _short(row.score.device) if row.score else f"in {row.published.notebook:02d}",
             "verdict": _verdict(row),
         }
-        for row in rows(profile)
+        for row in rows()
     }
     return pd.DataFrame(lines).T.rename_axis("task")
 
@@ -141,9 +127,9 @@ def total(found: Iterable[Row]) -> str:
     return ", ".join(f"{verdicts.count(verdict)} {verdict}" for verdict in VERDICTS if verdict in verdicts)
 
 
-def markdown(profile: str = "full") -> str:
-    """What was judged (a whole protocol was run), as a table for a README; the rest is counted."""
-    found = rows(profile)
+def markdown() -> str:
+    """The numbers that have a verdict, as a table for a README; the rest is counted."""
+    found = rows()
     head = ["published number", "notebook", "published", "ours", "seeds", "verdict, largest deviation in tolerances"]
     lines = [head, ["---"] * len(head)]
     for row in found:
@@ -156,23 +142,22 @@ def markdown(profile: str = "full") -> str:
     return f"Of {len(found)} published numbers: {total(found)}.\n\n{body}\n"
 
 
-def write_into(path: Path, profile: str = "full") -> None:
+def write_into(path: Path) -> None:
     """Put `markdown` between the two marks of a file; raises UsageError where they are not."""
-    files.write_between(path, MARK, markdown(profile), "the scorecard")
+    files.write_between(path, MARK, markdown(), "the scorecard")
 
 
 def show(name: str = "08-scorecard") -> None:
     """The scorecard as table and figure; what the verdicts add up to stands in the captions."""
-    profile = settings.profile()
-    found = rows(profile)
+    found = rows()
     counts = total(found)
-    sample = "" if profile in RECORDED else " Sample data are not recorded: what stands here was left by real runs."
+    sample = " Sample data are not recorded: these are real runs." if settings.profile() == "sample" else ""
     devices = sorted({row.score.device for row in found if row.score})
     notebook.show_table(
-        table(profile),
+        table(),
         f"All {len(found)} published numbers, with tolerance, beside ours: {counts}. Of a series the first and the "
-        "last epoch, and how many are outside; then the largest deviation in tolerances. A shorter protocol (epochs "
-        "run / published) is shown and not judged. The ResNet of the source has 38 layers, ours 20. "
+        "last epoch, and how many are outside; then the largest deviation in tolerances. "
+        "The published ResNet has 38 layers, ours 20. "
         f"Devices: {', '.join(devices) or '–'}.{sample}",
     )
     text = "Ours minus published in units of the tolerance (grey), of a series every epoch; arrow heads are farther off"
@@ -188,7 +173,6 @@ def _picture(found: list[Row]) -> Figure:
     style = {
         "reproduced": dict(marker="o", color=shades["reproduced"], alpha=0.7) | shared,
         "outside": dict(marker="D", color=shades["outside"], alpha=0.7) | shared,
-        "shorter protocol": dict(marker="o", color="0.45", markerfacecolor="white") | shared,
     }
     for ax, part in zip(axes, (found[:half], found[half:]), strict=True):
         plots.deviations({row.published.name: (row.deviations, style.get(row.verdict, {})) for row in part}, ax)
@@ -198,19 +182,18 @@ def _picture(found: list[Row]) -> Figure:
                 ax.text(0, place, row.verdict, ha="center", va="center", fontsize=8, color="0.4", backgroundcolor="0.9")
     seen = [verdict for verdict in style if any(row.verdict == verdict for row in found)]
     handles = [Line2D([], [], label=verdict, **style[verdict]) for verdict in seen]
-    fig.legend(handles=handles, loc="outside upper center", ncols=3)
+    fig.legend(handles=handles, loc="outside upper center", ncols=2)
     return fig
 
 
 def _verdict(row: Row) -> str:
-    """The verdict and what it rests on: how many epochs were run or are outside, and the largest deviation."""
-    if row.verdict == "shorter protocol" and row.score.epochs != row.published.epochs:
-        return f"{row.verdict}, {row.score.epochs}/{row.published.epochs}"
+    """The verdict and what it rests on: how many values are outside, the largest deviation, and the note."""
     if row.verdict not in ("reproduced", "outside"):
         return row.verdict
     agreed = row.deviations[~np.isnan(row.deviations)]
     count = f"{(abs(agreed) > 1).sum()}/{len(agreed)}, " if row.verdict == "outside" and len(agreed) > 1 else ""
-    return f"{row.verdict}, {count}{agreed[np.argmax(abs(agreed))]:+.1f}"
+    note = f" ({row.score.note})" if row.score.note else ""
+    return f"{row.verdict}, {count}{agreed[np.argmax(abs(agreed))]:+.1f}{note}"
 
 
 def _ours(row: Row) -> str:

@@ -51,13 +51,13 @@ from coursekit.notebook import (
 setup("01_mlp_from_scratch")
 
 # %% tags=["parameters"]
-SEEDS = range(budget(sample=2, cpu=5, full=5))
-LETTERS_EPOCHS = budget(sample=100, cpu=1000, full=1000)
-DIGIT_EPOCHS = budget(sample=3, cpu=10, full=10)
-TUNING_EPOCHS = budget(sample=3, cpu=20, full=20)
+SEEDS = range(budget(5, sample=2))
+LETTERS_EPOCHS = budget(1000, sample=100)
+DIGIT_EPOCHS = budget(10, sample=3)
+TUNING_EPOCHS = budget(20, sample=3)
 # The published series is one run: ten show how far runs scatter.
-TORCH_SEEDS = range(budget(sample=2, cpu=10, full=10))
-TORCH_EPOCHS = budget(sample=3, cpu=10, full=10)
+TORCH_SEEDS = range(budget(10, sample=2))
+TORCH_EPOCHS = budget(10, sample=3)
 
 # %%
 letters = data.load("letters")

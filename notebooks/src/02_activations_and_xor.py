@@ -55,12 +55,12 @@ setup("02_activations_and_xor")
 # %% tags=["parameters"]
 XOR_SEEDS = range(10)
 XOR_SAMPLES, XOR_STD, XOR_LR, XOR_HIDDEN = 1000, 0.4, 1e-3, 4
-FULL_BATCH_EPOCHS = budget(sample=500, cpu=10_000, full=10_000)
-PER_SAMPLE_EPOCHS = budget(sample=2, cpu=100, full=100)
+FULL_BATCH_EPOCHS = budget(10_000, sample=500)
+PER_SAMPLE_EPOCHS = budget(100, sample=2)
 CORNER_EPOCHS = 2000
 XOR_ENOUGH = FULL_BATCH_EPOCHS == 10_000  # drawn by code in every profile; only the number of epochs decides
-SEEDS = range(budget(sample=2, cpu=5, full=5))
-EPOCHS = budget(sample=2, cpu=10, full=10)
+SEEDS = range(budget(5, sample=2))
+EPOCHS = budget(10, sample=2)
 
 # %% [markdown]
 # ## Four activations and their slopes

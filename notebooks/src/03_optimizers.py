@@ -53,10 +53,10 @@ from coursekit.notebook import (
 setup("03_optimizers")
 
 # %% tags=["parameters"]
-EPOCHS = budget(sample=3, cpu=20, full=20)
-SEEDS = range(budget(sample=2, cpu=8, full=8))
-CONTROL_SEEDS = SEEDS[: budget(sample=1, cpu=5, full=5)]
-TIMING_ROUNDS, TIMING_STEPS = budget(sample=(3, 10), cpu=(11, 50), full=(15, 200))
+EPOCHS = budget(20, sample=3)
+SEEDS = range(budget(8, sample=2))
+CONTROL_SEEDS = SEEDS[: budget(5, sample=1)]
+TIMING_ROUNDS, TIMING_STEPS = budget((15, 200), sample=(3, 10))
 
 # %%
 digits = data.load("mnist")

@@ -36,17 +36,17 @@ from coursekit.notebook import (
 setup("04_gradient_flow")
 
 # %% tags=["parameters"]
-INIT_SEEDS = range(budget(sample=2, cpu=5, full=5))  # a backward pass costs next to nothing
-SEEDS = range(budget(sample=1, cpu=3, full=5))
-EPOCHS = budget(sample=2, cpu=5, full=5)
-DIGITS_SIZE = budget(sample=1000, cpu=None, full=None)  # None: all 60,000
+INIT_SEEDS = range(budget(5, sample=2))  # a backward pass costs next to nothing
+SEEDS = range(budget(3, sample=1))
+EPOCHS = budget(5, sample=2)
+DIGITS_SIZE = budget(None, sample=1000)  # None: all 60,000
 LR, ADAM_LR, BATCH = 0.01, 1e-3, 128
-CIFAR_SEEDS = range(budget(sample=1, cpu=1, full=3))
-CIFAR_EPOCHS = budget(sample=1, cpu=3, full=15)  # of 1,000 steps
+CIFAR_SEEDS = range(budget(1, sample=1))
+CIFAR_EPOCHS = budget(3, sample=1)  # of 1,000 steps
 CIFAR_BATCH = 50
-CIFAR_SIZE = budget(sample=100, cpu=None, full=None)  # None: all 50,000
-IMAGES = budget(sample=50, cpu=500, full=500)  # for one backward pass through a CIFAR network
-INPUT_SEEDS = range(budget(sample=1, cpu=3, full=5))
+CIFAR_SIZE = budget(None, sample=100)  # None: all 50,000
+IMAGES = budget(500, sample=50)  # for one backward pass through a CIFAR network
+INPUT_SEEDS = range(budget(3, sample=1))
 
 # %%
 digits = data.load("mnist")

@@ -50,13 +50,13 @@ PROFILE = settings.profile()
 setup("05_regularisation")
 
 # %% tags=["parameters"]
-DIGIT_EPOCHS = budget(sample=3, cpu=20, full=20)
-DIGIT_SEEDS = range(budget(sample=2, cpu=5, full=5))
-FLIP_EPOCHS, FLIP_SEEDS = budget(sample=(1, 1), cpu=(5, 3), full=(5, 3))
+DIGIT_EPOCHS = budget(20, sample=3)
+DIGIT_SEEDS = range(budget(5, sample=2))
+FLIP_EPOCHS, FLIP_SEEDS = budget((5, 3), sample=(1, 1))
 # The published protocol on CIFAR-10 is 30 epochs; on two cores it is cut so that this part takes ten minutes.
-AUGMENT_EPOCHS = budget(sample=2, cpu=10, full=30)
-SWEEP_EPOCHS = budget(sample=1, cpu=5, full=30)
-CIFAR_SEEDS = range(budget(sample=1, cpu=2, full=3))
+AUGMENT_EPOCHS = budget(10, sample=2)
+SWEEP_EPOCHS = budget(5, sample=1)
+CIFAR_SEEDS = range(budget(2, sample=1))
 
 # %%
 digits = data.load("mnist")

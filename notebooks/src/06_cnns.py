@@ -51,13 +51,13 @@ from coursekit.notebook import (
 PROFILE = setup("06_cnns")
 
 # %% tags=["parameters"]
-SEEDS = range(budget(sample=1, cpu=1, full=3))
-FIVE_EPOCHS = budget(sample=1, cpu=3, full=15)
-BASELINE_EPOCHS = budget(sample=1, cpu=10, full=30)
-CNN_EPOCHS = budget(sample=1, cpu=6, full=20)
-THREE_EPOCHS, THREE_IMAGES = budget(sample=(1, 200), cpu=(5, 7_500), full=(20, None))
-IMAGES = budget(sample=400, cpu=None, full=None)  # None: all 45,000
-NORM_EPOCHS = budget(sample=1, cpu=8, full=30)
+SEEDS = range(budget(1, sample=1))
+FIVE_EPOCHS = budget(3, sample=1)
+BASELINE_EPOCHS = budget(10, sample=1)
+CNN_EPOCHS = budget(6, sample=1)
+THREE_EPOCHS, THREE_IMAGES = budget((5, 7_500), sample=(1, 200))
+IMAGES = budget(None, sample=400)  # None: all 45,000
+NORM_EPOCHS = budget(8, sample=1)
 
 # %%
 cifar = data.load("cifar10")

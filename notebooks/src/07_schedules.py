@@ -52,15 +52,15 @@ from coursekit.notebook import (
 PROFILE = setup("07_schedules")
 
 # %% tags=["parameters"]
-SEEDS = range(budget(sample=1, cpu=3, full=3))
+SEEDS = range(budget(3, sample=1))
 # (images, epochs); None: all 45,000. On two cores fewer images, so that the number of epochs, which a schedule counts, stays high.
-LENET_IMAGES, LENET_EPOCHS = budget(sample=(100, 3), cpu=(4_500, 24), full=(None, 30))
-CNN4_IMAGES, CNN4_EPOCHS = budget(sample=(400, 3), cpu=(8_000, 10), full=(None, 30))
-SLOW_SEEDS = range(budget(sample=1, cpu=1, full=3))  # for the two small constant rates, far behind in any case
-SHARES = budget(sample=(1 / 2, 5 / 6), cpu=(1 / 2, 5 / 6), full=(5 / 27, 10 / 27))  # of the steps, for the two drops
-PROBE_IMAGES = budget(sample=50, cpu=500, full=1000)
-DECAY_IMAGES, DECAY_EPOCHS = budget(sample=(100, 3), cpu=(10_000, 30), full=(None, 30))
-RATES_IMAGES, RATES_EPOCHS = budget(sample=(100, 2), cpu=(10_000, 12), full=(None, 30))
+LENET_IMAGES, LENET_EPOCHS = budget((4_500, 24), sample=(100, 3))
+CNN4_IMAGES, CNN4_EPOCHS = budget((8_000, 10), sample=(400, 3))
+SLOW_SEEDS = range(budget(1, sample=1))  # for the two small constant rates, far behind in any case
+SHARES = budget((1 / 2, 5 / 6), sample=(1 / 2, 5 / 6))  # of the steps, for the two drops
+PROBE_IMAGES = budget(500, sample=50)
+DECAY_IMAGES, DECAY_EPOCHS = budget((10_000, 30), sample=(100, 3))
+RATES_IMAGES, RATES_EPOCHS = budget((10_000, 12), sample=(100, 2))
 
 # %%
 cifar = data.load("cifar10")
@@ -478,7 +478,7 @@ show_figure(
 
 
 # %% tags=["figure"]
-LEVEL = budget(sample=0.15, cpu=0.4, full=0.6)
+LEVEL = budget(0.4, sample=0.15)
 
 
 def last_five(run) -> float:

@@ -63,20 +63,20 @@ from coursekit.notebook import (
 PROFILE = setup("08_resnet20")
 
 # %% tags=["parameters"]
-SEEDS = range(budget(sample=1, cpu=1, full=3))
-IMAGES = budget(sample=128, cpu=None, full=None)  # None: all 45,000
-VALIDATION = budget(sample=20, cpu=500, full=500)  # of each class
-STEP_EPOCHS = budget(sample=3, cpu=9, full=30)  # lr × 0.1 after each third
-FAST_EPOCHS = budget(sample=1, cpu=10, full=24)
-DEPTHS = budget(sample=(8, 14), cpu=(20, 56), full=(20, 56))
-TRIED = budget(sample=4, cpu=19, full=28)  # learning rates of the first step
-START_SEEDS = range(budget(sample=1, cpu=3, full=3))
-DEPTH_EPOCHS, DEPTH_IMAGES = budget(sample=(1, 128), cpu=(5, 4_000), full=(30, None))
-DEPTH_VALIDATION = budget(sample=20, cpu=100, full=500)  # of each class: 56 layers are slow to evaluate, too
-LOOK_AT, DIRECTIONS, POINTS = budget(sample=(32, 1, 5), cpu=(200, 3, 9), full=(1000, 5, 41))
-OLD_EPOCHS = budget(sample=1, cpu=2, full=24)
-FEW_EPOCHS, FEW = budget(sample=(1, 100), cpu=(16, 200), full=(40, 200))  # images, of all new classes together
-FEW_SEEDS = range(budget(sample=1, cpu=3, full=5))
+SEEDS = range(budget(1, sample=1))
+IMAGES = budget(None, sample=128)  # None: all 45,000
+VALIDATION = budget(500, sample=20)  # of each class
+STEP_EPOCHS = budget(9, sample=3)  # lr × 0.1 after each third
+FAST_EPOCHS = budget(10, sample=1)
+DEPTHS = budget((20, 56), sample=(8, 14))
+TRIED = budget(19, sample=4)  # learning rates of the first step
+START_SEEDS = range(budget(3, sample=1))
+DEPTH_EPOCHS, DEPTH_IMAGES = budget((5, 4_000), sample=(1, 128))
+DEPTH_VALIDATION = budget(100, sample=20)  # of each class: 56 layers are slow to evaluate, too
+LOOK_AT, DIRECTIONS, POINTS = budget((200, 3, 9), sample=(32, 1, 5))
+OLD_EPOCHS = budget(2, sample=1)
+FEW_EPOCHS, FEW = budget((16, 200), sample=(1, 100))  # images, of all new classes together
+FEW_SEEDS = range(budget(3, sample=1))
 
 # %%
 cifar = data.load("cifar10")
@@ -854,7 +854,7 @@ def resnet18(weights: str | None) -> nn.Module:
     return nn.Sequential(nn.Upsample(scale_factor=2, mode="bilinear"), net)
 
 
-IMAGENET_EPOCHS, IMAGENET_IMAGES = budget(sample=(1, 128), cpu=(3, 2000), full=(10, None))
+IMAGENET_EPOCHS, IMAGENET_IMAGES = budget((3, 2000), sample=(1, 128))
 starts = {"ImageNet weights": partial(resnet18, "IMAGENET1K_V1"), "random weights": partial(resnet18, None)}
 from_imagenet = {name: fast(net, IMAGENET_EPOCHS, IMAGENET_IMAGES, lr=0.02) for name, net in starts.items()}
 from_imagenet["SimpleCNN"] = fast(models.SimpleCNN, IMAGENET_EPOCHS, IMAGENET_IMAGES, lr=0.02)

@@ -151,7 +151,7 @@ def test_a_file_that_is_not_there(tmp_path):
 
 @pytest.fixture
 def command(monkeypatch, capsys):
-    monkeypatch.setenv("COURSEKIT_PROFILE", "cpu")  # is set by the command, and put back after the test
+    monkeypatch.setenv("COURSEKIT_PROFILE", "full")  # is set by the command, and put back after the test
 
     def run(*arguments) -> tuple[int, str, str]:
         code = main.main(["sweep", *map(str, arguments), "--profile", "sample"])

@@ -101,13 +101,13 @@ def test_several_notebooks_show_one_bar_that_counts_their_cells(tmp_path, capfd)
 
 
 @pytest.mark.parametrize(
-    ("profile", "cores", "gigabytes", "jobs"),
-    [("cpu", 4, 100, 4), ("sample", 4, 7, 2), ("cpu", 4, 1, 1), ("full", 4, 100, 1), ("cpu", None, 100, 1)],
+    ("cores", "gigabytes", "jobs"),
+    [(4, 100, 4), (4, 7, 2), (4, 1, 1), (None, 100, 1)],
 )
-def test_as_many_notebooks_at_a_time_as_there_are_cores_and_memory_for(monkeypatch, profile, cores, gigabytes, jobs):
+def test_as_many_notebooks_at_a_time_as_there_are_cores_and_memory_for(monkeypatch, cores, gigabytes, jobs):
     monkeypatch.setattr(notebooks.os, "cpu_count", lambda: cores)
     monkeypatch.setattr(notebooks.psutil, "virtual_memory", lambda: SimpleNamespace(available=gigabytes * 1e9))
-    assert notebooks.side_by_side(profile) == jobs
+    assert notebooks.side_by_side() == jobs
 
 
 @pytest.mark.parametrize("names", ["ab", "ba"])

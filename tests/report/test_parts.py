@@ -165,7 +165,7 @@ def test_on_paper_an_answer_is_not_folded(text_of):
 
 
 def score(id, values, **more):
-    return dict(id=id, values=values, seeds=1, epochs=None, complete=True, profile="cpu", device="CPU", runs=[]) | more
+    return dict(id=id, values=values, seeds=1, device="CPU", runs=[]) | more
 
 
 def test_the_abstract_is_read_from_scores_claims_and_headlines():
@@ -174,7 +174,7 @@ def test_the_abstract_is_read_from_scores_claims_and_headlines():
     cell = code(
         "x",
         shown({"text/plain": "x"}, score=score(parameters.id, [list(parameters.values)])),
-        shown({"text/plain": "x"}, score=score(others[0].id, [[0.5]], complete=False)),
+        shown({"text/plain": "x"}, score=score(others[0].id, [[5.0]])),
         shown({"text/plain": "x"}, score=None),
         shown({"text/plain": "x"}, claim={"text": "", "checked": True}),
         shown({"text/plain": "x"}, claim={"text": "", "checked": False}),
@@ -184,9 +184,8 @@ def test_the_abstract_is_read_from_scores_claims_and_headlines():
     assert found[0] == "Nets *learn*."
     assert found[1].startswith(f"Of {len(others) + 1} numbers that the source courses published")
     assert f"1 ({parameters.name}) lies within" in found[1]
-    assert f"1 ({others[0].name}) comes from a shorter protocol" in found[1]
+    assert f"1 ({others[0].name}) lies outside" in found[1]
     assert f"{len(others) - 1} were not run" in found[1]
-    assert "outside" not in found[1]
     assert found[2].startswith("1 statement of the text is asserted in code beside it. 1 other needs")
     html = export.to_html([("06_x", book(cell))])
     assert "Nets *learn*." in html.split("<main>")[0]
@@ -212,7 +211,7 @@ def test_without_anything_to_say_there_is_no_abstract():
 
 
 def test_sources_and_collaboration_close_the_report(text_of):
-    notebooks = [("01_x", book(new_markdown_cell("Text."), sources={"mnist": "MNIST"}, profile="cpu"))]
+    notebooks = [("01_x", book(new_markdown_cell("Text."), sources={"mnist": "MNIST"}, profile="full"))]
     page = text_of(export.to_pdf(notebooks, author="Ann *O*", collaborators="Bo #1")).split(
         "Collaboration and sources"
     )[-1]

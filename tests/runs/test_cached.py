@@ -5,13 +5,9 @@ from dataclasses import replace
 from functools import partial
 
 import pytest
-import torch
 
-from coursekit import models, settings
 from coursekit.data import datasets
-from coursekit.errors import NotStored
-from coursekit.runs import cached, experiment, store
-from coursekit.runs.experiment import Experiment
+from coursekit.runs import cached, store
 
 DIGITS, LETTERS = (datasets.load(name, "sample") for name in ("mnist", "letters"))
 CALLS = itertools.count()  # not a plain value, so no part of the key
@@ -106,25 +102,3 @@ def test_provenance_is_kept():
     text = path.read_text()
     for word in ('"profile": "sample"', '"device":', '"data_sha256":', '"seconds":'):
         assert word in text
-
-
-def small():
-    return Experiment(models.LeNet5, torch.optim.SGD, "cifar10", 1, 64)
-
-
-def the_cpu():
-    return torch.device("cpu")
-
-
-def test_without_a_gpu_a_full_protocol_is_replayed_or_refused(monkeypatch):
-    monkeypatch.setattr(settings, "device", the_cpu)
-    monkeypatch.setenv("COURSEKIT_SOURCE", "sample")
-    kept = cached.recall(DIGITS, work, 1)
-    monkeypatch.setenv("COURSEKIT_PROFILE", "full")
-    assert cached.recall(DIGITS, work, 1) == kept
-    with pytest.raises(NotStored, match="work: not in the results store, and too long without a GPU"):
-        cached.recall(DIGITS, work, 2)
-    with pytest.raises(NotStored, match="LeNet: not in"):
-        experiment.run(small(), "LeNet")
-    monkeypatch.setenv("COURSEKIT_TRAIN", "1")
-    assert cached.recall(DIGITS, work, 2)["value"] == 0.571429

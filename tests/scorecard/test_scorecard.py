@@ -25,22 +25,22 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(autouse=True)
 def _profile(monkeypatch):
-    monkeypatch.setenv("COURSEKIT_PROFILE", "cpu")
+    monkeypatch.setenv("COURSEKIT_PROFILE", "full")
 
 
 def result(seed=0, epochs=30, source="CIFAR-10", device="CPU (2 threads)", **experiment):
     experiment = dict(epochs=epochs, seed=seed) | experiment
     key = f"{seed:x}" * 64
-    return Result(key, "", "ok", experiment, [], [], {}, {"source": source, "device": device, "profile": "cpu"})
+    return Result(key, "", "ok", experiment, [], [], {}, {"source": source, "device": device, "profile": "full"})
 
 
-def score(*values, id="S4.L1.h", complete=True, profile="cpu", epochs=30):
+def score(*values, id="S4.L1.h", note=""):
     rows = [list(np.atleast_1d(value)) for value in values]
-    return Score(id, rows, len(rows), epochs, complete, profile, "CPU", [])
+    return Score(id, rows, len(rows), "CPU", [], note)
 
 
-def row(id, profile="cpu"):
-    return next(row for row in compare.rows(profile) if row.published.id == id)
+def row(id):
+    return next(row for row in compare.rows() if row.published.id == id)
 
 
 # What the sources say
@@ -136,7 +136,6 @@ def test_a_shape_is_compared_without_its_scale():
 )
 def test_verdicts(id, values, verdict):
     assert compare.judge(PUBLISHED[id], score(*values, id=id)).verdict == verdict
-    assert compare.judge(PUBLISHED[id], score(*values, id=id, complete=False)).verdict == "shorter protocol"
 
 
 @pytest.mark.parametrize(
@@ -180,7 +179,7 @@ def test_epochs_without_a_tolerance_do_not_count():
 
 
 def test_not_run():
-    assert {row.verdict for row in compare.rows("cpu")} == {"not run"}
+    assert {row.verdict for row in compare.rows()} == {"not run"}
 
 
 # Recording
@@ -193,39 +192,27 @@ def test_record_and_read_again(capsys):
         "S4.L1.h",
         [[0.70], [0.691235], [0.71]],
         3,
-        30,
-        True,
-        "cpu",
         "CPU (2 threads)",
         ["0" * 8, "1" * 8, "2" * 8],
     )
-    line = compare.table("cpu").loc["S4.L1.h lr decay"]
+    line = compare.table().loc["S4.L1.h lr decay"]
     assert line.published == "0.6978 ± 0.02"
     assert line.ours == "0.7004 ± 0.0094"
-    assert (line.seeds, line.run, line.verdict) == ("3", "cpu, CPU", "reproduced, +0.1")
+    assert (line.seeds, line.run, line.verdict) == ("3", "CPU", "reproduced, +0.1")
     assert "0.7004 ± 0.0094, published 0.6978 ± 0.02: reproduced, +0.1" in capsys.readouterr().out
 
 
-def test_the_whole_protocol_of_the_other_profile_is_told_and_travels(monkeypatch):
-    told = []
-    monkeypatch.setattr(show, "show_score", lambda text, said: told.append((text, said)))
-    whole = score(0.69, profile="full")
-    measured.save(whole)
-    compare.record("S4.L1.h", [0.55], [result(epochs=5)])
-    compare.record("S4.L1.h", [0.70], [result(epochs=30)])
-    (short, counted), (own, last) = told
-    assert "shorter protocol, 5/30; in profile full 0.6900: reproduced, -0.4" in short
-    assert counted["values"] == whole.values
-    assert "full" not in own
-    assert last["values"] == [[0.70]]
-    assert measured.load("full", "S4.L1.h") == whole
+def test_a_note_is_shown_beside_the_verdict(capsys):
+    compare.record("S4.L1.h", [0.70], [result()], note="seeds raised after a first look")
+    assert "reproduced, +0.1 (seeds raised after a first look)" in capsys.readouterr().out
+    assert compare.table().loc["S4.L1.h lr decay"].verdict.endswith("(seeds raised after a first look)")
 
 
 def test_record_a_series(capsys):
     series = np.array(PUBLISHED["S2.1A.loss"].values)
     series[4] *= 1.2
     compare.record("S2.1A.loss", [series, series], epochs=10)
-    line = compare.table("cpu").loc["S2.1A MLP, Adam: loss"]
+    line = compare.table().loc["S2.1A MLP, Adam: loss"]
     assert (line.published, line.ours) == ("0.4359 … 0.0280 ± 10 %", "0.4359 … 0.0280")
     assert line.verdict == "outside, 1/10, +2.0"
 
@@ -233,7 +220,7 @@ def test_record_a_series(capsys):
 def test_whole_numbers_stay_whole():
     compare.record("S2.3B.parameters", [[545_098, 1_080_042, 1_259_786]])
     assert row("S2.3B.parameters").verdict == "reproduced"
-    assert compare.table("cpu").loc["S2.3B parameters A, B, C"].ours == "545,098, 1,080,042, 1,259,786"
+    assert compare.table().loc["S2.3B parameters A, B, C"].ours == "545,098, 1,080,042, 1,259,786"
 
 
 @pytest.mark.parametrize(
@@ -241,18 +228,22 @@ def test_whole_numbers_stay_whole():
     [
         dict(runs=[result(epochs=30), result(1, epochs=12)]),
         dict(runs=[result(epochs=29)]),
-        dict(runs=[result(epochs=29)], complete=True),
         dict(runs=[result(), result(1, epochs=29)]),
         dict(epochs=29),
         dict(runs=[result(train_size=10_000)]),
         dict(runs=[result(), result(1, train_size=10_000)]),
-        dict(runs=[result()], complete=False),
         dict(epochs=12),
     ],
 )
-def test_a_cut_protocol_is_never_judged(given):
+def test_a_cut_protocol_is_not_recorded_and_leaves_what_is_there(given, capsys):
     compare.record("S4.L1.h", [0.6978], **given)
-    assert row("S4.L1.h").verdict == "shorter protocol"
+    assert row("S4.L1.h").verdict == "not run"
+    said = capsys.readouterr().out
+    assert "not recorded" in said
+    assert ("10,000 images" in said) or (" of 30 epochs" in said)
+    compare.record("S4.L1.h", [0.70], [result()])
+    compare.record("S4.L1.h", [0.6978], **given)
+    assert row("S4.L1.h").ours == [0.70]
 
 
 @pytest.mark.parametrize("epochs", [30, 31])
@@ -266,12 +257,7 @@ def test_all_seeds_count_and_their_number_can_be_given():
     assert (row("S4.L1.h").verdict, row("S4.L1.h").score.seeds) == ("outside", 3)
     compare.record("S4.L1.h", [0.70], [result(seed) for seed in range(3)], seeds=3)
     assert (row("S4.L1.h").verdict, row("S4.L1.h").score.seeds) == ("reproduced", 3)
-    assert compare.table("cpu").loc["S4.L1.h lr decay"].ours == "0.7000"  # no spread of one number
-
-
-def test_the_epochs_of_a_cut_protocol_are_told():
-    compare.record("S4.L1.h", [0.6978], [result(epochs=12)])
-    assert compare.table("cpu").loc["S4.L1.h lr decay"].verdict == "shorter protocol, 12/30"
+    assert compare.table().loc["S4.L1.h lr decay"].ours == "0.7000"  # no spread of one number
 
 
 def test_recalled_results_bring_their_device_and_data_but_no_epochs():
@@ -286,7 +272,7 @@ def test_recalled_results_bring_their_device_and_data_but_no_epochs():
 
 def test_epochs_of_the_runs_come_before_what_the_caller_says():
     compare.record("S4.L1.h", [0.6978], [result(epochs=12)], epochs=30)
-    assert row("S4.L1.h").verdict == "shorter protocol"
+    assert row("S4.L1.h").verdict == "not run"
 
 
 def test_what_cannot_be_recorded():
@@ -321,7 +307,7 @@ def test_a_replay_leaves_the_file_alone(tmp_path, monkeypatch):
         return file, file.read_bytes()
 
     file, before = record()
-    assert file.relative_to(tmp_path) == Path("results/scores/cpu/S4.L1.h.json")
+    assert file.relative_to(tmp_path) == Path("results/scores/S4.L1.h.json")
     monkeypatch.setattr(files, "write_bytes", lambda *_: pytest.fail("written again"))
     assert record() == (file, before)
 
@@ -358,23 +344,11 @@ def test_a_damaged_score_is_one_line_and_not_run(harm, tmp_path, capsys):
     compare.record("S4.L2.a", [0.7], [result()])
     [path, _] = scores_in(tmp_path)
     harm(path)
-    assert [found.published.id for found in compare.rows("cpu") if found.score] == ["S4.L2.a"]
+    assert [found.published.id for found in compare.rows() if found.score] == ["S4.L2.a"]
     [line] = capsys.readouterr().err.splitlines()
-    assert line.startswith("warning: score cpu/S4.L1.h.json is damaged")
+    assert line.startswith("warning: score S4.L1.h.json is damaged")
     compare.record("S4.L1.h", [0.8], [result()])
     assert row("S4.L1.h").ours == [0.8]
-
-
-def test_a_whole_protocol_comes_before_the_profile_that_was_asked_for():
-    measured.save(score(0.60, complete=False))
-    assert row("S4.L1.h", "full").score.profile == "cpu"
-    measured.save(score(0.61, complete=False, profile="full"))
-    assert row("S4.L1.h", "cpu").score.profile == "cpu"
-    assert row("S4.L1.h", "full").score.profile == "full"
-    measured.save(score(0.70, profile="full"))
-    assert row("S4.L1.h", "cpu").score.profile == "full"
-    measured.save(score(0.71))
-    assert row("S4.L1.h", "cpu").score.profile == "cpu"
 
 
 # Showing
@@ -388,13 +362,13 @@ def test_show_gives_table_and_figure(monkeypatch):
     monkeypatch.setattr(show, "_show", lambda bundle, metadata: shown.append((bundle, metadata)))
     compare.show()
     (table, said), _, (figure, drawn), _ = shown
-    total = f"1 reproduced, 1 outside, 1 shorter protocol, {len(PUBLISHED) - 3} not run"
+    total = f"1 reproduced, 1 outside, {len(PUBLISHED) - 2} not run"
     assert total in said["caption"]
     assert total in drawn["caption"]
     assert "CPU (2 threads), NVIDIA H200" in said["caption"]
     assert drawn["figure"] == "08-scorecard"
     assert "image/svg+xml" in figure
-    assert "cpu, H200" in table["text/html"]
+    assert "H200" in table["text/html"]
 
 
 def test_deviations_that_are_far_off_stand_at_the_edge():

@@ -1,0 +1,76 @@
+"""How long trainings would take here, so that opening a notebook does not start hours of them."""
+
+import math
+import os
+import time
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import torch
+
+from coursekit import models, settings
+from coursekit.data import datasets
+from coursekit.errors import NotStored
+from coursekit.models import parameter_count
+from coursekit.training import loop
+
+if TYPE_CHECKING:
+    from coursekit.runs.experiment import Experiment
+
+LIMIT_S = 20 * 60
+TIMED_STEPS = 3
+
+
+def refuse_long(missing: "Iterable[Experiment]") -> None:
+    """Raise NotStored when these trainings would take more than 20 minutes here, one after the other.
+
+    COURSEKIT_TRAIN=1 trains them all the same. Drawn data are small, so nothing is refused for those.
+    """
+    missing = list(missing)
+    if not missing or os.environ.get("COURSEKIT_TRAIN") or settings.source() == "sample":
+        return
+    step_seconds: dict[tuple, float] = {}
+    total = 0.0
+    for experiment in missing:
+        kind = (parameter_count(experiment.model()), experiment.batch_size, experiment.data, experiment.precision)
+        if kind not in step_seconds:
+            step_seconds[kind] = seconds_of_a_step(experiment)
+        total += step_seconds[kind] * steps_of(experiment)
+    if total > LIMIT_S:
+        count = "1 run is" if len(missing) == 1 else f"{len(missing)} runs are"
+        raise NotStored(
+            f"{count} not in the results store, and training would take about {_in_words(total)} here; "
+            "set COURSEKIT_TRAIN=1 to train, or cut the epochs or train_size"
+        )
+
+
+def steps_of(experiment: "Experiment") -> int:
+    """Optimizer steps of the whole training on the published data set."""
+    classes = experiment.classes or range(datasets.CLASS_COUNT)
+    images = datasets.TRAIN_IMAGES[experiment.data] * len(classes) // datasets.CLASS_COUNT
+    images -= experiment.validation * len(classes)
+    return experiment.epochs * math.ceil(min(experiment.train_size or images, images) / experiment.batch_size)
+
+
+def seconds_of_a_step(experiment: "Experiment") -> float:
+    """The shortest of a few steps of this network on random images, after one to warm up."""
+    device = settings.device()
+    height, width, *channels = datasets.IMAGE_SHAPES[experiment.data]
+    shape = (experiment.batch_size, *(channels or [1]), height, width)
+    with torch.random.fork_rng():  # the caller's random numbers stay as they were
+        images = torch.rand(shape, device=device).contiguous(memory_format=torch.channels_last)
+        labels = torch.randint(len(experiment.classes or range(datasets.CLASS_COUNT)), shape[:1], device=device)
+        model = experiment.model().to(device, memory_format=torch.channels_last).train()
+        optimizer = experiment.optimizer(model.parameters())
+        seconds = []
+        with settings.autocast(experiment.precision):
+            for _ in range(1 + TIMED_STEPS):
+                start = time.perf_counter()
+                _, loss = loop.train_step(models.pooling_first(model), images, labels, optimizer)
+                loss.item()  # waits for a GPU
+                seconds.append(time.perf_counter() - start)
+    return min(seconds[1:])
+
+
+def _in_words(seconds: float) -> str:
+    return f"{seconds / 60:.0f} minutes" if seconds < 2 * 3600 else f"{seconds / 3600:.0f} hours"
