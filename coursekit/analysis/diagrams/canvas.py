@@ -1,6 +1,7 @@
 """A page measured in inches, and what is drawn on it: words, boxes, arrows, circles, grids of numbers."""
 
 from collections.abc import Iterable, Sequence
+from functools import cache
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -44,9 +45,10 @@ def pale(color, strength: float = 0.3) -> tuple[float, ...]:
     return tuple(1 - strength * (1 - channel) for channel in to_rgb(color))
 
 
+@cache
 def width_of(words: str, size: float = SIZE) -> float:
     """How wide a line of words is printed, in inches."""
-    return TextPath((0, 0), words, size=size).get_extents().width / 72 if words.strip() else 0.0
+    return float(np.ptp(TextPath((0, 0), words, size=size).vertices[:, 0])) / 72
 
 
 def write(ax: Axes, x: float, y: float, words: str, **style) -> None:

@@ -52,7 +52,7 @@ def differentiate(
         values[name] = node.compute(*given) if node.inputs else given[0].requires_grad_()
     gradients = autograd.grad(values[next(reversed(nodes))], list(values.values()))
     return (
-        {name: float(value) for name, value in values.items()},
+        {name: value.item() for name, value in values.items()},
         {name: float(gradient) for name, gradient in zip(values, gradients, strict=True)},
         local,
     )

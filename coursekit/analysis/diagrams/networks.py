@@ -5,6 +5,7 @@ from itertools import groupby, pairwise
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from torch import nn
@@ -161,9 +162,8 @@ def _columns(found: Sequence[Step]) -> Figure:
     ax = page(max(HALF, 1 + pitch * (len(found) - 1)), 1.92 + 0.15 * max(map(len, words)))
     xs = [0.62 + pitch * column for column in range(len(found))]
     for column, (before, after) in enumerate(pairwise(places)):
-        for start in before:
-            for end in after:
-                ax.plot(xs[column : column + 2], [start, end], color="0.8", linewidth=0.5, zorder=0)
+        ends = [((xs[column], start), (xs[column + 1], end)) for start in before for end in after]
+        ax.add_collection(LineCollection(ends, color="0.8", linewidth=0.5, zorder=0))
     for x, step, size, ys, below in zip(xs, found, sizes, places, words, strict=True):
         for y in ys:
             unit(ax, x, y, 0.09, COLORS[step.kind])
