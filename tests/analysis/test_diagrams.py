@@ -153,12 +153,25 @@ def test_a_network_of_a_learner_may_use_functions():
             self.conv, self.out = nn.Conv2d(1, 4, 3), nn.Linear(4 * 13 * 13, 10)
 
         def forward(self, x):
-            return self.out(functional.max_pool2d(functional.relu(self.conv(x)), 2).flatten(1))
+            x = functional.max_pool2d(functional.relu(self.conv(x)), 2)
+            return self.out(x.view(x.size(0), -1))
 
     found = steps(Net(), DIGIT)
-    assert [step.words for step in found] == [["input"], ["conv 3×3", "ReLU", "max_pool2d"], ["flatten", "linear"]]
+    assert [step.words for step in found] == [["input"], ["conv 3×3", "ReLU", "max pool2d"], ["flatten", "linear"]]
     assert found[1].shape == (4, 13, 13)
     assert_legible(diagrams.draw_network(Net(), DIGIT))
+
+
+def test_a_network_that_cannot_be_drawn_is_refused_in_one_line():
+    with pytest.raises(UsageError, match=r"cannot draw LeNet5 for inputs of shape \(1, 28, 28\): .*channels"):
+        diagrams.draw_network(models.LeNet5(), DIGIT)
+
+    class Net(nn.Module):
+        def forward(self, x):
+            return x if x.sum() > 0 else -x
+
+    with pytest.raises(UsageError, match="cannot draw Net for inputs of shape"):
+        diagrams.draw_network(Net(), DIGIT)
 
 
 def test_drawing_leaves_the_network_as_it_was():

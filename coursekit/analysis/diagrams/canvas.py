@@ -59,7 +59,9 @@ def write(ax: Axes, x: float, y: float, words: str, **style) -> None:
 def box(ax: Axes, x: float, y: float, width: float, height: float, color, words: str = "", **style) -> None:
     """A rounded box with its upper left corner at (x, y), and words in its middle."""
     shape = "round,pad=0,rounding_size=0.05"
-    ax.add_patch(FancyBboxPatch((x, y), width, height, shape, facecolor=pale(color), edgecolor=color, zorder=3))
+    ax.add_patch(
+        FancyBboxPatch((x, y), width, height, shape, facecolor=pale(color), edgecolor=color, linewidth=1, zorder=3)
+    )
     write(ax, x + width / 2, y + height / 2, words, zorder=4, **style)
 
 

@@ -129,7 +129,9 @@ def receptive_field(layers: nn.Module | Iterable[nn.Module]) -> Figure:
             write(ax, right, y, f"{field.size}×{field.size} pixels", ha="right")
         side = min(0.2, 0.85 * scale * field.step)
         for centre in centres:
-            ax.add_patch(Rectangle((centre - side / 2, y - 0.1), side, 0.2, facecolor=pale(color), edgecolor=color))
+            ax.add_patch(
+                Rectangle((centre - side / 2, y - 0.1), side, 0.2, facecolor=pale(color), edgecolor=color, linewidth=1)
+            )
         write(ax, 0.85, y, field.layer, ha="right")
         lower = centres
     return ax.figure

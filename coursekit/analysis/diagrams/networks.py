@@ -13,7 +13,7 @@ from torch import nn
 from coursekit.analysis.diagrams import canvas
 from coursekit.analysis.diagrams.canvas import FULL, HALF, arrow, box, page, unit, width_of, wrap, write
 from coursekit.analysis.diagrams.steps import Step, steps
-from coursekit.models import BasicBlock
+from coursekit.models import BasicBlock, parameter_count
 
 COLORS = {
     "input": canvas.GREY,
@@ -39,7 +39,7 @@ def draw_network(model: nn.Module, input_shape: Sequence[int]) -> Figure:
     if all(step.kind in ("input", "linear") for step in found):
         return _columns(found)
     ax = page(HALF, _height(found, *_room(found)) + 0.6 + 0.25 * _has_blocks(found))
-    _stack(ax, found, _room(found))
+    _stack(ax, found, _room(found), parameter_count(model))
     return ax.figure
 
 
@@ -48,12 +48,13 @@ def draw_blocks(
 ) -> Figure:
     """The plain block beside the residual one, of `BasicBlock`, for images of size × size."""
     blocks = {"plain block": "none", "residual block": shortcut}
-    found = {title: steps(BasicBlock(c_in, c_out, stride, kind), (c_in, size, size)) for title, kind in blocks.items()}
+    models = {title: BasicBlock(c_in, c_out, stride, kind) for title, kind in blocks.items()}
+    found = {title: steps(model, (c_in, size, size)) for title, model in models.items()}
     room = _room([step for block in found.values() for step in block])
     ax = page(FULL, max(_height(block, *room) for block in found.values()) + 0.6)
     for x, (title, block) in zip((0, HALF), found.items(), strict=True):
         write(ax, x + room[0] + room[1] / 2, 0.12, title, fontweight="bold")
-        _stack(ax, block, room, x)
+        _stack(ax, block, room, parameter_count(models[title]), x)
     return ax.figure
 
 
@@ -81,7 +82,7 @@ def _height(found: Sequence[Step], left: float, width: float) -> float:
     return sum(_tall(step, width) + _GAP for step in found) - _GAP
 
 
-def _stack(ax: Axes, found: Sequence[Step], room: tuple[float, float], x: float = 0.0) -> None:
+def _stack(ax: Axes, found: Sequence[Step], room: tuple[float, float], total: int, x: float = 0.0) -> None:
     """The boxes from top to bottom, with columns of shapes and counts on their right, and the sum below."""
     left, width = x + room[0], room[1]
     middle, shapes, counts = left + width / 2, x + HALF - 1.04, x + HALF - 0.08
@@ -92,8 +93,8 @@ def _stack(ax: Axes, found: Sequence[Step], room: tuple[float, float], x: float 
     for step in found:
         tall = _tall(step, width)
         centre = top + tall / 2
-        if step.kind == "join":
-            unit(ax, middle, centre, 0.1, canvas.INK, "+", fontsize=10)
+        if step.kind == "join" and len(step.words[0]) == 1:
+            unit(ax, middle, centre, 0.1, canvas.INK, step.words[0], fontsize=10)
             edges.append((centre - 0.1, centre + 0.1))
         else:
             box(ax, left, top, width, tall, COLORS.get(step.kind, canvas.PINK), _label(step, width), linespacing=1.15)
@@ -110,7 +111,6 @@ def _stack(ax: Axes, found: Sequence[Step], room: tuple[float, float], x: float 
     if _has_blocks(found):
         _stages(ax, found, edges, x, left)
         _key(ax, found, x, top + 0.27)
-    total = sum(step.parameters + step.shortcut[1] for step in found)
     ax.plot([counts - 0.7, counts], [top - 0.06] * 2, color="0.5", linewidth=0.8)
     write(ax, counts, top + 0.06, f"{total:,}", ha="right", fontweight="bold")
 

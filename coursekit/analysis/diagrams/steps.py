@@ -8,10 +8,19 @@ import torch
 from torch import fx, nn
 from torch.fx.passes.shape_prop import ShapeProp
 
+from coursekit.errors import UsageError
 from coursekit.models import BasicBlock, ZeroPadShortcut, parameter_count
 
 _FOLLOWERS = {"norm", "activation", "pooling", "dropout"}  # drawn with the layer before them
-_FUNCTIONS = {"relu": "ReLU", "silu": "Swish", "sigmoid": "sigmoid", "tanh": "tanh"}
+_FUNCTIONS = {
+    "relu": "ReLU",
+    "silu": "Swish",
+    "sigmoid": "sigmoid",
+    "tanh": "tanh",
+    "view": "flatten",
+    "reshape": "flatten",
+}
+_FUNCTION_KINDS = dict.fromkeys(_FUNCTIONS, "activation") | dict.fromkeys(("flatten", "view", "reshape"), "flatten")
 
 
 @dataclass
@@ -42,20 +51,22 @@ class _Tracer(fx.Tracer):
         return isinstance(module, BasicBlock | ZeroPadShortcut) or super().is_leaf_module(module, name)
 
 
-@torch.no_grad()
 def steps(model: nn.Module, input_shape: Sequence[int]) -> list[Step]:
-    """The steps of a network, the input first, by tracing its forward pass with one example of this shape."""
+    """The steps of a network, the input first, from tracing its forward pass with one example of this shape.
+
+    Raises UsageError where that fails: the shape does not fit, or the forward pass depends on the numbers.
+    """
     model = copy.deepcopy(model).cpu().float().eval()
-    graph = _Tracer().trace(model)
-    ShapeProp(fx.GraphModule(model, graph)).propagate(torch.zeros(1, *input_shape))
+    graph = _trace(model, input_shape)
+    layers = {node: model.get_submodule(node.target) for node in graph.nodes if node.op == "call_module"}
     found: list[Step] = []
     places: dict[fx.Node, int] = {}
     flatten: list[str] = []
     way = _main_way(graph)
     for node in way:
-        layer = model.get_submodule(node.target) if node.op == "call_module" else None
+        layer = layers.get(node)
         kind, words = _name(node, layer)
-        shape, count = tuple(node.meta["tensor_meta"].shape[1:]), parameter_count(layer) if layer else 0
+        shape, count = tuple(node.meta["tensor_meta"].shape[1:]), _count(layer)
         if kind == "flatten":
             flatten = [words]
         elif kind in _FOLLOWERS and found[-1].kind not in ("input", "join"):
@@ -67,34 +78,56 @@ def steps(model: nn.Module, input_shape: Sequence[int]) -> list[Step]:
         if isinstance(layer, BasicBlock):
             found[-1].shortcut = _kinds(layer), 0
         elif kind == "join":
-            found[-1].source, found[-1].shortcut = _shortcut(node, way, places, model)
+            found[-1].source, found[-1].shortcut = _shortcut(node, way, places, layers)
         places[node] = len(found) - 1
     return found
+
+
+@torch.no_grad()
+def _trace(model: nn.Module, input_shape: Sequence[int]) -> fx.Graph:
+    """The operations of a forward pass; each that gives a tensor has its shape in `meta`."""
+    try:
+        graph = _Tracer().trace(model)
+        ShapeProp(fx.GraphModule(model, graph)).propagate(torch.zeros(1, *input_shape))
+    except Exception as error:  # whatever a forward pass raises
+        reason = str(error.__cause__ or error).strip().split("\n")[0]
+        raise UsageError(
+            f"cannot draw {type(model).__name__} for inputs of shape {tuple(input_shape)}: {reason}"
+        ) from error
+    return graph
+
+
+def _sources(node: fx.Node) -> list[fx.Node]:
+    """The inputs of a node that are computed tensors; not sizes, and not parameters."""
+    return [source for source in node.all_input_nodes if "tensor_meta" in source.meta and source.op != "get_attr"]
 
 
 def _main_way(graph: fx.Graph) -> list[fx.Node]:
     """The longest way from the input to the output, which leaves out the shortcuts."""
     length: dict[fx.Node, int] = {}
     for node in graph.nodes:
-        length[node] = 1 + max((length[source] for source in node.all_input_nodes), default=0)
+        length[node] = 1 + max((length[source] for source in _sources(node)), default=0)
     (node,) = graph.find_nodes(op="output")
     way = []
-    while node.all_input_nodes:
-        node = max(node.all_input_nodes, key=length.__getitem__)
+    while _sources(node):
+        node = max(_sources(node), key=length.__getitem__)
         way.append(node)
     return way[::-1]
 
 
-def _shortcut(join: fx.Node, way: list[fx.Node], places: dict, model: nn.Module) -> tuple[int, tuple[list[str], int]]:
+def _shortcut(join: fx.Node, way: list[fx.Node], places: dict, layers: dict) -> tuple[int, tuple[list[str], int]]:
     """The step at which the shortcut of a join begins, and the words and parameters of its layers."""
     before = way[way.index(join) - 1]
-    node = next((source for source in join.all_input_nodes if source is not before), before)
+    node = next((source for source in _sources(join) if source is not before), before)
     words, count = [], 0
     while node not in places:
-        layer = model.get_submodule(node.target) if node.op == "call_module" else None
-        words, count = [_name(node, layer)[1], *words], count + (parameter_count(layer) if layer else 0)
-        node = node.all_input_nodes[0]
+        words, count = [_name(node, layers.get(node))[1], *words], count + _count(layers.get(node))
+        node = _sources(node)[0]
     return places[node], ([word for word in words if word != "identity"] or ["identity"], count)
+
+
+def _count(layer: nn.Module | None) -> int:
+    return parameter_count(layer) if layer else 0
 
 
 def _kinds(block: BasicBlock) -> list[str]:
@@ -108,15 +141,13 @@ def _name(node: fx.Node, layer: nn.Module | None) -> tuple[str, str]:
     """Kind and words of a node: of a layer, or of a function in a forward pass."""
     if node.op == "placeholder":
         return "input", "input"
-    if len(node.all_input_nodes) > 1:
-        return "join", "+"
-    if layer is None:
-        name = getattr(node.target, "__name__", str(node.target))
-        kinds = {"flatten": "flatten", "view": "flatten", "reshape": "flatten"} | dict.fromkeys(
-            _FUNCTIONS, "activation"
-        )
-        return kinds.get(name, "pooling" if "pool" in name else "other"), _FUNCTIONS.get(name, name)
-    return _layer_name(layer)
+    if layer is not None:
+        return _layer_name(layer)
+    name = getattr(node.target, "__name__", str(node.target))
+    if len(_sources(node)) > 1:
+        return "join", {"add": "+", "iadd": "+", "mul": "×"}.get(name, name)
+    kind = _FUNCTION_KINDS.get(name, "pooling" if "pool" in name else "other")
+    return kind, _FUNCTIONS.get(name, name.replace("_", " "))
 
 
 def _layer_name(layer: nn.Module) -> tuple[str, str]:
