@@ -301,6 +301,12 @@ def test_the_path_of_gradient_descent_is_the_formulas():
     assert path == pytest.approx(np.array([1.0, -1.0]) * np.array([0.9, 0.6]) ** steps_)
 
 
+def test_an_optimizer_that_diverges_is_drawn_and_said_so():
+    fig = diagrams.optimizer_paths({"SGD": partial(optim.SGD, lr=0.11)}, steps=2000)
+    assert fig.axes[0].get_title() == "SGD: diverges"
+    assert_legible(fig)
+
+
 def test_a_drawing_takes_other_optimizers():
     fig = diagrams.optimizer_paths({"mine": partial(optim.Adagrad, lr=0.5)}, steps=5)
     assert len(fig.axes) == 1

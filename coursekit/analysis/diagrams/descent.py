@@ -102,8 +102,7 @@ def optimizer_paths(
         _ravine(ax, curvature, reach)
         ax.plot(*paths[name].T, "o-", color=color, markersize=2.5, linewidth=1.2)
         ax.plot(0, 0, "*", color="black", markersize=7)
-        loss = 0.5 * (paths[name][-1] ** 2) @ (1, curvature)
-        ax.set_title(f"{name}: loss {loss:.2g}")
+        ax.set_title(f"{name}: {_outcome(paths[name], curvature)}")
     for ax in axes.ravel()[len(paths) :]:
         ax.set_axis_off()
     for ax in axes[-1]:
@@ -111,6 +110,16 @@ def optimizer_paths(
     for ax in axes[:, 0]:
         ax.set_ylabel("$y$", rotation=0)
     return fig
+
+
+def _outcome(path: np.ndarray, curvature: float) -> str:
+    """The last loss in words, unless it is above the first."""
+    with np.errstate(over="ignore"):
+        losses = 0.5 * path**2 @ (1, curvature)
+    if not losses[-1] <= losses[0]:
+        return "diverges"
+    mantissa, exponent = f"{losses[-1]:.1e}".split("e")
+    return rf"loss ${mantissa} \times 10^{{{int(exponent)}}}$"
 
 
 def _ravine(ax: Axes, curvature: float, reach: np.ndarray) -> None:

@@ -26,7 +26,6 @@ COLORS = {
 }
 _SHORTCUTS = {"identity": canvas.INK, "projection": canvas.RED, "zero padding": canvas.PURPLE}
 _GAP = 0.17  # between two boxes, room for an arrow
-_LANE = 0.62  # beside the boxes, where shortcuts run
 
 
 def draw_network(model: nn.Module, input_shape: Sequence[int]) -> Figure:
