@@ -32,6 +32,7 @@ PUBLIC = {
     "colab": "colab",
     "data": "data",
     "diagnostics": "analysis.diagnostics",
+    "diagrams": "analysis.diagrams",
     "errors": "errors",
     "history": "analysis.history",
     "executors": "runs.executors",

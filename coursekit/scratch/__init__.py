@@ -1,6 +1,6 @@
 """Neural networks in NumPy alone: the part of the course that is built by hand."""
 
-from coursekit.scratch.convolution import conv2d, conv2d_naive
+from coursekit.scratch.convolution import conv2d, conv2d_backward, conv2d_naive
 from coursekit.scratch.layers import (
     Linear,
     ReLU,
@@ -16,6 +16,8 @@ from coursekit.scratch.layers import (
     tanh_derivative,
 )
 from coursekit.scratch.networks import SimpleNetwork, SoftmaxRegression, TwoLayerNet
+from coursekit.scratch.normalization import batch_norm_backward, batch_norm_forward
+from coursekit.scratch.pooling import max_pool2d, max_pool2d_backward
 from coursekit.scratch.training import SGD, apply_regularization, evaluate, fit, minibatches, train_with_gd
 from coursekit.scratch.xor import XorNet, bayes_accuracy, blobs, train_xor
 
@@ -29,13 +31,18 @@ __all__ = [
     "XorNet",
     "accuracy",
     "apply_regularization",
+    "batch_norm_backward",
+    "batch_norm_forward",
     "bayes_accuracy",
     "blobs",
     "conv2d",
+    "conv2d_backward",
     "conv2d_naive",
     "cross_entropy",
     "evaluate",
     "fit",
+    "max_pool2d",
+    "max_pool2d_backward",
     "minibatches",
     "relu",
     "relu_derivative",

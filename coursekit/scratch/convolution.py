@@ -1,4 +1,4 @@
-"""The convolution layer's forward pass in NumPy, fast and as plain loops."""
+"""The convolution layer in NumPy: forward, fast and as plain loops, and backward."""
 
 import numpy as np
 
@@ -35,6 +35,27 @@ def conv2d_naive(images: Array, kernels: Array) -> Array:
                 for j in range(out.shape[3]):
                     out[n, c, i, j] = np.sum(images[n, :, i : i + kh, j : j + kw] * kernels[c])
     return out
+
+
+def conv2d_backward(
+    d_out: Array, images: Array, kernels: Array, stride: int = 1, padding: int = 0
+) -> tuple[Array, Array, Array]:
+    """Gradients of the loss with respect to images, kernels and bias, from `d_out`, the one with respect to the output.
+
+    Each number of a kernel meets one pixel in every window. Its gradient is the sum of these pixels, each times the
+    gradient of the output there; the pixel receives that gradient times the number, from each window that it lies in.
+    """
+    kh, kw = kernels.shape[2:]
+    padded = np.pad(images, ((0, 0), (0, 0), (padding, padding), (padding, padding)))
+    d_padded, d_kernels = np.zeros_like(padded), np.zeros_like(kernels)
+    height, width = (stride * size for size in d_out.shape[2:])
+    for i in range(kh):
+        for j in range(kw):
+            pixels = np.s_[:, :, i : i + height : stride, j : j + width : stride]  # what kernels[..., i, j] meets
+            d_kernels[:, :, i, j] = np.einsum("nohw,nchw->oc", d_out, padded[pixels])
+            d_padded[pixels] += np.einsum("nohw,oc->nchw", d_out, kernels[:, :, i, j])
+    rows, columns = (slice(padding, padding + size) for size in images.shape[2:])
+    return d_padded[:, :, rows, columns], d_kernels, d_out.sum(axis=(0, 2, 3))
 
 
 def _check(images: Array, kernels: Array) -> None:
