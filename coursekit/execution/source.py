@@ -21,6 +21,14 @@ SETTING = re.compile(r"^#? ?Repository = [^\r\n]*", re.MULTILINE)
 UNSET = '# Repository = "https://github.com/OWNER/NAME"'
 GITHUB, COLAB = "https://github.com/", "https://colab.research.google.com"
 BADGE, FIRST = "colab-badge", "colab-first"  # ids of the cells that are written here
+COLLAPSED = {  # tag of a cell that is there for its output, and what Colab calls it
+    "setup": "Setup",
+    "figure": "Figure or table",
+    "claim": "Checks",
+    "finding": "Finding",
+    "scorecard": "Scorecard",
+    "plumbing": "Preparation",
+}
 MISSING = """\
 try:
     import coursekit
@@ -136,9 +144,21 @@ def read_source(path: Path) -> NotebookNode:
             cell.id = f"cell-{number:03d}"
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
+            _collapse(cell)
     notebook.nbformat, notebook.nbformat_minor = 4, 5
     notebook.metadata = NotebookNode(kernelspec=KERNEL, coursekit={"src_sha256": source_sha256(path)})
     return notebook
+
+
+def _collapse(cell: NotebookNode) -> None:
+    """Hide the code of a cell that only shows, checks or prepares, in JupyterLab and, as a form, on Colab."""
+    title = next((title for tag, title in COLLAPSED.items() if tag in cell.metadata.get("tags", [])), None)
+    if title is None:
+        return
+    cell.metadata.setdefault("jupyter", NotebookNode()).source_hidden = True
+    cell.metadata.cellView = "form"
+    if not cell.source.startswith("#@title"):
+        cell.source = f"#@title {title}\n{cell.source}"
 
 
 def source_sha256(path: Path) -> str:

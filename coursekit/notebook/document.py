@@ -24,7 +24,7 @@ NUMBER = int | float
 # What our code reads from metadata.coursekit of a notebook, and of an output (see `notebook`), where it is there.
 OF_RUN = {"profile": str, "failure": str, "seconds": NUMBER, "sources": dict, "notebook": str, "edition": str}
 OF_OUTPUT = {"figure": str, "table": str, "caption": str, "headline": str, "width": NUMBER}
-OF_OUTPUT |= {"run": dict, "claim": dict, "check": dict, "score": dict | None}
+OF_OUTPUT |= {"run": dict, "claims": list, "check": dict, "score": dict | None}
 
 
 def read(path: Path) -> NotebookNode:

@@ -8,6 +8,7 @@ import io
 import os
 import platform
 import textwrap
+from html import escape
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -111,14 +112,43 @@ def finding(text: str, when: bool = True, headline: str = "") -> None:
     _show({"text/markdown": f"> **Finding.** {text}", "text/plain": text}, said)
 
 
+class _Claims(list):
+    """The claims of the cell that runs now, and their one output."""
+
+    cell: object = None
+    output = None
+
+
+_claims = _Claims()
+
+
 def claim(holds: bool, text: str, when: bool = True) -> None:
-    """Assert what the next finding says; `when` is False on sample data, and the cell says so.
+    """Assert what a finding says; `when` is False on sample data. All claims of a cell are one line that unfolds.
 
     Raises AssertionError when it does not hold.
     """
+    global _claims
     assert holds or not when, f"claim does not hold: {text}"
-    line = f"✓ {text}" if when else f"– not checked on sample data: {text}"
-    _show({"text/plain": line}, {"claim": {"text": text, "checked": bool(when)}})
+    shell = _shell()
+    if shell is None or _claims.cell != shell.execution_count:
+        _claims = _Claims()
+        _claims.cell = shell and shell.execution_count
+    _claims.append({"text": text, "checked": bool(when)})
+    _claims.output = _show(_unfolding(_claims), {"claims": list(_claims)}, _claims.output)
+
+
+def _unfolding(claims: list[dict]) -> dict:
+    """How many checks passed; in a browser a click shows them."""
+    passed = sum(each["checked"] for each in claims)
+    counts = [f"{passed} check{'s' * (passed != 1)} passed"] * bool(passed)
+    counts += [f"{len(claims) - passed} not made on sample data"] * (passed < len(claims))
+    line = ", ".join(counts)
+    rows = "".join(f"<li>{escape(each['text'], quote=False)}</li>" for each in claims)
+    listed = "\n".join(f"- {each['text']}" for each in claims)
+    return {
+        "text/html": f"<details><summary>{line}</summary><ul>{rows}</ul></details>",
+        "text/plain": f"{line}:\n{listed}",
+    }
 
 
 def show_score(text: str, score: dict | None) -> None:
@@ -131,16 +161,28 @@ def show_verdict(text: str, markdown: str, verdict: dict) -> None:
     _show({"text/markdown": markdown, "text/plain": text}, {"check": verdict})
 
 
-def _show(bundle: dict, metadata: dict) -> None:
-    """Display in a notebook; print the text where there is none, so that a notebook's source runs as a plain script."""
+def _shell():
+    """The notebook's shell; None where this is no notebook."""
     try:
         from IPython import get_ipython
-        from IPython.display import display
     except ImportError:
-        shell = None
-    else:
-        shell = get_ipython()
-    if shell is not None:
-        display(bundle, raw=True, metadata={"coursekit": metadata})
-    elif bundle["text/plain"]:
-        print(bundle["text/plain"])
+        return None
+    return get_ipython()
+
+
+def _show(bundle: dict, metadata: dict, output=None):
+    """Display in a notebook, or replace what an `output` shows; returns the output.
+
+    Where there is no notebook the text is printed, so that a notebook's source runs as a plain script.
+    """
+    if _shell() is None:
+        if bundle["text/plain"]:
+            print(bundle["text/plain"])
+        return None
+    from IPython.display import display
+
+    metadata = {"coursekit": metadata}
+    if output is None:
+        return display(bundle, raw=True, metadata=metadata, display_id=True)
+    output.update(bundle, raw=True, metadata=metadata)
+    return output

@@ -22,7 +22,7 @@ MATTERS = "key"  # the tag of a cell whose code matters
 EXERCISE, SOLUTION = "exercise", "solution"  # a learner's own code matters; where ours stands beside it, ours is enough
 EDGES = re.compile(r"^[ \t]*# (?:BEGIN|END) SOLUTION[ \t]*\n?", re.MULTILINE)
 HIDDEN_CELLS = {"remove-cell", "setup"}
-SHOWING = {"claim", "finding", "figure"}  # cells that are there for their output
+SHOWING = {"claim", "finding", "figure", "scorecard", "plumbing"}  # cells that are there for their output
 PICTURES = ("image/svg+xml", "image/png", "image/jpeg", "image/gif", "image/webp", "image/bmp")
 PREFERRED = ("text/html", "text/markdown", *PICTURES, "text/latex", "text/plain")
 REPR = re.compile(r"<(?:IPython\.core\.display\.)?[\w.]+(?: object.*)?>")  # says nothing of what it stands for
@@ -165,7 +165,7 @@ class _Reading:
         shown = [tree.code(source, self.language)] if source.strip() and not self.hidden else []
         if self.ours and "remove-output" in _tags(cell):
             return shown
-        unwanted = {"live", "source"} if self.code == "none" else {"live"}
+        unwanted = {"live", "claims"} | ({"source"} if self.code == "none" else set())  # the abstract counts claims
         outputs = [output for output in cell.get("outputs", []) if not any(map(said(output).get, unwanted))]
         if self.ours and self.hidden:  # without its code, the value of its last line says nothing either
             outputs = [o for o in outputs if o.output_type != "execute_result" or set(o.data) != {"text/plain"}]
@@ -282,13 +282,13 @@ def _pixels(output: NotebookNode, mime: str) -> str:
 
 
 def _gathered(outputs: list[NotebookNode]) -> list[NotebookNode]:
-    """What was printed in pieces as one text, and the lines of claims and scores as one block."""
+    """What was printed in pieces as one text, and the lines of scores as one block."""
     kept: list[NotebookNode] = []
     for output in outputs:
         before = kept[-1] if kept else None
         if before and output.output_type == before.output_type == "stream" and output.get("name") == before.get("name"):
             before.text += output.text
-        elif before and all(said(each).keys() & {"claim", "score"} for each in (before, output)):
+        elif before and all("score" in said(each) for each in (before, output)):
             before.data["text/plain"] += "\n" + output.data["text/plain"]
         else:
             kept.append(output)

@@ -100,10 +100,9 @@ def abstract(notebooks: Notebooks) -> list[str]:
 
     All of it comes from what the notebooks carry; nothing where they carry none of it.
     """
-    headlines = [
-        said["headline"] for _, notebook, *_ in notebooks for _, said in captioned(notebook) if said.get("headline")
-    ]
-    claims = [said["claim"] for _, notebook, *_ in notebooks for _, said in captioned(notebook) if "claim" in said]
+    every = [said for _, notebook, *_ in notebooks for _, said in captioned(notebook)]
+    headlines = [said["headline"] for said in every if said.get("headline")]
+    claims = [claim for said in every for claim in said.get("claims", [])]
     checked = sum(bool(claim.get("checked")) for claim in claims)
     asserted = (
         _counted(checked, "statement of the text is", "statements of the text are") + " asserted in code beside it."

@@ -192,7 +192,7 @@ NOTEBOOKS = {
         "sources in metadata.coursekit is 5",
     ),
     "output of ours 5": (with_output(metadata={"coursekit": 5}), "cell 2: metadata.coursekit is 5"),
-    "claim 5": (said(claim=5), "cell 2: claim in metadata.coursekit is 5"),
+    "claims 5": (said(claims=5), "cell 2: claims in metadata.coursekit is 5"),
     "figure 5": (said(figure=5), "cell 2: figure in metadata.coursekit is 5"),
     "caption 5": (said(caption=[5]), "cell 2: caption in metadata.coursekit is [5]"),
     "run 5": (said(run={"sources": 5}), "cell 2: sources in metadata.coursekit is 5"),
@@ -443,7 +443,7 @@ def test_l3_what_students_hand_in_has_a_row_that_says_what_is_wrong_with_it(work
         "outputs 5",
         "output without name",
         "picture 5",
-        "claim 5",
+        "claims 5",
         "figure 5",
     ):
         del bad[kept]  # these are graded: only the cells' text counts

@@ -1,5 +1,7 @@
 """What a notebook's display calls put beside their outputs, for the report to read."""
 
+import types
+
 import pandas as pd
 import pytest
 import torch
@@ -13,7 +15,7 @@ from coursekit.notebook import show
 def shown(monkeypatch):
     """Bundles and metadata in the order in which they were shown."""
     found = []
-    monkeypatch.setattr(show, "_show", lambda bundle, said: found.append((bundle, said)))
+    monkeypatch.setattr(show, "_show", lambda bundle, said, output=None: found.append((bundle, said)))
     return found
 
 
@@ -47,20 +49,36 @@ def test_a_claim_that_does_not_hold_is_raised_and_shows_nothing(shown):
     assert shown == []
 
 
-def test_a_claim_that_holds_is_a_line_with_a_tick_and_one_that_is_not_checked_says_so(shown):
-    show.claim(True, "it is so")
+@pytest.fixture
+def cell(monkeypatch):
+    """A notebook's shell that runs cell 1."""
+    shell = types.SimpleNamespace(execution_count=1)
+    monkeypatch.setattr(show, "_shell", lambda: shell)
+    return shell
+
+
+def test_the_claims_of_a_cell_are_one_output_that_counts_them(shown, cell):
+    show.claim(True, "a < b")
+    show.claim(True, "this too")
+    cell.execution_count = 2
+    show.claim(True, "of the next cell")
+    texts = [bundle["text/plain"] for bundle, _ in shown]
+    assert texts == [
+        "1 check passed:\n- a < b",
+        "2 checks passed:\n- a < b\n- this too",
+        "1 check passed:\n- of the next cell",
+    ]
+    assert shown[1][1] == {"claims": [{"text": "a < b", "checked": True}, {"text": "this too", "checked": True}]}
+    assert "<summary>2 checks passed</summary><ul><li>a &lt; b</li>" in shown[1][0]["text/html"]
+
+
+def test_a_claim_that_is_not_checked_says_so(shown, cell):
     show.claim(False, "it needs more", when=False)
-    show.claim(True, "this too", when=False)
-    assert [bundle["text/plain"] for bundle, _ in shown] == [
-        "✓ it is so",
-        "– not checked in this profile: it needs more",
-        "– not checked in this profile: this too",
-    ]
-    assert [said for _, said in shown] == [
-        {"claim": {"text": "it is so", "checked": True}},
-        {"claim": {"text": "it needs more", "checked": False}},
-        {"claim": {"text": "this too", "checked": False}},
-    ]
+    show.claim(True, "it is so")
+    (first, _), (bundle, said) = shown
+    assert first["text/plain"].startswith("1 not made on sample data:")
+    assert bundle["text/plain"].startswith("1 check passed, 1 not made on sample data:")
+    assert [each["checked"] for each in said["claims"]] == [False, True]
 
 
 def dataset(name: str, source: str) -> Dataset:
@@ -97,4 +115,4 @@ def test_a_headline_is_for_the_abstract_only_where_the_finding_holds(shown):
     show.finding("It is so.", when=False, headline="So.")
     show.finding("It is so.")
     assert [said.get("headline") for _, said in shown] == ["So.", None, None]
-    assert "none in this profile" in shown[1][0]["text/plain"]
+    assert "none on sample data" in shown[1][0]["text/plain"]

@@ -52,7 +52,7 @@ def cells():
         code("plumbing = 1", echo("'echo of plumbing'"), new_output("stream", text="printed\n")),
         code("show_source(f)", shown(SHOWN_SOURCE, source=True)),
         code("drawing()", figure("07-a"), tags=["figure"]),
-        code("claim(True)", shown({"text/plain": "✓ holds"}, claim={"text": "", "checked": True}), tags=["claim"]),
+        code("claim(True)", shown({"text/plain": "✓ holds"}, claims=[{"text": "", "checked": True}]), tags=["claim"]),
     ]
 
 
@@ -69,7 +69,7 @@ def test_code_that_was_asked_for_and_no_other(cells, mode, kept, make, text_of):
     assert {word for word in ALL if word in text} == kept
     for word in ("in_setup", "show_source", "drawing", "claim("):
         assert word not in text
-    for word in ("printed", "What is seen.", "✓ holds"):
+    for word in ("printed", "What is seen."):
         assert word in text
 
 
@@ -107,11 +107,12 @@ def test_the_export_menu_takes_the_code_that_matters_and_an_option_says_otherwis
     assert "<h1>Title</h1>" in text
 
 
-def test_claims_of_a_cell_are_one_block_and_other_outputs_part_them(tmp_path):
-    lines = [shown({"text/plain": f"✓ {i}"}, claim={"checked": True}) for i in range(3)]
-    cell = code("", *lines[:2], new_output("stream", text="between\n"), lines[2])
+def test_claims_are_left_to_the_abstract_and_scores_are_one_block(tmp_path):
+    claims = shown({"text/plain": "2 checks passed"}, claims=[{"checked": True}] * 2)
+    lines = [shown({"text/plain": f"score {i}"}, score=None) for i in range(3)]
+    cell = code("", claims, *lines[:2], new_output("stream", text="between\n"), lines[2])
     [read] = report_cells.read("07_x", new_notebook(cells=[cell]), tmp_path, Losses())
-    assert [block["c"][-1] for block in read.blocks] == ["✓ 0\n✓ 1", "between", "✓ 2"]
+    assert [block["c"][-1] for block in read.blocks] == ["score 0\nscore 1", "between", "score 2"]
 
 
 def links(html: str) -> list[tuple[str, str]]:
@@ -176,8 +177,7 @@ def test_the_abstract_is_read_from_scores_claims_and_headlines():
         shown({"text/plain": "x"}, score=score(parameters.id, [list(parameters.values)])),
         shown({"text/plain": "x"}, score=score(others[0].id, [[5.0]])),
         shown({"text/plain": "x"}, score=None),
-        shown({"text/plain": "x"}, claim={"text": "", "checked": True}),
-        shown({"text/plain": "x"}, claim={"text": "", "checked": False}),
+        shown({"text/plain": "x"}, claims=[{"text": "", "checked": True}, {"text": "", "checked": False}]),
         shown({"text/plain": "x"}, finding=True, headline="Nets *learn*."),
     )
     found = front_page.abstract([("06_x", book(cell))])
@@ -194,14 +194,14 @@ def test_the_abstract_is_read_from_scores_claims_and_headlines():
 def test_claims_and_headlines_of_all_chapters_are_counted():
     def found(checked, left, headline):
         claims = [*checked * [True], *left * [False]]
-        outputs = [shown({"text/plain": "x"}, claim={"text": "", "checked": each}) for each in claims]
+        outputs = [shown({"text/plain": "x"}, claims=[{"text": "", "checked": each}]) for each in claims]
         return code("x", *outputs, shown({"text/plain": "x"}, finding=True, headline=headline))
 
     one, two = found(2, 0, "Nets learn."), found(1, 2, "Others do not.")
     said = front_page.abstract([("01_x", book(one)), ("02_y", book(two))])
     assert said == [
         "Nets learn. Others do not.",
-        "3 statements of the text are asserted in code beside it. 2 others need more than this profile runs.",
+        "3 statements of the text are asserted in code beside it. 2 others need more than sample data allow.",
     ]
 
 
