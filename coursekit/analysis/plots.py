@@ -20,8 +20,17 @@ LABELS = {
     "test_loss": "test loss (nats)",
     "test_accuracy": "test accuracy",
 }
-# A variant keeps its colour in every notebook; names not listed take what is left of the palette, in order.
-_NAMED = ("ReLU", "sigmoid", "tanh", "Swish", "published")
+# A variant keeps its colour in every notebook: its place in the palette. Variants of one kind differ; names that are
+# not listed take what is left, in order.
+REGISTRY = {
+    **{"ReLU": 0, "sigmoid": 1, "tanh": 2, "Swish": 4},
+    **{"SGD": 0, "momentum": 1, "RMSprop": 2, "Adam": 3},
+    **{"mlp1": 5, "mlp2": 6, "cnn3": 2, "cnn4": 0, "cnn5": 1},
+    **{"CNN_A": 0, "CNN_B": 1, "CNN_C": 2, "CNN_C max": 3, "SimpleCNN": 0},
+    **{"LeNet5": 8, "SimpleNN": 9, "SimpleNN-BN": 4, "ResNet-20": 3},
+    **{"lr 1": 7, "lr 0.1": 3, "lr 0.05": 1, "lr 0.01": 0, "lr 0.005": 2, "lr 0.001": 4},
+    **{"residual": 0, "plain": 1, "published": 7},
+}
 _PALETTE = sns.color_palette("colorblind", 10)
 
 
@@ -33,12 +42,16 @@ def set_theme() -> None:
 
 
 def colors(variants: Iterable[str]) -> dict[str, tuple]:
-    """A colour for each variant: its own where it has one, else the next free one of a colour-blind safe palette."""
-    variants = list(variants)
-    named = {name: color for name, color in zip(_NAMED, _PALETTE, strict=False) if name in variants}
-    free = [color for color in _PALETTE if color not in named.values()]
-    unnamed = [variant for variant in variants if variant not in named]
-    return named | {variant: free[i % len(free)] for i, variant in enumerate(unnamed)}
+    """A colour for each variant: its own from REGISTRY, else the next free one of a colour-blind safe palette."""
+    variants = list(dict.fromkeys(variants))
+    places: dict[str, int] = {}
+    for name in variants:
+        if name in REGISTRY and REGISTRY[name] not in places.values():
+            places[name] = REGISTRY[name]
+    free = [place for place in range(len(_PALETTE)) if place not in places.values()] or range(len(_PALETTE))
+    unnamed = [name for name in variants if name not in places]
+    places |= {name: free[i % len(free)] for i, name in enumerate(unnamed)}
+    return {name: _PALETTE[places[name]] for name in variants}
 
 
 def figure(rows: int = 1, columns: int = 1, height: float = 3.4) -> tuple[Figure, np.ndarray]:

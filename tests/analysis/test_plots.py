@@ -30,3 +30,23 @@ def test_histogram_outlines_given_counts_on_a_log_scale():
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["a", "b"]
     assert ax.get_yscale() == "log"
     assert ax.get_ylim()[0] < 1
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        ("ReLU", "sigmoid", "tanh", "Swish"),
+        ("SGD", "momentum", "RMSprop", "Adam"),
+        ("mlp1", "mlp2", "cnn3", "cnn4", "cnn5"),
+        ("LeNet5", "SimpleNN", "SimpleNN-BN", "ResNet-20"),
+        ("lr 1", "lr 0.1", "lr 0.05", "lr 0.01", "lr 0.005", "lr 0.001"),
+    ],
+)
+def test_variants_of_one_kind_have_the_same_colours_in_every_figure_and_all_differ(kind):
+    alone = [plots.colors([name])[name] for name in kind]
+    assert len(set(alone)) == len(kind)
+    assert list(plots.colors(reversed(kind)).values()) == alone[::-1]
+
+
+def test_two_kinds_in_one_figure_share_no_colour():
+    assert len(set(plots.colors(["ReLU", "SGD", "cnn4", "a", "b"]).values())) == 5
