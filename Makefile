@@ -36,7 +36,7 @@ test-colab:  ## a notebook and its report with Colab's versions of Python and al
 
 notebooks: $(READY)  ## execute notebooks/src into notebooks/, on real data
 	$(BIN)/coursekit run $(ONLY) $(SIDE) --source real -o notebooks --figures figures
-	$(BIN)/coursekit scorecard --into README.md
+	$(BIN)/coursekit scorecard --into docs/scorecard.md
 
 bench: $(READY)  ## time the courses' way and ours on an idle machine; writes docs/benchmarks.md and into README.md
 	$(BIN)/python -m benchmarks --into README.md
