@@ -12,7 +12,7 @@ DRIVE = Path("/content/drive")
 
 
 def download_report(**options) -> Path:
-    """Make a PDF of the notebook that is open on Colab, as it stands on the screen, and have the browser download it.
+    """Make a PDF of the notebook that is open on Colab, with its present outputs, and have the browser download it.
 
     The options are those of `export.to_pdf`: author="Your Name". Raises UsageError where this is not Colab.
     """

@@ -60,7 +60,7 @@ def environment(values: Mapping[str, str]) -> Iterator[None]:
 
 
 def device_name(threads: Sequence[int] = ()) -> str:
-    """The device in words, as it stands beside every result, with the threads that it had, one after the other."""
+    """The device in words, as every result records it, with the numbers of threads in the order of their use."""
     if torch.cuda.is_available():
         return torch.cuda.get_device_name()
     counts = list(dict.fromkeys(threads)) or [torch.get_num_threads()]
@@ -117,7 +117,7 @@ def _seconds_of_matmul(matrix: torch.Tensor) -> float:
 
 
 def keep_freed_memory(up_to: int = 2**31 - 1) -> None:
-    """From now on this process keeps blocks that it has freed, up to so many bytes, for its next step.
+    """From now on this process keeps freed blocks of up to `up_to` bytes for its next step.
 
     Else Linux takes large ones back at every step and gives them again page by page: 10 to 40 % of the time of a small
     CNN on a CPU. glibc only; elsewhere nothing happens.

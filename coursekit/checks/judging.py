@@ -21,7 +21,7 @@ IN_PLACE = "Work on a copy. x -= …, x *= … and x[…] = … write into the a
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """One input, what is special about it in words, and the hint for whoever stumbles over just that."""
+    """One input, what is special about it in words, and the hint for code that fails only there."""
 
     words: str
     inputs: Mapping[str, object]

@@ -104,7 +104,7 @@ NETWORK = Piece(
         Mistake(
             "Only the last layer gets a gradient: pass on what each layer returns to the one below.", _SameGradient
         ),
-        Mistake("The way back has to go through the ReLUs too.", _SkipsReLU),
+        Mistake("The backward pass has to go through the ReLUs too.", _SkipsReLU),
     ],
     probe=_network,
     hint="forward: each layer takes what the one before gave. backward: the same in reverse order.",

@@ -75,7 +75,7 @@ STEP_DECAY = Piece(
             "It grows: 1 / gamma where gamma is wanted.",
             _of(lambda e, step_size, gamma: (1 / gamma) ** (e // step_size)),
         ),
-        Mistake("It is 1 for ever.", _of(lambda e, step_size, gamma: 1.0)),
+        Mistake("It is always 1.", _of(lambda e, step_size, gamma: 1.0)),
     ],
     probe=_factory,
     hint="gamma once more every step_size epochs; a multiplier of the base rate, from 1 down.",
@@ -121,7 +121,7 @@ WARMUP_COSINE = Piece(
             _warm(_up, lambda e, w, t: _cosine(min(e / t, 1))),
         ),
         Mistake(
-            "The cosine is not scaled to what is left after the warm-up: total − warmup.",
+            "The cosine is not scaled to the steps after the warm-up: total − warmup.",
             _warm(_up, lambda e, w, t: _cosine(min((e - w) / t, 1))),
         ),
         Mistake(

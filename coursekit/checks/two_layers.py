@@ -85,11 +85,11 @@ TWO_LAYER_NET = Piece(
         Mistake("The hidden layer has no sigmoid.", _LinearHidden),
         Mistake(SLOPE_OF_OUTPUT, _two_layer_mistake(_hidden_gradient(scratch.sigmoid_derivative))),
         Mistake(
-            "The slope of the sigmoid is missing on the way back through the hidden layer.",
+            "The slope of the sigmoid is missing in the backward pass through the hidden layer.",
             _two_layer_mistake(_hidden_gradient(lambda a: 1)),
         ),
         Mistake(
-            "The way back multiplies by the slope a(1 − a), not by the activation a.",
+            "The backward pass multiplies by the slope a(1 − a), not by the activation a.",
             _two_layer_mistake(_hidden_gradient(lambda a: a)),
         ),
         Mistake(

@@ -38,7 +38,7 @@ def _name(text: str, option: str) -> str:
     name = unicodedata.normalize("NFC", " ".join(text.split()))
     is_name = name[:1].isalpha() and all(unicodedata.category(c)[0] in "LM" or c in " .'’-" for c in name)
     if not is_name or len(name.encode()) > NAME_BYTES:
-        raise UsageError(f"--{option} {text[:40]!r} is no name; write letters, spaces, hyphens and apostrophes")
+        raise UsageError(f"--{option} {text[:40]!r} is not a name; write letters, spaces, hyphens and apostrophes")
     return name.replace(".", "").rstrip().replace(" ", "-")
 
 

@@ -1,7 +1,7 @@
 """A command with limits, without secrets, and gone at the end with all that it started: python -m, by `grade`.
 
 `otter run` has nothing of this, and `otter grade` loads outside of its containers a pickle that comes out of them.
-It is no sandbox: see docs/reliability.md for what it does not protect against.
+This is not a sandbox: see docs/reliability.md for what it does not protect against.
 """
 
 import contextlib

@@ -83,7 +83,7 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("file", type=Path, metavar="FILE")
     check.set_defaults(command=_predictions)
 
-    compare = commands.add_parser("scorecard", parents=[shared], help="print our numbers beside the published ones")
+    compare = commands.add_parser("scorecard", parents=[shared], help="print our numbers next to the published ones")
     compare.add_argument("--into", type=Path, metavar="FILE", help="put it between the marks of this file instead")
     compare.set_defaults(command=_scorecard)
 

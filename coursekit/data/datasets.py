@@ -59,7 +59,7 @@ PUBLISHED_WHOLE = ("mnist", "cifar10")
 
 @dataclass(frozen=True)
 class Dataset:
-    """Images uint8 (N, H, W) or (N, H, W, 3), labels uint8 (N,), as stored; `source` stands beside every result."""
+    """Images uint8 (N, H, W) or (N, H, W, 3), labels uint8 (N,), as stored; `source` is recorded with every result."""
 
     name: str
     train_images: torch.Tensor
@@ -176,7 +176,7 @@ def _from_file(name: str, path: Path, strict: bool) -> Dataset:
         odd = ", ".join(key for key in ARRAYS if digests[key] != CHECKSUMS[name][key])
         if strict:
             raise DataError(
-                f"{path}: {odd} differ from the published {name} (sha256); delete the file to download it anew"
+                f"{path}: {odd} differ from the published {name} (sha256); delete the file to download it again"
             )
         source = f"{source} · NOT VERIFIED: {odd} differ from the published files"
         print(f"NOTICE: {path.name}: {odd} differ from the published {name}.", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""Stored results computed again: taken out of a copy of the store, retrained by their notebooks, compared by digit."""
+"""Stored results computed again: removed from a copy of the store, retrained by their notebooks, compared by digit."""
 
 import math
 import random

@@ -94,7 +94,7 @@ def run(
 ) -> NotebookNode:
     """Execute `source` (py:percent or .ipynb) into `target` and return the executed notebook.
 
-    With `threads` it computes with so many and shows no progress bar; `on_cell` is called after each cell; setting
+    With `threads` it computes with that number and shows no progress bar; `on_cell` is called after each cell; setting
     `stop` from another thread ends it. Raises NotebookError naming the cell that failed, or DataError, StorageError,
     Diverged, NotStored when its error was one. The cells that finished are in `target` in every case.
     """

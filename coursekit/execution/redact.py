@@ -1,4 +1,4 @@
-"""Secrets and the paths of this machine, taken out of what a notebook's cells have shown before a file holds it."""
+"""Secrets and the paths of this machine, removed from what a notebook's cells have shown before a file is written."""
 
 import os
 import re
@@ -46,7 +46,7 @@ def text(text: str) -> tuple[str, list[str]]:
 
 
 def warn(where: str, kinds: list[str]) -> None:
-    """Say on stderr what was taken out, and where."""
+    """Say on stderr what was removed, and where."""
     if kinds:
         print(f"warning: {where}: {', '.join(kinds)} removed; make a new one if it was shown before", file=sys.stderr)
 

@@ -71,7 +71,7 @@ def set_address(url: str | None, workbook: Path = WORKBOOK, notebooks: Iterable[
     NotebookError for a file that is not a notebook.
     """
     if url is not None and not ADDRESS.fullmatch(url):
-        raise UsageError(f"{url!r} is no address such as https://github.com/OWNER/NAME or …/tree/BRANCH")
+        raise UsageError(f"{url!r} is not an address such as https://github.com/OWNER/NAME or …/tree/BRANCH")
     project = workbook / "pyproject.toml"
     contents = {project: _with_address(project, url)}
     for path in notebooks:
@@ -95,9 +95,9 @@ def _with_address(path: Path, url: str | None) -> bytes:
 
 
 def dress(notebook: NotebookNode, name: str, url: str | None) -> None:
-    """Give a notebook the first cell, and the badge where `url` is on GitHub; those that it has are written anew.
+    """Give a notebook the first cell, and the badge where `url` is on GitHub; those that it has are replaced.
 
-    One without a cell tagged `setup` is nobody's that we know, and is left alone.
+    A notebook without a cell tagged `setup` is not one of ours, and stays as it is.
     """
     cells = [cell for cell in notebook.cells if cell.get("id") != BADGE]
     setup = next((i for i, cell in enumerate(cells) if "setup" in cell.metadata.get("tags", [])), None)

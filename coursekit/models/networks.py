@@ -133,7 +133,7 @@ def _padded(widths: Sequence[int], size: int) -> list[nn.Module]:
 
 @torch.no_grad()
 def initialize(model: nn.Module, scheme: str) -> nn.Module:
-    """Draw all weights of linear and convolution layers anew, biases 0; returns the model.
+    """Draw new weights for all linear and convolution layers, biases 0; returns the model.
 
     "he": std sqrt(2 / fan_in) (He et al. 2015); "xavier": std sqrt(2 / (fan_in + fan_out)) (Glorot & Bengio 2010);
     "default" leaves torch's U(±1/sqrt(fan_in)), whose std is 0.41 of He's. Raises UsageError for any other word.

@@ -54,7 +54,7 @@ def show_data(*datasets: Dataset) -> None:
 
 
 def show_source(*objects) -> None:
-    """The code of functions and classes, as it stands in the tested package."""
+    """The code of functions and classes of the tested package."""
     code = "\n\n".join(textwrap.dedent(inspect.getsource(item)).rstrip() for item in objects)
     _show({"text/markdown": f"```python\n{code}\n```", "text/plain": code}, {"source": True})
 

@@ -59,7 +59,7 @@ def read(
     beside: Path | None = None,
     code: str = "key",
 ) -> Iterator[Cell]:
-    """Each cell that a report shows, its pictures as files in `folder`. What is left out is told to `losses`.
+    """Each cell that a report shows, its pictures as files in `folder`. Anything left out is added to `losses`.
 
     `number` is the notebook's in the report, and keeps its pictures' names apart from those of another.
 

@@ -115,8 +115,8 @@ def to_html(notebooks: Notebooks, title: str = "", author: str = "", **options) 
 class Report:
     """One document tree, from which PDF and HTML are written; used in a `with`, which keeps its pictures for as long.
 
-    `code` is one of `cells.CODE`. `collaborators`: whom the author worked with; None leaves a line to fill in. Cover,
-    abstract and last page are those of our own notebooks. What was left out is in `losses`.
+    `code` is one of `cells.CODE`. `collaborators`: the people the author worked with; None leaves a line to fill in.
+    Cover, abstract and last page are those of our own notebooks. What was left out is in `losses`.
     """
 
     def __init__(
@@ -257,7 +257,7 @@ class Report:
             said("Worked with", line if self.collaborators is None else self.collaborators or "nobody"),
             said("Help and code from elsewhere", line),
             tree.para(
-                "Most courses ask for this page: name everybody with whom you discussed solutions, write your own text "
+                "Most courses ask for this page: name everybody you discussed solutions with, write your own text "
                 "and code, and cite what you took from books, papers, web pages and assistants. The rules of your "
                 "course decide."
             ),

@@ -1,4 +1,4 @@
-"""A text cell's Markdown as Jupyter reads it: formulas are taken out first, by MathJax's rules; the rest is CommonMark.
+"""A text cell's Markdown as Jupyter reads it: formulas are removed first, by MathJax's rules; the rest is CommonMark.
 
 What comes out is HTML with a mark in place of each formula, so that HTML that the text holds, and the text around it,
 become one tree (`html`).
@@ -83,7 +83,7 @@ def _joined(tex: str) -> str:
 def to_html(text: str, name: str = "", *, typographic: bool = False) -> tuple[str, list[Formula]]:
     """HTML with a mark for each formula, and the formulas; `name` keeps the footnotes of two cells apart.
 
-    `typographic` bends quotes, which somebody else's text may mean as they are.
+    `typographic` makes quotes curly, which somebody else's text may not want.
     """
     formulas: list[Formula] = []
     marked = []

@@ -11,7 +11,7 @@ MARK = re.compile(r"^// cell (\d+)$", re.MULTILINE)
 
 
 def mark(number: int) -> str:
-    """What stands before a cell in the source, so that it can be taken out again."""
+    """A mark before a cell in the source, so that the cell can be removed."""
     return f"// cell {number}"
 
 
@@ -22,7 +22,7 @@ class Refused(Exception):
 def to_pdf(
     preamble: str, body: str, folder: Path, inputs: dict[str, str], fonts: list[str], replace: Callable[[int, str], str]
 ) -> bytes:
-    """The PDF of `preamble` and `body`; `replace` is told the number of a refused cell and why, and says it plainly."""
+    """The PDF of `preamble` and `body`; `replace(number, reason)` gives plain text for a refused cell."""
     head, *rest = MARK.split(body)
     cells = dict(zip(map(int, rest[::2]), rest[1::2], strict=True))
 

@@ -39,7 +39,7 @@ def local(workers: int | None = None, threads: int = 1) -> Factory:
 
 
 def slurm(jobs: int, threads: int = 1, **options) -> Factory:
-    """At most so many Slurm jobs, one run each; one that ends before the sweep does is replaced.
+    """At most this number of Slurm jobs, one run each; one that ends before the sweep does is replaced.
 
     Options as `job_options` has them. Raises UsageError where there is no sbatch.
     """
@@ -70,11 +70,11 @@ def job_options(
     interface: str | None = None,
     logs: str = "build/slurm",
 ) -> dict:
-    """The options of dask_jobqueue.SLURMCluster for jobs of one worker with so many cores.
+    """The options of dask_jobqueue.SLURMCluster for jobs of one worker with this number of cores.
 
     `prologue` are shell lines before the worker starts (modules, COURSEKIT_DATA=$TMPDIR), `directives` more #SBATCH
     lines, `interface` the network by which jobs and this machine reach each other ("ib0"). They talk TLS where
-    `cryptography` is installed; without it whoever can reach the driver's port can run programs under this account.
+    `cryptography` is installed; without it anybody who can reach the driver's port can run programs under this account.
     """
     safe = importlib.util.find_spec("cryptography") is not None
     keys = Path.home() / ".cache" / "coursekit" / "tls"

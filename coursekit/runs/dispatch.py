@@ -24,8 +24,8 @@ State = tuple[dict[Run, Result], list[Run]]  # what has just ended, and what is 
 def train(groups: Sequence[list[Run]], wanted: Mapping[Run, Experiment], executor: Factory) -> Iterator[State]:
     """Train groups of runs, each group as one, wherever the executor does; yields at every change, and once a second.
 
-    Whoever trains a run writes its result and its checkpoints. A run whose worker dies is tried again, alone, when all
-    others have ended; after three deaths it is "lost". One that raises is "failed". Both have a result of that status
+    The process that trains a run writes its result and its checkpoints. A run whose worker dies is tried again, alone,
+    when all others have ended; after three deaths it is "lost". One that raises is "failed". Both have a result of that status
     with the reason as provenance["error"], which is not kept, so that the next sweep tries again. Raises UsageError for
     an experiment that cannot be sent to another process, StorageError where no result could be kept.
     """

@@ -180,7 +180,7 @@ def train_and_keep(
 
 
 class _Run(NamedTuple):
-    """What is to be trained, where its checkpoints are, and who is told of every step."""
+    """What is to be trained, where its checkpoints are, and the callback for every step."""
 
     experiment: Experiment
     folder: Path

@@ -144,7 +144,7 @@ class Show:
         self._draw()
 
     def change(self, epochs: int, text: str) -> None:
-        """Runs of so many epochs have ended, here or elsewhere; `text` says what comes next."""
+        """Runs with this number of epochs have ended, here or elsewhere; `text` says what comes next."""
         if epochs:
             self.ended, self.running = self.ended + epochs, {}
         self._count()

@@ -105,8 +105,8 @@ def sweep(
 ) -> Runs:
     """Every variant with every seed; says on stdout what was trained.
 
-    On a CPU, missing runs of one architecture are trained together, at most so many (see `stacked`): the numbers of
-    single runs up to rounding, in a fraction of the time. Their provenance says which were.
+    On a CPU, missing runs of one architecture are trained together, at most `together` of them (see `stacked`): the
+    numbers of single runs up to rounding, in a fraction of the time. Their provenance says which were.
 
     `executor` makes a `concurrent.futures.Executor` (see `executors` and `cluster`): the numbers are those of any other
     with as many threads for a run, bit for bit on one kind of machine. Then a run that raises is "failed", one whose

@@ -38,7 +38,7 @@ def train(
     given: Mapping[str, str],
     threads: int,
 ) -> list[Result]:
-    """`experiment.train_and_keep` under the given settings, on so many threads; never two at once in one process."""
+    """`experiment.train_and_keep` with these settings and this number of threads; never two at once in one process."""
     with _one, _as_set(given), fixed(threads):
         return experiment.train_and_keep(experiments, names, keys, data_sha256)
 

@@ -1,4 +1,4 @@
-"""Our numbers beside the published ones: each notebook records what it measured, the last one shows them all.
+"""Our numbers next to the published ones: each notebook records what it measured, the last one shows them all.
 
 A notebook calls `record` where it has a number; `show` puts table and picture of all of them into a notebook. Nothing
 is ever recorded from sample data.
@@ -67,7 +67,7 @@ def record(
     if published.epochs is not None and epochs is None:
         raise UsageError(f"{id}: say from which runs it is, or how many epochs were run")
     if settings.profile() == "sample" or drawn or not when:
-        notebook.show_score(f"scorecard: {published.name}: not recorded, this is no run on the real data", None)
+        notebook.show_score(f"scorecard: {published.name}: not recorded: this run is not on the real data", None)
         return
     images = [run.experiment["train_size"] for run in runs if run.experiment.get("train_size") is not None]
     if images or (published.epochs or 0) > (epochs or 0):
@@ -85,7 +85,7 @@ def record(
 
 
 def judge(published: Published, score: Score | None) -> Row:
-    """Set one score beside the published number; the verdict is a word or two.
+    """Compare one score with the published number; the verdict is a word or two.
 
     "reproduced" (every value inside its tolerance), "outside", "no tolerance" (none was agreed), "not run".
     """
@@ -155,7 +155,7 @@ def show(name: str = "08-scorecard") -> None:
     devices = sorted({row.score.device for row in found if row.score})
     notebook.show_table(
         table(),
-        f"All {len(found)} published numbers, with tolerance, beside ours: {counts}. Of a series the first and the "
+        f"All {len(found)} published numbers, with tolerance, next to ours: {counts}. Of a series the first and the "
         "last epoch, and how many are outside; then the largest deviation in tolerances. "
         "The published ResNet has 38 layers, ours 20. "
         f"Devices: {', '.join(devices) or '–'}.{sample}",

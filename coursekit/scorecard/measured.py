@@ -42,7 +42,7 @@ def load(id: str) -> Score | None:
         return Score(**files.read_json(path))
     except (OSError, ValueError, TypeError) as error:
         reason = f"warning: score {path.name} is damaged ({error}) and counts as not run"
-        print(f"{reason}; the notebook that records it writes it anew", file=sys.stderr)
+        print(f"{reason}; the notebook that records it writes it again", file=sys.stderr)
         return None
 
 

@@ -85,7 +85,7 @@ def _number(id: str, notebook: int, name: str, value: float, tolerance: float, e
 
 
 def _series(id: str, notebook: int, name: str, text: str, *tolerance: tuple[int, float], **more):
-    """`tolerance` as (how many epochs, how much), one after the other; what is left over has none."""
+    """`tolerance` as (how many epochs, how much), one after the other; later values have none."""
     values = tuple(float(word) for word in text.split())
     sizes = [size for count, size in tolerance for _ in range(count)]
     sizes += [math.inf] * (len(values) - len(sizes))

@@ -113,7 +113,7 @@ class Linear:
         self.b = np.zeros(d_out, dtype)
 
     def forward(self, x: Array) -> Array:
-        """x (batch, d_in) to (batch, d_out); keeps x for the way back."""
+        """x (batch, d_in) to (batch, d_out); keeps x for the backward pass."""
         self.x = x
         return x @ self.W + self.b
 

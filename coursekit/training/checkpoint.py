@@ -100,7 +100,7 @@ def write(
 ) -> None:
     """Everything that the next step depends on: weights, buffers, optimizer, progress, random state; the `settings` of
     its batches; and on what kind of machine and in what `company` (see `company`) they were made. Of a run that has
-    diverged nothing: taken up before that, it diverges again and says how.
+    diverged nothing: resumed before that, it diverges again and says how.
     """
     if progress.totals is not None and not progress.totals[0].isfinite():
         return
@@ -127,7 +127,7 @@ def restore(
     """Put model, optimizer and random state back as the newest checkpoint has them, or the one of `step` (0: none); a
     new Progress where there is none.
 
-    On another kind of machine, or in other company, it goes on with a warning, and `exact` is False. Raises
+    On another kind of machine, or in other company, it resumes with a warning, and `exact` is False. Raises
     StorageError when the checkpoint is another run's (model, hyper-parameters, `settings` of the batches, `ratio` of
     the lr in the epochs that are done), when none is readable, or when the folder cannot be written.
     """

@@ -87,7 +87,7 @@ def train_one_epoch(
     """All batches once, in train mode; returns sums over examples (loss, correct, count) as one tensor on the device.
 
     An MLP on a CPU makes the same steps without autograd (`mlp.chain` has the rule).
-    `totals` are the sums so far when an epoch is taken up in the middle; `after_step(loss, totals)` sees every step.
+    `totals` are the sums so far when an epoch is resumed in the middle; `after_step(loss, totals)` sees every step.
     """
     model.train()
     chain = mlp.chain([model], loss)
@@ -126,7 +126,7 @@ class Journal:
     """What one training does between its steps: learning rates, probes, history, the best weights, checkpoints.
 
     `fit` keeps one, `stacked.fit` one for each of its networks. The options are those of `fit`; of a network in a stack
-    `company` says which (`checkpoint.company`) and `step` where all of them are taken up.
+    `company` says which (`checkpoint.company`) and `step` where all of them resume.
     """
 
     def __init__(
@@ -271,10 +271,12 @@ def fit(
     `schedule(epoch)`, or `schedule(step)` with `schedule_by="step"`, both counted from 0, multiplies the base lr.
     `probe(model)` is read every `probe_every` steps, gradients at hand. `on_step(progress)` is called after every step.
     With a `folder`, a checkpoint is written there at the end of an epoch (at most one in `checkpoint_seconds`) and
-    every `checkpoint_every` steps, and a training found there is taken up: bit-identical on the same kind of machine;
-    Ctrl-C and SIGTERM write one before they end it. Raises Diverged, with the history so far in `.progress`, at the
-    end of an epoch with a loss that is not finite, DataError as `check` does, UsageError before the first step for a
-    schedule that gives no learning rate somewhere, and StorageError for a folder with another training.
+    every `checkpoint_every` steps, and a training found there is resumed: bit-identical on the same kind of machine;
+    Ctrl-C and SIGTERM write one before they end it.
+
+    Raises Diverged at the end of an epoch with a loss that is not finite; its `.progress` has the history so far.
+    Raises DataError as `check` does, UsageError before the first step for a schedule that gives no learning rate
+    somewhere, and StorageError for a folder with another training.
     """
     check_schedule(schedule, schedule_by, train, epochs)
     journal = Journal(

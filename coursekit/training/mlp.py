@@ -37,7 +37,7 @@ class Layer:
         self.dW, self.db = torch.empty_like(W), None if b is None else torch.empty_like(b)
 
     def forward(self, x: Tensor) -> Tensor:
-        """x (batch, in) to (batch, out); keeps what the way back needs."""
+        """x (batch, in) to (batch, out); keeps what the backward pass needs."""
         self.x = x
         self.z = functional.linear(x, self.W, self.b) if self.W.ndim == 2 else linear(self.W, self.b, x)
         return self.activate(self.z)

@@ -20,7 +20,7 @@ _fixed = False
 
 @contextmanager
 def fixed(count: int) -> Iterator[None]:
-    """Inside the `with` block so many threads, and no training chooses others."""
+    """Use this number of threads inside the `with` block; no training chooses another."""
     global _fixed
     before = torch.get_num_threads(), _fixed
     torch.set_num_threads(count)
@@ -78,8 +78,8 @@ class Trial:
 class Choice:
     """The threads of one training, while its `with` block runs; the process has its own number again after it.
 
-    `chosen` is the list of all choices, the last one in force: it goes into the checkpoint, and a training that is
-    taken up computes with the number that it had, so that the same bits come out.
+    `chosen` is the list of all choices, the last one in force: it goes into the checkpoint, and a training that
+    resumes computes with the number that it had, so that the same bits come out.
     """
 
     def __init__(self, chosen: list[int]):

@@ -329,7 +329,7 @@ def table() -> dict[str, Row]:
 
     # Addresses, and where they are kept.
     address = "colab https://github.com/a/b"
-    add("colab http://github.com/a/b", USAGE, "is no address")
+    add("colab http://github.com/a/b", USAGE, "is not an address")
     add(address, USAGE, "has no line", {"pyproject.toml": b'[project]\nname = "x"\n'})
     add(address, STORAGE, "does not describe a project", {"pyproject.toml": b"[project\n"}, "no TOML")
     add(address, STORAGE, "does not describe a project", {"pyproject.toml": b"\xff"}, "no UTF-8")
@@ -354,7 +354,7 @@ def table() -> dict[str, Row]:
     # Words that are none.
     add(("report", "--author", "\udcff"), USAGE, "is not UTF-8")
     add(("bundle", "--id", "1", "--first", "A", "--last", "B"), USAGE, "is no student id")
-    add(("bundle", "--id", "2025-12345", "--first", "../x", "--last", "B"), USAGE, "is no name")
+    add(("bundle", "--id", "2025-12345", "--first", "../x", "--last", "B"), USAGE, "is not a name")
     add(("bundle", *ME, "--include", "../secret"), USAGE, "is not handed in")
     add("grade in --limit inf", USAGE, "inf is not a number of seconds", {"in/a.ipynb": GOOD})
     add("run --limit nan", USAGE, "nan is not a number of seconds")
