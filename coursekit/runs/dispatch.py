@@ -25,9 +25,9 @@ def train(groups: Sequence[list[Run]], wanted: Mapping[Run, Experiment], executo
     """Train groups of runs, each group as one, wherever the executor does; yields at every change, and once a second.
 
     The process that trains a run writes its result and its checkpoints. A run whose worker dies is tried again, alone,
-    when all others have ended; after three deaths it is "lost". One that raises is "failed". Both have a result of that status
-    with the reason as provenance["error"], which is not kept, so that the next sweep tries again. Raises UsageError for
-    an experiment that cannot be sent to another process, StorageError where no result could be kept.
+    when all others have ended; after three deaths it is "lost". One that raises is "failed". Both have a result of
+    that status with the reason as provenance["error"], which is not kept, so that the next sweep tries again. Raises
+    UsageError for an experiment that cannot be sent to another process, StorageError where no result could be kept.
     """
     rounds = _Rounds(groups, wanted, executor)
     try:
