@@ -405,6 +405,14 @@ def test_best_metrics_are_those_of_the_best_weights_by_validation():
     assert result.metrics["best_test_loss"] != result.metrics["test_loss"]
 
 
+def test_of_epochs_that_are_equally_good_the_first_is_tested():
+    slow = replace(BASE, validation=2, watch_test=True, optimizer=partial(torch.optim.SGD, lr=1e-3))
+    result = run(slow)
+    first, last = result.history
+    assert first["val_accuracy"] == last["val_accuracy"], "else the test could not tell"
+    assert result.metrics["best_test_loss"] == first["test_loss"] != last["test_loss"]
+
+
 @pytest.mark.parametrize(("epochs", "tests"), [(1, 1), (4, 2)])
 def test_last_weights_that_are_the_best_are_not_tested_again(monkeypatch, epochs, tests):
     evaluate, counts = loop.evaluate, []
