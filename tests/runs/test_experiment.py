@@ -257,6 +257,11 @@ def test_a_diverged_run_is_stored_and_replayed_as_diverged(trainings):
     assert [row["step"] for row in second.probes] == [0, 1, 2, 3]
 
 
+def test_a_diverged_run_has_no_weights_to_keep_and_is_replayed_all_the_same():
+    wild = replace(BASE, optimizer=partial(torch.optim.SGD, lr=1e30), keep_weights=True)
+    assert [run(wild).replayed for _ in range(2)] == [False, True]
+
+
 def test_history_up_to_the_divergence_is_kept():
     result = run(replace(BASE, schedule=explode, epochs=3))
     assert (result.status, result.metrics) == ("diverged", {})
