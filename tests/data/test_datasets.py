@@ -95,6 +95,7 @@ def test_a_download_is_cached_and_verified_by_its_own_checksum(monkeypatch, tmp_
     second = datasets.load("letters", "real", tmp_path)
     assert first.sha256 == second.sha256
     assert second.source == "another choice of glyphs"
+    assert second.classes == download.LETTERS
     torch.testing.assert_close(second.train_images, torch.from_numpy(arrays["train_images"]))
     assert list(tmp_path.iterdir()) == [tmp_path / "letters.npz"]
 
