@@ -1,3 +1,4 @@
+import socket
 import time
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
@@ -80,6 +81,17 @@ def test_torchvision_without_network_counts_as_no_network(capsys):
         download.cifar10()
     with pytest.raises(download.DownloadError, match="no network"):
         download.letters()
+
+
+def test_a_download_leaves_alone_how_long_other_connections_wait():
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(7)
+    try:
+        with pytest.raises(download.DownloadError):
+            download.letters()
+        assert socket.getdefaulttimeout() == 7
+    finally:
+        socket.setdefaulttimeout(before)
 
 
 def test_sample_never_reads_the_cache(tmp_path):

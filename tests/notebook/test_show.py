@@ -1,5 +1,7 @@
 """What a notebook's display calls put beside their outputs, for the report to read."""
 
+import re
+
 import pandas as pd
 import pytest
 import torch
@@ -25,6 +27,18 @@ def test_a_figure_carries_its_name_caption_and_width_and_a_screen_gets_an_anchor
     assert 0 < said["width"] <= 100
     assert live["text/markdown"] == '<a id="01-x"></a>*What is seen.*'
     assert only == {"live": True}
+
+
+def test_a_figure_is_as_wide_as_what_is_drawn_beside_its_axes_too(shown):
+    fig, (ax,) = plots.figure()
+    fig.set_layout_engine("none")
+    fig.set_size_inches(2, 2)
+    ax.text(2, 0.5, "beside")
+    show.show_figure(fig, "01-x", "What is seen.")
+    bundle, said = shown[0]
+    points = float(re.search(r'<svg[^>]* width="([\d.]+)pt"', bundle["image/svg+xml"])[1])
+    assert points / 72 > 3
+    assert said["width"] == pytest.approx(100 * points / 72 / show.PAGE_WIDTH, abs=5)
 
 
 def test_a_table_has_a_name_where_it_is_given_one(shown):
