@@ -5,10 +5,11 @@ import re
 import pandas as pd
 import pytest
 import torch
+from nbformat.v4 import new_code_cell, new_notebook, new_output
 
 from coursekit.analysis import plots
 from coursekit.data.datasets import Dataset
-from coursekit.notebook import show
+from coursekit.notebook import outputs, show
 
 
 @pytest.fixture
@@ -96,6 +97,15 @@ def test_sample_data_are_noticed_wherever_they_stand(datasets, notice, shown):
     assert ("Sample data: the numbers below say nothing about the real data sets" in lines[-1]) == notice
     assert bundle["text/plain"] == bundle["text/markdown"]
     assert said == {"run": {"sources": {each.name: each.source for each in datasets}}}
+
+
+def test_the_data_of_all_cells_are_gathered_with_what_else_they_say_of_their_run(shown):
+    show.show_data(REAL)
+    show.show_data(DRAWN)
+    said = [{"run": {"profile": "cpu"}}, *(said for _, said in shown), {"caption": "of a table"}]
+    cells = [new_code_cell(outputs=[new_output("display_data", metadata={"coursekit": each})]) for each in said]
+    sources = {"mnist": "MNIST, verified", "letters": "sample data drawn by code"}
+    assert outputs.gather_run(new_notebook(cells=cells)) == {"profile": "cpu", "sources": sources}
 
 
 def test_a_finding_that_the_profile_cannot_show_is_not_told(shown):
