@@ -91,6 +91,7 @@ GOOD = f"{START}variants = {{'it': {ONE}}}\nseeds = [0]\n"
         ("seeds = [0]", "exit(3)", ", line 10: SystemExit: 3"),
         ("seeds = [0]", "import nothing_of_this_name", ", line 10: ModuleNotFoundError: No module named 'nothing"),
         ("seeds = [0]", "raise ValueError('two\\nlines')", ", line 10: ValueError: two"),
+        ("seeds = [0]", "def f():\n    1 / 0\n\n\nf()", ", line 11: ZeroDivisionError"),
         ("seeds = [0]", "raise ValueError", ", line 10: ValueError: no reason given"),
         ("1, 8", "0, 8", ", line 9: invalid epochs 0; expected a whole number of at least 1"),
         ("[0]", "3", ": `seeds` is 3; give whole numbers of at least 0, as in range(3)"),
