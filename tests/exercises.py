@@ -6,9 +6,9 @@ import json
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook, writes
 
-NEEDS_OTTER = pytest.mark.skipif(
-    importlib.util.find_spec("otter") is None, reason="needs otter-grader: pip install -e '.[instructor]'"
-)
+HAS_OTTER = importlib.util.find_spec("otter") is not None
+WITHOUT_OTTER = "needs otter-grader: pip install -e '.[instructor]'"
+NEEDS_OTTER = pytest.mark.skipif(not HAS_OTTER, reason=WITHOUT_OTTER)
 SOURCE = '''# %% [markdown]
 # # 01 · One
 #

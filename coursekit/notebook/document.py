@@ -80,7 +80,7 @@ def parse(content: bytes, lenient: bool = False) -> NotebookNode:
 
 
 def decode(content: bytes) -> str:
-    """The text of a file with line ends \\n; raises ValueError unless it is UTF-8 with something in it."""
+    """The text of a file; raises ValueError unless it is UTF-8 with something in it."""
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -89,7 +89,7 @@ def decode(content: bytes) -> str:
         raise ValueError("the file is empty")
     if "\0" in text:
         raise ValueError("not text: it has null bytes")
-    return text.replace("\r\n", "\n").replace("\r", "\n")
+    return text
 
 
 def _without_outputs(cell):

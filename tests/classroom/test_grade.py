@@ -17,10 +17,7 @@ from coursekit.cli import main
 from coursekit.errors import UsageError
 from tests import exercises
 
-pytestmark = [
-    exercises.NEEDS_OTTER,
-    pytest.mark.skipif(sys.platform == "win32", reason="needs the limits of Linux or macOS"),
-]
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs the limits of Linux or macOS")
 DOUBLE, TRIPLE = exercises.SOLVED["double"], exercises.SOLVED["triple"]
 HANDED_IN = {
     "all.ipynb": exercises.answers(DOUBLE, TRIPLE, "'half a character: _'").replace(b": _", b": \\ud800"),
@@ -80,6 +77,8 @@ BROKEN = {
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory):
+    if not exercises.HAS_OTTER:
+        pytest.skip(exercises.WITHOUT_OTTER)
     path = tmp_path_factory.mktemp("source") / "01_one.py"
     path.write_text(exercises.SOURCE)
     return path
@@ -247,7 +246,7 @@ def test_an_archive_that_would_fill_the_memory_is_not_read(tmp_path, monkeypatch
         many.read()
 
 
-def test_the_table_is_csv_and_no_formula(source):
+def test_the_table_is_csv_and_no_formula():
     text = grade.table(
         [Grade("=cmd()|x.ipynb", "a,b", "wrong", 1.5, '-2+3\n"quoted"'), Grade("ok", "c", "passed", 0.0)]
     )
@@ -270,6 +269,7 @@ def test_any_text_of_a_student_is_one_cell_of_the_table(name, message):
     assert not any(value.startswith(("=", "+", "-", "@", "\t", "\r")) for value in row)
 
 
+@exercises.NEEDS_OTTER
 def test_the_command_writes_the_table_and_warns(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "notebooks" / "src").mkdir(parents=True)

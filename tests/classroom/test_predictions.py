@@ -64,6 +64,19 @@ def test_shuffled_and_augmented_batches_are_refused(change):
         predictions.predict(BrightestRow(), batches)
 
 
+class OneIsLost(BrightestRow):
+    """For images of class 3 one of the ten outputs is no number."""
+
+    def forward(self, images):
+        return super().forward(images).masked_fill(images[:, 0, 3:4, 0] * torch.eye(10)[5] > 0, torch.nan)
+
+
+def test_one_output_that_is_no_number_is_one_too_many():
+    with pytest.raises(DataError, match="not finite for 2 of 4 images, first for image 1; its training has diverged"):
+        predictions.predict(OneIsLost(), images_of([0, 3, 1, 3]))
+    assert predictions.predict(OneIsLost(), images_of([0, 1])).tolist() == [0, 1]
+
+
 def test_only_integers_are_written(tmp_path):
     with pytest.raises(TypeError):
         predictions.write(tmp_path / "predictions.csv", torch.tensor([1.0, 2.5]))

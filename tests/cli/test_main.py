@@ -31,6 +31,15 @@ def test_report_runs_and_writes_pdf_and_html(workbook):
     assert "A. Learner" in (workbook / "build" / "workbook.html").read_text()
 
 
+def test_each_notebook_is_told_with_its_own_time_in_whatever_order_they_are_done(workbook):
+    for name, sleep in (("02_two", 0), ("03_three", 2)):
+        (workbook / "notebooks" / "src" / f"{name}.py").write_text(f"# %%\nimport time\n\ntime.sleep({sleep})\n")
+    done = coursekit("run", "--jobs", "2", cwd=workbook)
+    built = sorted((workbook / "build" / "notebooks").glob("*.ipynb"))
+    seconds = {str(path.relative_to(workbook)): nbformat.read(path, 4).metadata.coursekit.seconds for path in built}
+    assert sorted(done.stdout.splitlines()) == [f"{path}  {taken:.1f} s" for path, taken in seconds.items()]
+
+
 def test_data_that_cannot_be_had_end_with_3_and_one_line(workbook, tmp_path):
     nowhere = {"http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9"}
     done = coursekit("run", "two", cwd=workbook, COURSEKIT_DATA=str(tmp_path / "cache"), **nowhere)

@@ -91,6 +91,7 @@ GOOD = f"{START}variants = {{'it': {ONE}}}\nseeds = [0]\n"
         ("seeds = [0]", "exit(3)", ", line 10: SystemExit: 3"),
         ("seeds = [0]", "import nothing_of_this_name", ", line 10: ModuleNotFoundError: No module named 'nothing"),
         ("seeds = [0]", "raise ValueError('two\\nlines')", ", line 10: ValueError: two"),
+        ("seeds = [0]", "def f():\n    1 / 0\n\n\nf()", ", line 11: ZeroDivisionError"),
         ("seeds = [0]", "raise ValueError", ", line 10: ValueError: no reason given"),
         ("1, 8", "0, 8", ", line 9: invalid epochs 0; expected a whole number of at least 1"),
         ("[0]", "3", ": `seeds` is 3; give whole numbers of at least 0, as in range(3)"),
@@ -191,13 +192,23 @@ def test_runs_without_a_result_are_exit_code_6(file, command, monkeypatch):
     assert err == "error: 2 of 2 runs have no result; the same command tries them again\n"
 
 
+def test_a_run_that_diverged_is_exit_code_6_and_the_others_are_told(file, command):
+    code, out, err = command(file(LETTERS.replace("lr=0.1", "lr=1e30")))
+    assert code == 6
+    assert [line.split()[:2] for line in out.splitlines() if line.startswith(("slow", "fast"))] == [
+        ["slow", "2/2"],
+        ["fast", "0/2"],
+    ]
+    assert err.endswith("error: 2 of 4 runs diverged; try a smaller learning rate\n")
+
+
 def test_engines_of_the_command(file, command, monkeypatch):
     asked = []
     monkeypatch.setattr("coursekit.runs.sweeps.sweep", lambda *arguments: asked.append(arguments) or {})
     for options in ([], ["--workers", 3, "--threads", 2], ["--refresh", "--together", 1]):
         assert command(file(LETTERS), *options)[0] == 0
     assert [arguments[3].func for arguments in asked] == [executors.Serial, executors.Processes, executors.Serial]
-    assert asked[1][3].args == (3, 2)
+    assert [arguments[3].args for arguments in asked] == [(None,), (3, 2), (None,)], "None: the threads that torch has"
     assert [arguments[2] for arguments in asked] == [False, False, True]
     assert asked[2][4] == 1
     code, _, err = command(file(LETTERS), "--queue", "short")

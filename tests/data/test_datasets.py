@@ -1,3 +1,4 @@
+import socket
 import time
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
@@ -82,6 +83,17 @@ def test_torchvision_without_network_counts_as_no_network(capsys):
         download.letters()
 
 
+def test_a_download_leaves_alone_how_long_other_connections_wait():
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(7)
+    try:
+        with pytest.raises(download.DownloadError):
+            download.letters()
+        assert socket.getdefaulttimeout() == 7
+    finally:
+        socket.setdefaulttimeout(before)
+
+
 def test_sample_never_reads_the_cache(tmp_path):
     (tmp_path / "mnist.npz").write_bytes(b"damaged")
     assert datasets.load("mnist", "sample", tmp_path).is_sample
@@ -95,6 +107,7 @@ def test_a_download_is_cached_and_verified_by_its_own_checksum(monkeypatch, tmp_
     second = datasets.load("letters", "real", tmp_path)
     assert first.sha256 == second.sha256
     assert second.source == "another choice of glyphs"
+    assert second.classes == download.LETTERS
     torch.testing.assert_close(second.train_images, torch.from_numpy(arrays["train_images"]))
     assert list(tmp_path.iterdir()) == [tmp_path / "letters.npz"]
 

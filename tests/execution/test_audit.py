@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -55,6 +56,37 @@ def test_an_audit_finds_every_digit_equal_and_a_changed_one(sources):
     assert different[0].other_machine == ""
     elsewhere = replace(stored, provenance=stored.provenance | {"processor": "another"})
     assert different[0]._replace(stored=elsewhere).other_machine.startswith("processor another -> ")
+
+
+def test_what_took_too_long_with_its_stack_is_not_chosen(tmp_path, monkeypatch):
+    monkeypatch.setenv("COURSEKIT_NOTEBOOK", "01_gone")
+    made = {"profile": "sample", "device": "CPU (1 thread)", "seconds": 10.0, "stacked": ["a", "b", "c"]}
+    store.save(Result("a" * 64, "it", "ok", {}, [], [], {}, made))
+    chosen = {limit: [*audit.audit(9, [tmp_path / "01_gone.py"], at_most_s=limit)] for limit in (29, 30)}
+    assert {limit: [row.place for row in rows] for limit, rows in chosen.items()} == {29: [], 30: ["not made again"]}
+
+
+@pytest.mark.parametrize(("count", "code", "error"), [(1, 0, ""), (2, 6, "error: 1 of 2 audited results differ\n")])
+def test_the_command_says_how_far_off_each_is_and_ends_with_6_where_one_differs(
+    tmp_path, monkeypatch, capsys, count, code, error
+):
+    made, again = (Result("key", "it", "ok", {}, [], [], {}, {"torch": torch}) for torch in ("2.6", "2.7"))
+    rows = [
+        audit.Audited(Path("01_a/it-1.json"), made, again, 0.0, ""),
+        audit.Audited(Path("01_a/it-2.json"), made, again, 0.001, "metrics.loss"),
+    ][:count]
+    asked = []
+    monkeypatch.setattr(audit, "audit", lambda *options: asked.append(options) or rows)
+    monkeypatch.chdir(tmp_path)
+    Path("notebooks/src").mkdir(parents=True)
+    Path("notebooks/src/01_a.py").touch()
+    assert main(["audit", "2", "--seed", "7", "--limit", "60"]) == code
+    assert asked == [(2, [Path("notebooks/src/01_a.py")], 7, 60.0)]
+    lines = [
+        "01_a/it-1.json: every digit equal",
+        "01_a/it-2.json: differs by 0.001 at metrics.loss (torch 2.6 -> 2.7)",
+    ][:count]
+    assert capsys.readouterr() == ("\n".join([*lines, f"{count} results audited: 1 equal in every digit\n"]), error)
 
 
 def test_contents_say_what_was_run_and_what_came_of_it():

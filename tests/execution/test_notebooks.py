@@ -36,6 +36,14 @@ def test_a_notebook_is_executed_with_profile_and_source(tmp_path, monkeypatch):
     nbformat.validate(notebook)
 
 
+@pytest.mark.parametrize(("profile", "folder"), [("sample", "results"), ("cpu", None)])
+def test_runs_on_drawn_data_stay_out_of_the_workbooks_results(tmp_path, monkeypatch, profile, folder):
+    monkeypatch.delenv("COURSEKIT_RESULTS")
+    source = write(tmp_path / "n.py", "import os\nprint(os.environ.get('COURSEKIT_RESULTS'))")
+    notebook = notebooks.run(source, tmp_path / "out.ipynb", profile)
+    assert notebook.cells[0].outputs[0].text == f"{folder and tmp_path / folder}\n"
+
+
 def test_an_error_names_its_cell_and_keeps_what_was_done(tmp_path):
     with pytest.raises(NotebookError, match=r"n.py cell 2: ZeroDivisionError: division by zero"):
         run(tmp_path, "print('first')", "1 / 0", "print('third')")

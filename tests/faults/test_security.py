@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import zlib
 from pathlib import Path
 
@@ -140,6 +141,16 @@ def test_s4_secrets_and_the_home_folder_are_in_no_file(leaked, record_property, 
     assert error == "leaking.py cell 3: ValueError: no [HF_TOKEN removed] in ~/private"
     record_property("injected", "a secret, a token and a home folder, printed and raised")
     record_property("lost", "none of them in ipynb, HTML or PDF")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs signals")
+def test_s4_what_a_cell_showed_before_its_kernel_died_is_cleaned_too(tmp_path):
+    source, target = tmp_path / "dying.py", tmp_path / "out.ipynb"
+    die = "import os, time\ntime.sleep(1)\nos.kill(os.getpid(), 9)"
+    source.write_text(f"# %%\nprint('{TOKEN[:5]}' + '{TOKEN[5:]}', 'shown', flush=True)\n{die}\n")
+    with pytest.raises(NotebookError, match="the kernel died"):
+        notebooks.run(source, target, "sample")
+    assert nbformat.read(target, 4).cells[0].outputs[0].text == "[token removed] shown\n"
 
 
 def test_s4_a_notebook_executed_elsewhere_is_cleaned_for_the_report_and_its_cell_named(monkeypatch, capsys):

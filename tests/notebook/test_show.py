@@ -1,14 +1,16 @@
 """What a notebook's display calls put beside their outputs, for the report to read."""
 
+import re
 import types
 
 import pandas as pd
 import pytest
 import torch
+from nbformat.v4 import new_code_cell, new_notebook, new_output
 
 from coursekit.analysis import plots
 from coursekit.data.datasets import Dataset
-from coursekit.notebook import show
+from coursekit.notebook import outputs, show
 
 
 @pytest.fixture
@@ -27,6 +29,18 @@ def test_a_figure_carries_its_name_caption_and_width_and_a_screen_gets_an_anchor
     assert 0 < said["width"] <= 100
     assert live["text/markdown"] == '<a id="01-x"></a>*What is seen.*'
     assert only == {"live": True}
+
+
+def test_a_figure_is_as_wide_as_what_is_drawn_beside_its_axes_too(shown):
+    fig, (ax,) = plots.figure()
+    fig.set_layout_engine("none")
+    fig.set_size_inches(2, 2)
+    ax.text(2, 0.5, "beside")
+    show.show_figure(fig, "01-x", "What is seen.")
+    bundle, said = shown[0]
+    points = float(re.search(r'<svg[^>]* width="([\d.]+)pt"', bundle["image/svg+xml"])[1])
+    assert points / 72 > 3
+    assert said["width"] == pytest.approx(100 * points / 72 / show.PAGE_WIDTH, abs=5)
 
 
 def test_a_table_has_a_name_where_it_is_given_one(shown):
@@ -100,6 +114,15 @@ def test_sample_data_are_noticed_wherever_they_stand(datasets, notice, shown):
     assert ("Sample data: the numbers below say nothing about the real data sets" in lines[-1]) == notice
     assert bundle["text/plain"] == bundle["text/markdown"]
     assert said == {"run": {"sources": {each.name: each.source for each in datasets}}}
+
+
+def test_the_data_of_all_cells_are_gathered_with_what_else_they_say_of_their_run(shown):
+    show.show_data(REAL)
+    show.show_data(DRAWN)
+    said = [{"run": {"profile": "cpu"}}, *(said for _, said in shown), {"caption": "of a table"}]
+    cells = [new_code_cell(outputs=[new_output("display_data", metadata={"coursekit": each})]) for each in said]
+    sources = {"mnist": "MNIST, verified", "letters": "sample data drawn by code"}
+    assert outputs.gather_run(new_notebook(cells=cells)) == {"profile": "cpu", "sources": sources}
 
 
 def test_a_finding_that_the_profile_cannot_show_is_not_told(shown):

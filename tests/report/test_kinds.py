@@ -533,6 +533,13 @@ def test_patterns_a_terminal_is_read_as_one(said, shown):
     assert printed.clean(said) == shown
 
 
+def test_patterns_what_was_printed_as_an_error_does_not_go_on_in_a_line_of_the_result(made):
+    printed_text = [("stdout", "sum = "), ("stdout", "1"), ("stderr", "a warning"), ("stdout", "2")]
+    outputs = [new_output("stream", name=name, text=text) for name, text in printed_text]
+    page, *_ = made(new_notebook(cells=[new_code_cell("", outputs=outputs)]))
+    assert [plain(block) for block in re.findall(r"<pre.*?</pre>", page, re.DOTALL)] == ["sum = 1", "a warning", "2"]
+
+
 @pytest.mark.parametrize(
     "tag", ["exercise", "setup", "key", "solution", "claim", "remove-cell", "hide-input", "figure"]
 )
@@ -620,6 +627,15 @@ def test_a_long_line_stays_between_the_margins_and_whole(line, place, read_pdf):
 
 
 # --- tables as wide as the page ---------------------------------------------------------------------------------------
+
+
+def test_a_table_in_parts_has_its_caption_once_and_its_first_column_in_each(made):
+    frame = pd.DataFrame([[0.5] * 45], columns=[f"column_{i}" for i in range(45)], index=["the_row"])
+    about = {"coursekit": {"caption": "What is counted."}}
+    output = new_output("display_data", {"text/html": frame.to_html()}, metadata=about)
+    _, words, _ = made(new_notebook(cells=[new_code_cell("", outputs=[output])]))
+    assert words.count("What is counted.") == 1
+    assert words.count("the_row") > 2
 
 
 @pytest.mark.parametrize("columns", [12, 20, 45])

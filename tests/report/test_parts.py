@@ -205,6 +205,14 @@ def test_claims_and_headlines_of_all_chapters_are_counted():
     ]
 
 
+def test_the_cover_counts_the_notebooks_and_the_time_of_all_of_them():
+    facts = [
+        dict(front_page.of([(f"0{n}_x", book(**kit)) for n, kit in enumerate(kits)], "", "").facts)["Notebooks"]
+        for kits in ([{"seconds": 60.4}, {"seconds": 30}], [{}, {"seconds": 30}, {}], [{}])
+    ]
+    assert facts == ["2, run in 90 s", "3, run in 30 s", "1"]
+
+
 def test_without_anything_to_say_there_is_no_abstract():
     assert front_page.abstract([("mine", book())]) == []
     assert "Abstract" not in export.to_html([("mine", book())])

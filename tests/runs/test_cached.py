@@ -76,6 +76,13 @@ def test_without_the_data_set_what_was_stored_of_the_real_one_comes_back(monkeyp
     assert next(CALLS) == 4, "another copy of the data is computed for itself"
 
 
+def test_what_sample_data_gave_is_not_taken_for_the_real_ones(monkeypatch):
+    monkeypatch.setenv("COURSEKIT_SOURCE", "auto")
+    cached.recall(DIGITS, work, 1)
+    cached.recall(replace(DIGITS, source="real", sha256=datasets.expected_sha256("mnist")), work, 1)
+    assert next(CALLS) == 2
+
+
 def test_code_in_a_list_of_arguments_is_part_of_the_key(monkeypatch):
     cached.recall(None, how_many, [triple])
     keys = {path.name for path in store.folder().rglob("*.json")}

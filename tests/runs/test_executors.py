@@ -20,7 +20,8 @@ import psutil
 import pytest
 import torch
 
-from coursekit import models
+from coursekit import models, settings
+from coursekit.data import drawn
 from coursekit.errors import UsageError
 from coursekit.runs import dispatch, executors, experiment, store, sweeps, worker
 from coursekit.runs.experiment import Experiment
@@ -145,6 +146,15 @@ def test_without_an_executor_it_is_raised():
         sweep({"wrong": replace(BASE, measure=wrong)}, [0])
 
 
+@pytest.mark.parametrize("asked", [KeyboardInterrupt, SystemExit])
+def test_who_asks_this_process_to_stop_is_not_answered_with_another_attempt(asked):
+    def stop(model):
+        raise asked
+
+    with pytest.raises(asked):
+        sweep({"it": replace(BASE, measure=stop)}, [0], executor=executors.serial(1))
+
+
 class Breaking(Executor):
     """A pool that is of no use when one run has broken it, as a ProcessPoolExecutor."""
 
@@ -260,11 +270,14 @@ def test_no_two_runs_at_once_in_one_process(monkeypatch):
 
 def test_a_worker_has_the_drivers_settings_and_its_own_data(tmp_path, monkeypatch):
     monkeypatch.setenv("COURSEKIT_DATA", "of the driver")
+    monkeypatch.setenv("COURSEKIT_NOTEBOOK", "05_mine")
     given = worker.surroundings("auto")
     assert given["COURSEKIT_RESULTS"] == str(tmp_path / "results")
-    monkeypatch.delenv("COURSEKIT_PROFILE")
+    for name in ("COURSEKIT_PROFILE", "COURSEKIT_NOTEBOOK"):
+        monkeypatch.delenv(name)
     with worker._as_set(given):
         assert os.environ["COURSEKIT_PROFILE"] == "sample"
+        assert settings.notebook() == "05_mine", "the results would lie in another folder"
     assert "COURSEKIT_PROFILE" not in os.environ
     monkeypatch.setenv("COURSEKIT_DATA", "of the machine")
     with worker._as_set(given):
@@ -284,6 +297,16 @@ def test_a_worker_with_other_data_trains_nothing_under_the_drivers_key(capsys, m
     assert result.status == "failed"
     assert "letters is another here" in capsys.readouterr().err
     assert store.load(result.key) is None
+
+
+def test_where_sample_data_stand_in_no_worker_looks_for_the_real_ones(monkeypatch):
+    monkeypatch.setenv("COURSEKIT_PROFILE", "cpu")
+    [one] = sweep({"it": replace(BASE, measure=looks_for)}, [0], executor=executors.serial())["it"]
+    assert (one.metrics["looks for"], one.provenance["source"]) == ("sample", drawn.SOURCE)
+
+
+def looks_for(model):
+    return {"looks for": settings.source()}
 
 
 def test_workers_have_the_data_folder_that_the_driver_has_now(monkeypatch, tmp_path):

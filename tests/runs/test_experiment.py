@@ -257,6 +257,11 @@ def test_a_diverged_run_is_stored_and_replayed_as_diverged(trainings):
     assert [row["step"] for row in second.probes] == [0, 1, 2, 3]
 
 
+def test_a_diverged_run_has_no_weights_to_keep_and_is_replayed_all_the_same():
+    wild = replace(BASE, optimizer=partial(torch.optim.SGD, lr=1e30), keep_weights=True)
+    assert [run(wild).replayed for _ in range(2)] == [False, True]
+
+
 def test_history_up_to_the_divergence_is_kept():
     result = run(replace(BASE, schedule=explode, epochs=3))
     assert (result.status, result.metrics) == ("diverged", {})
@@ -403,6 +408,14 @@ def test_best_metrics_are_those_of_the_best_weights_by_validation():
     assert result.metrics["best_test_loss"] == pytest.approx(loss, rel=1e-5)
     assert result.metrics["best_test_accuracy"] == pytest.approx(accuracy)
     assert result.metrics["best_test_loss"] != result.metrics["test_loss"]
+
+
+def test_of_epochs_that_are_equally_good_the_first_is_tested():
+    slow = replace(BASE, validation=2, watch_test=True, optimizer=partial(torch.optim.SGD, lr=1e-3))
+    result = run(slow)
+    first, last = result.history
+    assert first["val_accuracy"] == last["val_accuracy"], "else the test could not tell"
+    assert result.metrics["best_test_loss"] == first["test_loss"] != last["test_loss"]
 
 
 @pytest.mark.parametrize(("epochs", "tests"), [(1, 1), (4, 2)])

@@ -478,12 +478,15 @@ def test_code_put_into_an_old_function_changes_the_key(written):
     assert key(describe(None), old) == after != before
 
 
-def test_code_in_containers_and_partials_is_reached(written):
+@pytest.mark.parametrize(
+    "wrap",
+    [lambda code: partial(describe, {"a": [(code, partial(code))]}), lambda code: partial(describe, value=code)],
+    ids=["in a container", "by keyword"],
+)
+def test_code_in_containers_and_partials_is_reached(written, wrap):
     def with_(*replacements):
         written("make", *replacements)
-        net = sys.modules["net"]
-        wrapped = partial(describe, {"a": [(net.unrelated, partial(net.unrelated))]})
-        return key(None, wrapped)
+        return key(None, wrap(sys.modules["net"].unrelated))
 
     assert with_() == with_()
     assert with_() != with_(("def unrelated():\n    return 1", "def unrelated():\n    return 2"))

@@ -180,6 +180,15 @@ def test_a_clock_stops_before_any_run_of_the_stack_is_evaluated(monkeypatch):
     assert max(seconds) < min(seconds) + 0.15
 
 
+def test_the_runs_of_a_stack_share_the_time_that_it_took():
+    start = time.perf_counter()
+    found = sweep({f"lr {lr}": replace(BASE, optimizer=partial(SGD, lr=lr)) for lr in (0.1, 0.01, 0.001)}, [0])
+    took = time.perf_counter() - start
+    seconds = [runs[0].provenance["seconds"] for runs in found.values()]
+    assert seconds == [seconds[0]] * 3
+    assert 0 < sum(seconds) <= took * 1.001
+
+
 def test_what_is_stored_is_not_trained_again(monkeypatch):
     trained = []
     train = experiment.train_and_keep

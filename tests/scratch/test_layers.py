@@ -136,3 +136,4 @@ def test_numerical_gradient_wants_float64_and_leaves_x_alone():
 def test_relative_error_of_zeros_is_zero_and_of_a_sign_is_two():
     assert relative_error(np.zeros(3), np.zeros(3)) == 0
     assert relative_error(np.ones(3), -np.ones(3)) == 2
+    assert relative_error(np.zeros(1), np.ones(1)) == relative_error(np.ones(1), np.zeros(1)) == 1

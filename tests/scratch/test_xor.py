@@ -46,6 +46,13 @@ def test_bayes_accuracy_is_what_the_rule_by_quadrant_scores():
         assert (by_quadrant == labels).mean() == pytest.approx(scratch.bayes_accuracy(std), abs=0.003)
 
 
+@pytest.mark.parametrize("seed", [0, range(3)])
+def test_no_two_weights_of_a_net_are_one_draw(seed):
+    weights = scratch.XorNet(seed=seed).weights
+    drawn = np.concatenate([weights[name].ravel() for name in ("W1", "W2")])
+    assert len(set(drawn)) == len(drawn) == 12 * np.size(seed)
+
+
 @pytest.mark.parametrize("output", ["sigmoid", "tanh", "relu", "linear"])
 @pytest.mark.parametrize("activation", ["sigmoid", "tanh", "relu"])
 def test_gradients_equal_differences_and_autograd(activation, output):

@@ -32,6 +32,16 @@ def test_round_trip(tmp_path):
     assert loaded == state
 
 
+def test_another_company_of_the_same_size_is_another_company(tmp_path, capsys):
+    model = nn.Linear(2, 1)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    a, b, c = (tmp_path / name for name in "abc")
+    checkpoint.write(a, model, optimizer, Progress(step=1), checkpoint.company([a, b]))
+    assert checkpoint.restore(a, model, optimizer, checkpoint.company([a, b])).exact
+    assert not checkpoint.restore(a, model, optimizer, checkpoint.company([a, c])).exact
+    assert "resume of step 1 is approximate: trained as one of 2 (" in capsys.readouterr().err
+
+
 def test_nothing_there(tmp_path):
     assert checkpoint.load(tmp_path) is None
     assert checkpoint.load(tmp_path / "missing") is None

@@ -1,6 +1,7 @@
 """The step by hand is autograd's, and is left to autograd where it would not be."""
 
 import copy
+import inspect
 import itertools
 from functools import partial
 
@@ -28,6 +29,8 @@ OPTIMIZERS = {
     "AMSGrad": partial(ADAM, lr=1e-3, amsgrad=True),
     "AdamW": partial(ADAMW, lr=1e-3, weight_decay=0.5),
 }
+if "decoupled_weight_decay" in inspect.signature(ADAM).parameters:  # torch 2.6 has it in AdamW alone
+    OPTIMIZERS["Adam, decoupled"] = partial(ADAM, lr=1e-3, weight_decay=0.5, decoupled_weight_decay=True)
 OTHERS = {
     "RMSprop": partial(torch.optim.RMSprop, lr=1e-3),
     "Adagrad": partial(torch.optim.Adagrad, lr=1e-2),

@@ -1,5 +1,6 @@
 """The number of threads is measured, kept in checkpoints and provenance, and left alone where it was decided."""
 
+import itertools
 import os
 import subprocess
 import sys
@@ -67,9 +68,12 @@ def test_a_training_takes_the_number_that_was_quicker_on_its_own_steps(machine, 
     assert torch.get_num_threads() == 2, "the process has its own number again"
 
 
-def test_one_slow_step_decides_nothing_and_the_first_of_each_is_not_counted(machine):
+@pytest.mark.parametrize(
+    ("of_two", "of_one"), [((100, 1, 50, 1, 1), (1, 2, 2, 2, 2)), ((100, 1, 1, 3, 3), (2.5, 2.5, 2.5, 2.5, 2.5))]
+)
+def test_one_slow_step_decides_nothing_and_the_first_of_each_is_not_counted(machine, of_two, of_one):
     trial = threads.Trial()
-    for seconds in (100.0, 1.0, 1.0, 2.0, 50.0, 2.0, 1.0, 2.0, 1.0, 2.0):  # two threads and one in turn, from two on
+    for seconds in itertools.chain(*zip(of_two, of_one, strict=True)):  # two threads and one in turn, from two on
         assert not trial.is_over
         trial.add(seconds)
     assert trial.is_over
