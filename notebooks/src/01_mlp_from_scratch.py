@@ -13,7 +13,7 @@
 # 4. To train with full batches and with mini-batches, and to choose learning rate and L2 penalty on validation data.
 # 5. To compare your numbers with published ones, seed by seed.
 #
-# **What you need.** Python with NumPy (arrays, matrix products), partial derivatives and the chain rule. No deep learning.
+# **What you need.** Python with NumPy (arrays, matrix products), partial derivatives and the chain rule. No previous deep learning.
 #
 # **Time.** About an hour to read, another for the exercises. The notebook runs in about a minute, because it replays stored
 # training runs; retraining all of them takes about ten minutes. **Difficulty.** Introductory.
@@ -140,9 +140,9 @@ claim(sizes["MLP in PyTorch"] == 109_386, "the MLP in PyTorch has 109,386 parame
 # A confident correct prediction costs nearly nothing. A guess among ten classes costs $\ln 10 = 2.303$, and a confident
 # error costs a lot.
 #
-# **Backpropagation in one picture.** Write the computation as a graph of small operations. Each operation knows its own derivative and
-# nothing else: it is a gate that receives "the loss changes by so much when my output changes" and hands to each input
-# the same number times its own derivative. Follow the red numbers from right to left.
+# **Backpropagation in one picture.** Write the computation as a graph of small operations. Each of them needs only its own derivative: it is
+# a gate that receives a number, how much the loss changes with its output, and passes that number times its own derivative to
+# each input. Follow the red numbers from right to left. In JupyterLab, the sliders below change the logits and the label.
 
 # %% tags=["figure"]
 show_figure(
@@ -163,7 +163,7 @@ show_sliders(
 # 1. The logarithm: $\dfrac{\partial L}{\partial p_y} = -\dfrac{1}{p_y}$.
 # 2. The quotient: $\dfrac{\partial p_y}{\partial S} = -\dfrac{e_y}{S^2} = -\dfrac{p_y}{S}$, so
 #    $\dfrac{\partial L}{\partial S} = \Big(-\dfrac{1}{p_y}\Big)\Big(-\dfrac{p_y}{S}\Big) = \dfrac{1}{S}$.
-# 3. The sum hands its gradient unchanged to every $e_k$. The label's $e_y$ also enters the quotient as the numerator, and gradients
+# 3. The sum passes its gradient unchanged to every $e_k$. The label's $e_y$ also enters the quotient as the numerator, and gradients
 #    of two paths add up:
 #    $\dfrac{\partial L}{\partial e_k} = \dfrac{1}{S}$ for $k \ne y$, and
 #    $\dfrac{\partial L}{\partial e_y} = \dfrac{1}{S} - \dfrac{1}{p_y S}$.
@@ -581,7 +581,7 @@ claim(
 claim(growth[0.01].max() <= 0, "at lr 0.01 no step raises the loss")
 claim(
     growth[1.0][:, :FIRST_STEPS].max(axis=1).min() > 0.4 and growth[1.0][:, FIRST_STEPS:].max() < 0.01,
-    f"at lr 1 one of the first {FIRST_STEPS} steps raises it by over 40 % with every seed, and no later step by 1 %",
+    f"at lr 1 one of the first {FIRST_STEPS} steps raises it by over 40% with every seed, and no later step by 1%",
     REAL,
 )
 claim(
@@ -592,19 +592,19 @@ claim(
 
 # %% tags=["finding"]
 finding(
-    f"The largest rate ends at the lowest loss although about {rises[1.0]:.0f} of its {LETTERS_EPOCHS:,} steps raise it. At the smallest rate no step does: a loss that never rises is not "
+    f"The largest rate ends at the lowest loss although {rises[1.0]:.0f} of its {LETTERS_EPOCHS:,} steps, on average, raise it. At the smallest rate no step does: a loss that never rises is not "
     "a sign of fast training.",
     when=REAL,
 )
 
 # %% [markdown]
 # The right panel of [the curves](#01-letters-loss) shows the large jumps of the first steps at rate 1; the many later rises, which the table
-# counts, are all below 1 %. A hypothesis, not tested here: in both phases the rate is above $2/c$, and the loss still falls because the
+# counts, are all below 1%. A hypothesis, not tested here: in both phases the rate is above $2/c$, and the loss still falls because the
 # jumps happen in a few steep directions while all others go downhill.
 #
 # ## Digits: mini-batches, validation, regularisation
 #
-# The NumPy handout asks for MNIST: the first 80 % of the training file, in file order, to train; the last 20 % to validate;
+# The NumPy handout asks for MNIST: the first 80% of the training file, in file order, to train; the last 20% to validate;
 # pixels divided by 255. The split comes *before* any shuffling. The *validation set* is for choices, such as a learning rate. Each run
 # reads the *test set* once, after training, and no choice looks at it.
 
@@ -678,7 +678,7 @@ show_source(scratch.minibatches, scratch.fit, scratch.accuracy)
 
 # %% [markdown]
 # The handout keeps the settings of each model in a YAML file and does not give their values. Ours are in the first line below, with the
-# epochs at the top of the notebook.
+# epochs at the top of the notebook. Below, `trained(net, …)` calls `fit` through `recall`, once with each seed.
 
 # %% tags=["key"]
 LR, REGULARIZATION, BATCH, INIT = 0.1, 1e-3, 64, 1e-3
@@ -866,7 +866,7 @@ show_table(
         {"validation accuracy": map(str, steps.values())},
         index=pd.Index([f"{a} − {b}" for a, b in pairs], name="settings"),
     ),
-    f"Two-layer net: differences between neighbouring settings, paired over {len(SEEDS)} seeds, with 95 % interval and the verdict on the first setting.",
+    f"Two-layer net: differences between neighbouring settings, paired over {len(SEEDS)} seeds, with 95% interval and the verdict on the first setting.",
     name="01-two-layer-pairs",
 )
 
@@ -891,17 +891,19 @@ finding(
     when=REAL,
 )
 finding(
-    f"The weaker the penalty, the better: λ = 1 leaves the network near guessing, at {strong.mean:.2f}, and λ = 1e-4 reaches {np.mean(validated['λ 0.0001']):.3f}.",
+    f"In this study a weaker penalty is always better: λ = 1 leaves the network near guessing, at {strong.mean:.2f}, and λ = 1e-4 reaches {np.mean(validated['λ 0.0001']):.3f}.",
     when=REAL,
 )
 
 # %% [markdown]
 # ### Free tuning
 #
-# The handout ends with an open task: tune what you like, say what you expect, and why. We expect gains from a larger rate (1 is not yet too
-# large); from initial weights that are not almost zero, so that the hidden units differ from the start; from more hidden units, as
-# a larger model can fit more; and from a weak penalty, since training and validation lie close together and underfitting is
-# the problem.
+# The handout ends with an open task: tune what you like, say what you expect, and why. We expect gains from
+#
+# - a larger rate, as the study has not found one that is too large;
+# - initial weights that are not almost zero, so that the hidden units differ from the start;
+# - more hidden units, as a larger model can fit more;
+# - a weak penalty, as training and validation lie close together, and underfitting seems to be the problem.
 #
 # Each candidate is trained with one seed, and validation picks the best. That seed flatters the winner, because it was picked for doing
 # well with it. So we train the winner again with five seeds that took no part in any choice, and report those. The candidates
@@ -960,7 +962,7 @@ claim(
 
 # %% tags=["finding"]
 finding(
-    f"On five fresh seeds the tuned network reaches a test accuracy of **{best['test']:.4f}**. Its validation accuracy there is {best['validation'].mean:.4f} on average; the seed that "
+    f"On {len(confirmed)} fresh seeds the tuned network reaches a test accuracy of **{best['test'].mean:.4f}** on average. Its validation accuracy there is {best['validation'].mean:.4f}; the seed that "
     f"it was picked by had shown {picked:.4f}.",
     when=REAL,
 )
@@ -1094,7 +1096,7 @@ error = math.sqrt(final_test.mean * (1 - final_test.mean) / len(digits.test_labe
 claim(gap.better, "the training accuracy ends above the test accuracy", REAL)
 claim(
     farthest <= 0.10,
-    f"the mean loss of {len(TORCH_SEEDS)} seeds is within 10 % of the published one at every epoch",
+    f"the mean loss of {len(TORCH_SEEDS)} seeds is within 10% of the published one at every epoch",
     REAL,
 )
 claim(fewer > 0.10, "the mean loss of the first five seeds is not", REAL)
@@ -1112,7 +1114,7 @@ finding(
     when=REAL,
 )
 finding(
-    f"Our mean loss stays within {farthest:.1%} of the published series, inside the agreed 10 %. Read this with care: we doubled the seeds after a first look at five, "
+    f"Our mean loss stays within {farthest:.1%} of the published series, inside the agreed 10%. Read this with care: we doubled the seeds after a first look at five, "
     f"which had given {fewer:.1%}.",
     when=REAL,
 )
@@ -1128,8 +1130,9 @@ finding(
 #
 # Autograd can differentiate anything, and pays for that. It records every operation and takes new memory for each gradient. A row
 # of linear layers and activations needs none of it: you have derived its backward pass above. So on a CPU, our training loop makes the
-# steps of such networks by your formulas, now in torch. Look for $p - \mathrm{onehot}(y)$ in `cross_entropy`, whose gradient starts the loop,
-# and for $dX = dY\,W^\top$ in `dx = dz @ layer.W`; torch keeps $W$ as (out, in), so the transpose is already in it.
+# steps of such networks by your formulas, now in torch. `cross_entropy` returns $(p - \mathrm{onehot}(y))/B$ together with the loss, and
+# the second loop carries it back. `dx = dz @ layer.W` is $dX = dY\,W^\top$: torch keeps $W$ as (out, in), so the transpose is
+# already in it.
 
 # %%
 show_source(training.mlp.Chain.backpropagate, training.mlp.train_step)
