@@ -84,7 +84,7 @@ show_data(letters, digits)
 # A *unit* takes numbers, multiplies each by a *weight*, adds them up, and adds one more number, its *bias*. A *layer* is a column of
 # units that all read the same inputs. Two such layers in a row would amount to a single one, so a *non-linearity* comes between
 # them: here ReLU, which keeps positive numbers and replaces negative ones by 0. The last layer has one unit for each class. Its
-# outputs are called *logits*: the larger the logit, the more the network believes in the class. This is a *multi-layer perceptron*,
+# outputs are called *logits*: the larger a logit, the higher the network rates that class. This is a *multi-layer perceptron*,
 # an MLP.
 
 # %% tags=["figure"]
@@ -96,8 +96,8 @@ show_figure(
 )
 
 # %% [markdown]
-# To *train* it means to change its weights so that a *loss*, one number that says how wrong the predictions are, gets smaller. For that we
-# need the derivative of the loss with respect to every weight. There are 25,418 of them in this network, and *backpropagation* finds
+# To *train* it means to change its weights and biases so that a *loss*, one number that says how wrong the predictions are, gets smaller. For that we
+# need the derivative of the loss with respect to every one of them. There are 25,418 in this network, and *backpropagation* finds
 # all of their derivatives in one pass that costs about twice as much as the prediction itself.
 
 # %% tags=["figure"]
