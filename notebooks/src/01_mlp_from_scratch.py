@@ -1,14 +1,25 @@
 # %% [markdown]
 # # 01 · An MLP from scratch
 #
-# **Question.** What is left of "deep learning" when every forward and backward pass is a line of NumPy that you can read?
+# A neural network looks like magic until you have written one. In this notebook you write every forward and backward pass in NumPy,
+# check each derivative twice, and train the result: first on 500 tiny letters, then on handwritten digits. At the end PyTorch takes
+# over the derivatives, and you will know what it does.
 #
-# Three steps answer it. First a network of three linear layers, written by hand, reads 500 tiny letters with plain gradient descent.
-# Then the same ideas, with mini-batches and an L2 penalty, meet 48,000 handwritten digits. Last, PyTorch takes over the
-# derivatives for a deeper net, and we compare its losses with a published series.
+# **What you will learn**
 #
-# **What we expect before looking.** 500 glyphs are few: the network will know them by heart and still misread every third
-# new one. On MNIST a linear model should reach about 91 %, one hidden layer with a good learning rate about 98 %.
+# 1. To read a network as a graph of small operations, and to carry a gradient backwards through it.
+# 2. To derive the gradient of softmax with cross-entropy, and to compute both without overflow.
+# 3. To write a linear layer with its backward pass, and to check a gradient numerically.
+# 4. To train with full batches and with mini-batches, and to choose learning rate and L2 penalty on validation data.
+# 5. To compare your numbers with published ones, seed by seed.
+#
+# **What you need.** Python with NumPy (arrays, matrix products), partial derivatives and the chain rule. No previous deep learning.
+#
+# **Time.** About an hour to read, another for the exercises. The notebook runs in about a minute, because it replays stored
+# training runs; retraining all of them takes about ten minutes. **Difficulty.** Introductory.
+#
+# The tasks come from three of the assignments in the README's table: the letters from *three problems*, the first digits from *a NumPy
+# handout with unit tests*, the PyTorch network from *a homework on MNIST and CIFAR-10*.
 
 # %% tags=["setup"]
 import math
@@ -25,6 +36,7 @@ from coursekit import (
     Spread,
     check,
     data,
+    diagrams,
     gradcheck,
     history,
     models,
@@ -44,6 +56,7 @@ from coursekit.notebook import (
     show_data,
     show_figure,
     show_references,
+    show_sliders,
     show_source,
     show_table,
 )
@@ -55,130 +68,130 @@ SEEDS = range(budget(5, sample=2))
 LETTERS_EPOCHS = budget(1000, sample=100)
 DIGIT_EPOCHS = budget(10, sample=3)
 TUNING_EPOCHS = budget(20, sample=3)
-# The published series is one run: ten show how far runs scatter.
+FRESH_SEEDS = range(5, 5 + budget(5, sample=2))  # took no part in any choice
 TORCH_SEEDS = range(budget(10, sample=2))
 TORCH_EPOCHS = budget(10, sample=3)
 
-# %%
+# %% tags=["plumbing"]
 letters = data.load("letters")
 digits = data.load("mnist")
 REAL = not (letters.is_sample or digits.is_sample)
 show_data(letters, digits)
 
 # %% [markdown]
-# ## Reading letters with gradient descent
+# ## A network, drawn
 #
-# The letters are binary images of 16 × 8 pixels, so an image is a row of 128 zeros and ones. There are ten classes,
-# a e g i l n o r t u, with 50 training and 10 test glyphs each. (The handout speaks of three such sets and describes
-# only this one. It also leaves hidden sizes, learning rate and epochs to a file that is not public; ours are below.)
+# A *unit* takes numbers, multiplies each by a *weight*, adds them up, and adds one more number, its *bias*. A *layer* is a column of
+# units that all read the same inputs. Two such layers in a row would amount to a single one, so a *non-linearity* comes between
+# them: here ReLU, which keeps positive numbers and replaces negative ones by 0. The last layer has one unit for each class. Its
+# outputs are called *logits*: the larger a logit, the higher the network rates that class. This is a *multi-layer perceptron*,
+# an MLP.
 
 # %% tags=["figure"]
-images, labels = letters.train_images.numpy(), letters.train_labels.numpy()
-rng = np.random.default_rng(0)
-chosen = np.concatenate([rng.choice(np.flatnonzero(labels == c), 10, replace=False) for c in range(10)])
-fig, [ax] = plots.figure(height=4.6)
-plots.image_grid(images[chosen].astype(float), columns=10, ax=ax, row_labels=letters.classes)
 show_figure(
-    fig,
-    "01-letters",
-    "Ten training glyphs of each letter, 16 × 8 binary pixels. Among all 500, some pictures occur both as i and as l.",
-    pixels=True,
+    diagrams.draw_network(models.MLP((128, 128, 64, 10)), (1, 16, 8)),
+    "01-network",
+    "The network that reads the letters, column by column: 128 pixels, two hidden layers, 10 logits. Above: the weights and biases of each layer; "
+    "every line is one weight, and of large layers only five units are drawn.",
 )
-
-# %%
-train_x, train_y = images.reshape(len(images), -1).astype(np.float64), labels.astype(int)
-test_x, test_y = (
-    letters.test_images.numpy().reshape(-1, 128).astype(np.float64),
-    letters.test_labels.numpy().astype(int),
-)
-train_x.shape, test_x.shape, np.bincount(train_y).tolist()
 
 # %% [markdown]
-# ### The layers
-#
-# A linear layer computes $Y = XW + b$ for a batch $X$ of row vectors. If $dY$ is the gradient of the loss with respect to
-# $Y$, the chain rule gives
-#
-# $$dX = dY\,W^\top, \qquad dW = X^\top dY, \qquad db = \sum_{\text{batch}} dY .$$
-#
-# ReLU lets a gradient pass where its input was positive.
-#
-# **He initialisation, read carefully.** The handout writes $W \sim N(0, \sqrt{2/n})$. The second argument has to be the
-# *standard deviation*: each layer with its ReLU then keeps the size of its input (He et al. 2015, section 2.2). Taken as the variance
-# it would give a deviation of $(2/n)^{1/4}$, which for $n = 128$ is 0.35 and not 0.125.
+# To *train* it means to change its weights and biases so that a *loss*, one number that says how wrong the predictions are, gets smaller. For that we
+# need the derivative of the loss with respect to every one of them. There are 25,418 in this network, and *backpropagation* finds
+# all of their derivatives in one pass that costs about twice as much as the prediction itself.
 
-# %% [markdown] tags=["exercise"]
-# **Your turn: a linear layer.** Write `MyLinear` from the three formulas above, with NumPy alone. The check compares it with ours
-# on small batches and says what is wrong, if anything is.
-#
-# <details><summary>Hint</summary>The shapes leave no choice: dW must have the shape of W, and there is only one way to multiply X and
-# dY so that it does. The bias was added to every row of the batch, so every row sends it a gradient.</details>
-
-
-# %% tags=["exercise"]
-class MyLinear:
-    """y = x W + b, with W (d_in, d_out) and b (d_out,); W starts as He's, b at 0."""
-
-    def __init__(self, d_in: int, d_out: int):
-        # BEGIN SOLUTION
-        self.b = np.zeros((d_out,))
-        self.W = np.random.default_rng().standard_normal((d_in, d_out)) * np.sqrt(2.0 / d_in)
-        # END SOLUTION
-
-    def forward(self, x: np.ndarray) -> np.ndarray:
-        """x (batch, d_in) to (batch, d_out)."""
-        # BEGIN SOLUTION
-        self.input = x
-        return np.dot(x, self.W) + self.b
-        # END SOLUTION
-
-    def backward(self, dy: np.ndarray) -> np.ndarray:
-        """dy (batch, d_out) to dx (batch, d_in); stores dW and db, which have the shapes of W and b."""
-        # BEGIN SOLUTION
-        self.dW, self.db = np.dot(self.input.T, dy), np.sum(dy, axis=0)
-        return np.dot(dy, self.W.T)
-        # END SOLUTION
-
-
-# %% tags=["exercise"]
-check("linear", MyLinear)
-
-# %% tags=["solution"]
-show_source(scratch.Linear, scratch.ReLU)
-
-
-# %%
-def signal_after(layers: int, std: float, width: int = 128) -> float:
-    """Root mean square of the activations after some Linear-ReLU layers of random weights, for an input of size 1."""
-    rng = np.random.default_rng(0)
-    x = rng.normal(size=(500, width))
-    for _ in range(layers):
-        x = scratch.relu(x @ rng.normal(0, std, (width, width)))
-    return float(np.sqrt((x**2).mean()))
-
-
-rows = {
-    name: [signal_after(n, std) for n in (1, 3, 10)]
-    for name, std in (("as deviation", 0.125), ("as variance", 0.125**0.5))
+# %% tags=["figure"]
+nets = {
+    "letters": ("128-128-64-10", "ReLU", scratch.SimpleNetwork(128, 128, 64, 10)),
+    "letters, smaller": ("128-64-32-10", "ReLU", scratch.SimpleNetwork(128, 64, 32, 10)),
+    "softmax regression": ("784-10, no bias", "none, or ReLU on the logits", scratch.SoftmaxRegression()),
+    "two-layer net": ("784-128-10", "sigmoid", scratch.TwoLayerNet()),
+    "two-layer net, wider": ("784-256-10", "sigmoid", scratch.TwoLayerNet(hidden=256)),
 }
+sizes = {name: net.parameter_count() for name, (*_, net) in nets.items()}
+sizes["MLP in PyTorch"] = models.parameter_count(models.MLP((784, 128, 64, 10)))
+kinds = {name: kind for name, (*kind, _) in nets.items()} | {"MLP in PyTorch": ["784-128-64-10", "ReLU"]}
 show_table(
-    pd.DataFrame(rows, index=["1 layer", "3 layers", "10 layers"]).map("{:.3g}".format),
-    "Size of the signal after some layers when √(2/n) is taken as the standard deviation of the weights, or as their variance.",
+    pd.DataFrame(
+        {
+            "network": list(sizes),
+            "units": [kinds[name][0] for name in sizes],
+            "non-linearity": [kinds[name][1] for name in sizes],
+            "parameters": [f"{size:,}" for size in sizes.values()],
+        }
+    ).set_index("network"),
+    "The networks of this notebook, from the input to the logits. Parameters are weights and biases together.",
+    name="01-networks",
+)
+
+# %% tags=["claim"]
+claim(sizes["letters"] == 25_418, "the network that reads the letters has 25,418 parameters")
+claim(sizes["MLP in PyTorch"] == 109_386, "the MLP in PyTorch has 109,386 parameters")
+
+# %% [markdown]
+# ## From logits to a loss, and back
+#
+# Take one example with three classes, whose logits are 2, 1 and 0.1, and whose label is class 0. *Softmax* turns logits into
+# probabilities: it makes them positive with an exponential and divides by their sum. (The assignment has it the other way round
+# and says that softmax makes logits.) *Cross-entropy* is the negative logarithm of the probability of the label:
+#
+# $$p_k = \frac{e^{z_k}}{\sum_j e^{z_j}}, \qquad L = -\ln p_y .$$
+#
+# A confident correct prediction costs nearly nothing. A guess among ten classes costs $\ln 10 = 2.303$, and a confident
+# error costs a lot.
+#
+# **Backpropagation in one picture.** Write the computation as a graph of small operations. Each of them needs only its own derivative: it is
+# a gate that receives a number, how much the loss changes with its output, and passes that number times its own derivative to
+# each input. Follow the red numbers from right to left. In JupyterLab, the sliders below change the logits and the label.
+
+# %% tags=["figure"]
+show_figure(
+    diagrams.softmax_graph(),
+    "01-softmax-graph",
+    "Softmax and cross-entropy of one example with label 0. Black: values, computed from left to right. Blue: the derivative of each operation. Red: the derivative "
+    "of the loss, from right to left; each is the sum, over the arrows that leave the node, of blue times red.",
+)
+sliders = {f"z{k}": (-4.0, 4.0, 0.5) for k in range(3)}
+show_sliders(
+    lambda label, **z: diagrams.softmax_graph(list(z.values()), int(label[-1])),
+    {f"label {label}": sliders for label in range(3)},
 )
 
 # %% [markdown]
-# ### Softmax and cross-entropy
+# **The same in symbols.** Let $e_k = e^{z_k}$ and $S = \sum_j e_j$, so that $p_y = e_y / S$. From right to left:
 #
-# Logits go in, probabilities come out (the handout has it the other way round):
+# 1. The logarithm: $\dfrac{\partial L}{\partial p_y} = -\dfrac{1}{p_y}$.
+# 2. The quotient: $\dfrac{\partial p_y}{\partial S} = -\dfrac{e_y}{S^2} = -\dfrac{p_y}{S}$, so
+#    $\dfrac{\partial L}{\partial S} = \Big(-\dfrac{1}{p_y}\Big)\Big(-\dfrac{p_y}{S}\Big) = \dfrac{1}{S}$.
+# 3. The sum passes its gradient unchanged to every $e_k$. The label's $e_y$ also enters the quotient as the numerator, and gradients
+#    of two paths add up:
+#    $\dfrac{\partial L}{\partial e_k} = \dfrac{1}{S}$ for $k \ne y$, and
+#    $\dfrac{\partial L}{\partial e_y} = \dfrac{1}{S} - \dfrac{1}{p_y S}$.
+# 4. The exponential multiplies by its own value $e_k$. Since $e_k / S = p_k$,
 #
-# $$p_k = \frac{e^{z_k - m}}{\sum_j e^{z_j - m}}, \quad m = \max_j z_j, \qquad L = -\frac1B \sum_i \ln p_{i, y_i}, \qquad
+# $$\frac{\partial L}{\partial z_k} = p_k - \begin{cases} 1 & k = y \\ 0 & \text{otherwise} \end{cases}
+# \qquad\text{or}\qquad \frac{\partial L}{\partial z} = p - \mathrm{onehot}(y) .$$
+#
+# All the fractions have cancelled. The gradient is *what the network said minus what it should have said*: negative for the label, so
+# that its logit rises, positive for all others, and small when the prediction is right. Two lines of NumPy give the red numbers
+# under the logits.
+
+# %% tags=["key"]
+z, label = np.array([2.0, 1.0, 0.1]), 0
+p = np.exp(z) / np.exp(z).sum()
+(p - np.eye(3)[label]).round(3)
+
+# %% [markdown]
+# **Two changes for real use.** The exponential of 1,000 overflows. Subtracting the largest logit $m$ from all of them divides
+# numerator and denominator by the same number, so the probabilities stay what they are and no exponent is positive. And for
+# a batch of $B$ examples the loss is the mean, so the gradient of each row is divided by $B$. This happens here, once, and nowhere
+# else:
+#
+# $$p_{ik} = \frac{e^{z_{ik} - m_i}}{\sum_j e^{z_{ij} - m_i}}, \qquad L = -\frac1B \sum_i \ln p_{i, y_i}, \qquad
 # \frac{\partial L}{\partial z} = \frac{p - \mathrm{onehot}(y)}{B} .$$
-#
-# Subtracting $m$ changes nothing in exact arithmetic and everything on a computer: $e^{1000}$ overflows. The division by
-# $B$ happens here, once, and nowhere else.
 
 # %% [markdown] tags=["exercise"]
-# **Your turn: softmax and cross-entropy.** The check tries logits of 1000, equal logits, a batch of one, and others.
+# **Your turn: softmax and cross-entropy.** The checks try logits of 1,000, equal logits, a batch of one, and others.
 #
 # <details><summary>Hint</summary>If the probability of the label is 0 on the computer, its logarithm is lost. Take the logarithm on paper
 # first: $\ln p_k = z_k - m - \ln \sum_j e^{z_j - m}$ has no logarithm of 0 in it.</details>
@@ -193,6 +206,10 @@ def my_softmax(logits: np.ndarray) -> np.ndarray:
     # END SOLUTION
 
 
+check("softmax", my_softmax)
+
+
+# %% tags=["exercise"]
 def my_cross_entropy(logits: np.ndarray, labels: np.ndarray) -> tuple[float, np.ndarray]:
     """Mean loss of logits (batch, classes) with labels (batch,), and its gradient (batch, classes)."""
     # BEGIN SOLUTION
@@ -203,29 +220,128 @@ def my_cross_entropy(logits: np.ndarray, labels: np.ndarray) -> tuple[float, np.
     # END SOLUTION
 
 
-# %% tags=["exercise"]
-check("softmax", my_softmax)
 check("cross_entropy", my_cross_entropy)
 
 # %% tags=["solution"]
 show_source(scratch.softmax, scratch.cross_entropy)
 
 # %% tags=["key"]
-(
-    scratch.softmax(np.array([[1000.0, 0.0, -1000.0]])),
-    scratch.cross_entropy(np.array([[1000.0, 0.0, -1000.0]]), np.array([2]))[0],
+extreme = np.array([[1000.0, 0.0, -1000.0]])
+scratch.softmax(extreme), scratch.cross_entropy(extreme, np.array([2]))[0]
+
+# %% [markdown]
+# ## A linear layer, and back
+#
+# A unit of a linear layer computes $y_j = \sum_i x_i W_{ij} + b_j$. Suppose we know how the loss changes with each output,
+# $dy_j = \partial L / \partial y_j$. The same rule as in the graph gives the rest, one arrow at a time:
+#
+# - The weight $W_{ij}$ is on one arrow, from $x_i$ to $y_j$, and its local derivative is $x_i$. So $dW_{ij} = x_i \, dy_j$: a weight
+#   learns from the input that came through it.
+# - The bias $b_j$ has the local derivative 1, so $db_j = dy_j$.
+# - The input $x_i$ has an arrow to *every* unit, with local derivatives $W_{ij}$, and paths add up:
+#   $dx_i = \sum_j W_{ij} \, dy_j$. This is what the layer below receives.
+#
+# All examples of a batch use the same weights, so their contributions to $dW$ and $db$ add up as well. With one example in each row
+# of $X$, the sums are matrix products:
+#
+# $$Y = XW + b, \qquad dX = dY\,W^\top, \qquad dW = X^\top dY, \qquad db = \sum_{\text{batch}} dY .$$
+#
+# ReLU multiplies the gradient by 1 where its input was positive, and by 0 elsewhere.
+#
+# **How large should the first weights be?** Each output is a sum of $n$ products. If weights have mean 0 and standard deviation
+# $\sigma$, and inputs have mean square $q$, the mean square of the outputs is $n \sigma^2 q$. ReLU sets half of them to 0 and leaves
+# $\frac12 n \sigma^2 q$. The signal keeps its size if that equals $q$, so $\sigma = \sqrt{2/n}$: *He initialisation* (He et al. 2015, section
+# 2.2). The assignment writes $W \sim N(0, \sqrt{2/n})$. The second argument has to be the *standard deviation*. Read as a
+# variance it would give a standard deviation of $(2/n)^{1/4}$, which for $n = 128$ is 0.35 in place of 0.125.
+
+# %% [markdown] tags=["exercise"]
+# **Your turn: a linear layer.** Write `MyLinear` from the formulas above, with NumPy only: `W` of shape (d_in, d_out) starts as He's,
+# `b` of shape (d_out,) starts at 0, and `dW` and `db` have the shapes of `W` and `b`. The check compares it with ours on small
+# batches and says what is wrong, if anything is.
+#
+# <details><summary>Hint</summary>The shapes leave no choice: dW must have the shape of W, and there is only one way to multiply X and
+# dY so that it does. The bias was added to every row of the batch, so every row sends it a gradient.</details>
+
+
+# %% tags=["exercise"]
+class MyLinear:
+    """forward: x (batch, d_in) to x W + b; backward: dy (batch, d_out) to dx (batch, d_in), and stores dW and db."""
+
+    def __init__(self, d_in: int, d_out: int):
+        # BEGIN SOLUTION
+        self.W, self.b = np.random.default_rng().normal(0, (2.0 / d_in) ** 0.5, (d_in, d_out)), np.zeros((d_out,))
+        # END SOLUTION
+
+    def forward(self, x: np.ndarray) -> np.ndarray:
+        # BEGIN SOLUTION
+        self.input = x
+        return np.dot(x, self.W) + self.b
+        # END SOLUTION
+
+    def backward(self, dy: np.ndarray) -> np.ndarray:
+        # BEGIN SOLUTION
+        self.dW, self.db = np.dot(self.input.T, dy), np.sum(dy, axis=0)
+        return np.dot(dy, self.W.T)
+        # END SOLUTION
+
+
+# %% tags=["exercise"]
+check("linear", MyLinear)
+
+# %% tags=["solution"]
+show_source(scratch.Linear, scratch.ReLU)
+
+# %% [markdown]
+# **Predict, then look.** Ten layers with ReLU and random weights of standard deviation 0.35: how much larger is the signal at the end?
+#
+# <details><summary>Answer</summary>Each layer multiplies its mean square by ½ · 128 · 0.354² = 8, its size by √8 = 2.8. Ten
+# layers give 2.8¹⁰, about 33,000. With 0.125 the factor is 1.</details>
+
+
+# %% tags=["key"]
+def signal_after(layers: int, std: float, width: int = 128) -> float:
+    """Root mean square of the activations after some Linear-ReLU layers of random weights, for an input of size 1."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(500, width))
+    for _ in range(layers):
+        x = scratch.relu(x @ rng.normal(0, std, (width, width)))
+    return float(np.sqrt((x**2).mean()))
+
+
+# %% tags=["figure"]
+stds = {"√(2/n) as standard deviation": 0.125, "√(2/n) as variance": 0.125**0.5}
+signals = {name: [signal_after(n, std) for n in (1, 3, 10)] for name, std in stds.items()}
+show_table(
+    pd.DataFrame(signals, index=pd.Index(["1", "3", "10"], name="layers")).map("{:.3g}".format),
+    "Root mean square of the signal after some layers of 128 units with ReLU, for an input of size 1.",
 )
 
 # %% [markdown]
-# ### Is the backward pass right?
+# ## The whole network, checked
 #
-# Two independent judges. *Central differences* $(L(w + \epsilon) - L(w - \epsilon)) / 2\epsilon$ know nothing about our
-# derivation; *PyTorch's autograd* knows nothing about our code.
+# A network is layers in a row. The forward pass runs through them in order, the backward pass in reverse: each layer
+# receives the gradient of its output and returns that of its input.
+
+# %%
+show_source(scratch.SimpleNetwork)
+
+# %% [markdown]
+# A wrong gradient rarely crashes; it only trains badly. So we check it, in two independent ways. *Central differences* nudge one
+# weight up and down and watch the loss: $(L(w + \epsilon) - L(w - \epsilon)) / 2\epsilon$. They do not depend on our derivation.
+# *PyTorch's autograd* differentiates the same formulas and does not depend on our code.
+
+# %% tags=["plumbing"]
+images, labels = letters.train_images.numpy(), letters.train_labels.numpy()
+train_x, train_y = images.reshape(len(images), -1).astype(np.float64), labels.astype(int)
+test_x, test_y = (
+    letters.test_images.numpy().reshape(-1, 128).astype(np.float64),
+    letters.test_labels.numpy().astype(int),
+)
 
 # %%
 show_source(gradcheck.numerical_gradient)
 
-# %%
+# %% tags=["key"]
 net = scratch.SimpleNetwork(128, 16, 8, 10, seed=1)
 batch_x, batch_y = train_x[::25], train_y[::25]
 
@@ -236,44 +352,63 @@ def batch_loss() -> float:
 
 
 net.backward(scratch.cross_entropy(net.forward(batch_x), batch_y)[1])
-analytic = {f"{name}{i + 1}": getattr(layer, "d" + name) for i, layer in enumerate(net.linears) for name in "Wb"}
-errors = {
-    f"{name}{i + 1}": gradcheck.relative_error(
-        analytic[f"{name}{i + 1}"], gradcheck.numerical_gradient(batch_loss, getattr(layer, name))
-    )
-    for i, layer in enumerate(net.linears)
-    for name in "Wb"
-}
+arrays = {f"{kind}{i}": getattr(layer, kind) for i, layer in enumerate(net.linears, 1) for kind in "Wb"}
+by_hand = {f"{kind}{i}": getattr(layer, "d" + kind) for i, layer in enumerate(net.linears, 1) for kind in "Wb"}
+numerical = {name: gradcheck.numerical_gradient(batch_loss, array) for name, array in arrays.items()}
 
-# %%
-weights = {
-    f"{name}{i + 1}": torch.tensor(getattr(layer, name), requires_grad=True)
-    for i, layer in enumerate(net.linears)
-    for name in "Wb"
-}
-x = torch.tensor(batch_x)
-hidden = F.relu(F.relu(x @ weights["W1"] + weights["b1"]) @ weights["W2"] + weights["b2"])
+# %% tags=["key"]
+weights = {name: torch.tensor(array, requires_grad=True) for name, array in arrays.items()}
+hidden = F.relu(torch.tensor(batch_x) @ weights["W1"] + weights["b1"])
+hidden = F.relu(hidden @ weights["W2"] + weights["b2"])
 torch_loss = F.cross_entropy(hidden @ weights["W3"] + weights["b3"], torch.tensor(batch_y))
-torch_gradients = dict(zip(weights, torch.autograd.grad(torch_loss, list(weights.values())), strict=True))
-against_torch = {name: gradcheck.relative_error(analytic[name], torch_gradients[name].numpy()) for name in weights}
+torch_loss.backward()
+
+# %% tags=["figure"]
+errors = {name: gradcheck.relative_error(by_hand[name], numerical[name]) for name in arrays}
+against_torch = {name: gradcheck.relative_error(by_hand[name], weights[name].grad.numpy()) for name in arrays}
 show_table(
     pd.DataFrame({"against differences": errors, "against autograd": against_torch}).map("{:.1e}".format),
-    "Relative error of the hand-written gradients of each parameter, in float64.",
+    "Relative error of the hand-written gradient of each parameter, in float64. Differences are limited by rounding, autograd is not.",
 )
 
 # %% tags=["claim"]
-claim(max(errors.values()) < 1e-6, "R1: every hand-written gradient is within 1e-6 of central differences")
-claim(max(against_torch.values()) < 1e-6, "R4: every gradient is within 1e-6 of autograd")
-claim(abs(float(torch_loss.detach()) - batch_loss()) < 1e-6, "R4: the loss is within 1e-6 of torch's")
+claim(max(errors.values()) < 1e-6, "every hand-written gradient is within 1e-6 of central differences")
+claim(max(against_torch.values()) < 1e-6, "every hand-written gradient is within 1e-6 of autograd's")
+claim(abs(torch_loss.item() - batch_loss()) < 1e-6, "the loss is within 1e-6 of PyTorch's")
 
 # %% [markdown]
-# ### Training
+# ## Reading letters with gradient descent
 #
-# `SimpleNetwork` chains the layers; `train_with_gd` uses all 500 letters in every step. The first loss should be near
-# $\ln 10 = 2.303$, the price of guessing; He initialisation gives logits that are not zero, so a bit above.
+# The letters are binary images of 16 × 8 pixels, so an image is a row of 128 zeros and ones. There are ten classes,
+# a e g i l n o r t u, with 50 training and 10 test glyphs each. (The assignment speaks of three such sets and describes
+# only this one. It also leaves hidden sizes, learning rate and epochs to a file that is not public; ours are below.)
+
+# %% tags=["figure"]
+rng = np.random.default_rng(0)
+chosen = np.concatenate([rng.choice(np.flatnonzero(labels == c), 10, replace=False) for c in range(10)])
+fig, [ax] = plots.figure(height=4.6)
+plots.image_grid(images[chosen].astype(float), columns=10, ax=ax, row_labels=letters.classes)
+show_figure(
+    fig,
+    "01-letters",
+    "Ten training glyphs of each letter, 16 × 8 binary pixels. Among all 500, some pictures occur both as i and as l.",
+    pixels=True,
+)
+
+# %% [markdown]
+# *Gradient descent* subtracts from every weight its derivative times a *learning rate*. `train_with_gd` uses all 500 letters
+# in every step, so one step is one *epoch*, a pass over the data. The first loss should be near $\ln 10 = 2.303$, the price of
+# guessing. He initialisation gives logits that are not zero, so it is a bit above.
 
 # %%
-show_source(scratch.SimpleNetwork, scratch.train_with_gd)
+show_source(scratch.train_with_gd)
+
+# %% [markdown]
+# We train two sizes of the network at four learning rates, each with five *seeds*: five different random initial weights. A single
+# run could be lucky.
+#
+# **Predict, then look.** Which learning rate ends at the lowest loss: 0.01, 0.1, 0.5 or 1? How many of 100 new letters will the
+# network read?
 
 
 # %% tags=["key"]
@@ -289,6 +424,11 @@ def read_letters(seed: int, lr: float, hidden: tuple[int, int]) -> dict:
     return dict(losses=losses, scores=scores)
 
 
+# %% [markdown]
+# `recall(data, function, arguments…)` calls the function and stores what it returned. If the same call, with the same code and data, is
+# in the store already, it reads the result from there. This is why the notebook runs in a minute.
+
+# %% tags=["key"]
 RATES, HIDDEN = (0.01, 0.1, 0.5, 1.0), ((128, 64), (64, 32))
 letter_runs = {
     (lr, hidden): [recall(letters, read_letters, seed, lr, hidden) for seed in SEEDS]
@@ -297,14 +437,15 @@ letter_runs = {
 }
 
 # %% tags=["figure"]
+EVERY = max(1, LETTERS_EPOCHS // 50)
+FIRST_STEPS = LETTERS_EPOCHS // 10
 curve = pd.DataFrame(
-    dict(variant=f"lr {lr}", seed=seed, epoch=epoch, train_loss=run["losses"][epoch])
+    dict(variant=f"lr {lr:g}", seed=seed, epoch=epoch, train_loss=run["losses"][epoch])
     for (lr, hidden), runs in letter_runs.items()
     for seed, run in enumerate(runs)
-    for epoch in range(0, LETTERS_EPOCHS, max(1, LETTERS_EPOCHS // 50))
+    for epoch in range(0, LETTERS_EPOCHS, EVERY)
     if hidden == (128, 64)
 )
-FIRST_STEPS = LETTERS_EPOCHS // 10
 fig, [left, right] = plots.figure(1, 2)
 plots.learning_curves(curve, "train_loss", left, log=True)
 for lr, color in zip(RATES, plots.colors(curve.variant.unique()).values(), strict=True):
@@ -313,15 +454,15 @@ right.set(xlabel="step", ylabel=plots.LABELS["train_loss"], yscale="log")
 show_figure(
     fig,
     "01-letters-loss",
-    f"Letters, 128-128-64-10, full-batch gradient descent: loss by learning rate. Left: mean ± std of {len(SEEDS)} seeds. Right: each of the first "
-    f"{FIRST_STEPS} steps of seed 0.",
+    f"Letters, 128-128-64-10, full-batch gradient descent at four learning rates. Left: every {EVERY}th epoch, mean ± standard deviation of {len(SEEDS)} seeds. "
+    f"Right: each of the first {FIRST_STEPS} steps of one run, seed 0.",
 )
 
 # %% tags=["figure"]
 table = pd.DataFrame(
     {
         "hidden": f"{hidden[0]}-{hidden[1]}",
-        "lr": lr,
+        "lr": f"{lr:g}",
         "epochs": epochs,
         "final loss": f"{Spread(run['scores'][i][0] for run in runs):.3f}",
         "train accuracy": f"{Spread(run['scores'][i][1] for run in runs):.3f}",
@@ -332,7 +473,7 @@ table = pd.DataFrame(
 )
 show_table(
     table.set_index("hidden"),
-    f"Letters: hidden sizes, learning rate and epochs; mean ± std over {len(SEEDS)} seeds.",
+    f"Letters: hidden sizes, learning rate and epochs; mean ± standard deviation of {len(SEEDS)} seeds.",
     name="01-letters-table",
 )
 
@@ -340,98 +481,145 @@ show_table(
 # ### How good can it get?
 #
 # Before blaming the network, ask the data. Two glyphs that are identical but carry different labels cannot both be right,
-# which caps the training accuracy. A nearest-neighbour reader shows what memory alone is worth on the test glyphs.
+# which caps the training accuracy. A *nearest-neighbour* reader, which gives a new glyph the label of the most similar training
+# glyph, shows what memory is worth on new letters.
 
 
-# %%
+# %% tags=["key"]
 def differing(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """How many pixels of each black-and-white picture in a differ from each in b."""
     return a @ (1 - b).T + (1 - a) @ b.T
 
 
-distance = differing(train_x, train_x)
-glyph = (distance == 0).argmax(axis=1)  # the first training glyph that is the same picture
+glyph = (differing(train_x, train_x) == 0).argmax(axis=1)  # the first training glyph that is the same picture
 ceiling = sum(np.bincount(train_y[glyph == g]).max() for g in np.unique(glyph)) / len(train_y)
 to_test = differing(test_x, train_x)
 nearest = float((train_y[to_test.argmin(axis=1)] == test_y).mean())
 seen_before = int((to_test.min(axis=1) == 0).sum())
-print(
-    f"ceiling of the training accuracy {ceiling:.3f}; nearest neighbour {nearest:.2f}; {seen_before} test glyphs seen in training"
-)
+print(f"ceiling of the training accuracy {ceiling:.3f}; nearest neighbour on the test glyphs {nearest:.2f}")
+print(f"{seen_before} of {len(test_y)} test glyphs are the same picture as a training glyph")
 
 # %% tags=["claim"]
-scores = {lr: letter_runs[lr, (128, 64)] for lr in RATES}
-loss, train, test = (Spread(run["scores"][1][i] for run in scores[0.1]) for i in range(3))
-slow, early, fast = (Spread(run["scores"][i][0] for run in scores[lr]) for lr, i in ((0.01, 0), (0.1, 1), (1.0, 1)))
+at_end = {
+    setting: [Spread(run["scores"][1][i] for run in runs) for i in range(3)] for setting, runs in letter_runs.items()
+}
+loss, train_accuracy, test_accuracy = at_end[0.1, (128, 64)]
+large_rates = [at_end[lr, hidden][2].mean for hidden in HIDDEN for lr in RATES[1:]]
+error = math.sqrt(test_accuracy.mean * (1 - test_accuracy.mean) / len(test_y))
+size = history.compare(at_end[0.1, HIDDEN[0]][2].values, at_end[0.1, HIDDEN[1]][2].values)
+first_losses = [run["losses"][0] for run in letter_runs[0.1, (128, 64)]]
+claim(min(first_losses) > math.log(10), "the first loss is above ln 10 with each seed", REAL)
 claim(
-    loss.values.max() < 0.05 and train.values.min() >= 0.99,
-    "R2: lr 0.1, 1,000 epochs: loss < 0.05, train accuracy ≥ 0.99",
+    loss.values.max() < 0.05 and train_accuracy.values.min() >= 0.99,
+    "at lr 0.1 every seed ends with a loss below 0.05 and a training accuracy of at least 0.99",
     REAL,
 )
-claim(train.values.max() <= ceiling, "R2: no run exceeds the ceiling that identical glyphs set")
+claim(train_accuracy.values.max() <= ceiling, "no run exceeds the ceiling that identical glyphs set")
+claim(0.58 <= test_accuracy.mean <= 0.75, "at lr 0.1 the mean test accuracy is between 0.58 and 0.75", REAL)
+claim(train_accuracy.mean - test_accuracy.mean >= 0.25, "training accuracy is at least 0.25 above test accuracy", REAL)
 claim(
-    0.58 <= test.mean <= 0.75 and train.mean - test.mean >= 0.25, "R2: test accuracy in [0.58, 0.75], gap ≥ 0.25", REAL
+    abs(test_accuracy.mean - nearest) < error, "the network is within one standard error of the nearest neighbour", REAL
 )
 claim(
-    all(history.compare(a.values, b.values, lower_is_better=True).better for a, b in ((early, slow), (fast, early))),
-    f"R3: loss(lr 0.01, {LETTERS_EPOCHS // 5} epochs) > loss(lr 0.1, all) > loss(lr 1, all), each paired interval clear of 0",
+    max(large_rates) - min(large_rates) < error,
+    "after all epochs, the six settings with lr of at least 0.1 are within one standard error of each other",
+    REAL,
+)
+claim(
+    size.verdict == "undecided",
+    "at lr 0.1, the larger against the smaller network is undecided on the test glyphs",
     REAL,
 )
 
 # %% tags=["finding"]
 finding(
-    f"With lr 0.1 the loss falls to {loss:.3f} and the network reads {train.mean:.1%} of its own letters (ceiling {ceiling:.1%}) "
-    f"but {test:.2f} of the new ones: it has learnt the 500 glyphs, not the alphabet. The gap of {train.mean - test.mean:.2f} is no bug: "
-    f"the nearest neighbour scores {nearest:.2f}, and with 100 test glyphs one standard deviation of an accuracy is "
-    f"{math.sqrt(test.mean * (1 - test.mean) / len(test_y)):.2f}. That is wider than most differences between the rows of [the table](#01-letters-table).",
+    f"The network memorises the letters more than it learns the alphabet: it reads {train_accuracy.mean:.1%} of its own glyphs and {test_accuracy.mean:.0%} of the new ones. "
+    f"A nearest neighbour, which only compares pictures, reads {nearest:.0%}.",
+    when=REAL,
+)
+finding(
+    f"Most rows of [the table](#01-letters-table) cannot be ranked by test accuracy. With {len(test_y)} test glyphs one standard error is {error:.2f}; all settings with a rate of at least "
+    "0.1 end within that.",
     when=REAL,
 )
 
-# %%
+# %% [markdown]
+# The larger network has 25,418 parameters for 500 images, the smaller one 10,666. Both are far more than memorising takes, and which
+# of them reads new letters better is undecided.
+#
+# ### Why the largest rate wins although it is the least steady
+#
+# A step downhill is sure to lower the loss only if the learning rate is below $2/c$, where $c$ is the largest curvature of the loss on the
+# way. Beyond that a step can jump over the valley and land higher on the other side. How often does this happen?
+
+# %% tags=["figure"]
 losses = {lr: np.array([run["losses"] for run in letter_runs[lr, (128, 64)]]) for lr in RATES}
 growth = {lr: np.diff(of_seeds) / of_seeds[:, :-1] for lr, of_seeds in losses.items()}  # of every step, relative
-rises = {lr: round((steps > 0).sum(axis=1).mean()) for lr, steps in growth.items()}
-print("steps that raised the loss, mean over the seeds:", rises)
-size = history.compare(*([run["scores"][1][2] for run in letter_runs[0.1, hidden]] for hidden in HIDDEN))
-print(f"test accuracy at lr 0.1, hidden sizes {HIDDEN[0]} − {HIDDEN[1]}: {size!s}")
+rises = {lr: (steps > 0).sum(axis=1).mean() for lr, steps in growth.items()}
+early, late = f"largest rise in the first {FIRST_STEPS} steps", "largest rise later"
+show_table(
+    pd.DataFrame(
+        {
+            "steps that raise the loss": [f"{rises[lr]:.0f}" for lr in RATES],
+            early: [f"{max(0, growth[lr][:, :FIRST_STEPS].max()):.1%}" for lr in RATES],
+            late: [f"{max(0, growth[lr][:, FIRST_STEPS:].max()):.1%}" for lr in RATES],
+            "final loss": [f"{at_end[lr, (128, 64)][0]:.3f}" for lr in RATES],
+        },
+        index=pd.Index([f"{lr:g}" for lr in RATES], name="lr"),
+    ),
+    f"Letters, 128-128-64-10: how often one of {LETTERS_EPOCHS:,} steps raises the loss (mean of {len(SEEDS)} seeds), and by how much at most (over all seeds).",
+    name="01-letters-rises",
+)
 
 # %% tags=["claim"]
+slow, middle, fast = (losses[lr][:, i] for lr, i in ((0.01, LETTERS_EPOCHS // 5 - 1), (0.1, -1), (1.0, -1)))
+claim(
+    all(history.compare(a, b, lower_is_better=True).better for a, b in ((middle, slow), (fast, middle))),
+    "a fifth of the epochs at lr 0.01 ends above all of them at 0.1, and those above lr 1; each paired interval is clear of 0",
+    REAL,
+)
 claim(growth[0.01].max() <= 0, "at lr 0.01 no step raises the loss")
 claim(
     growth[1.0][:, :FIRST_STEPS].max(axis=1).min() > 0.4 and growth[1.0][:, FIRST_STEPS:].max() < 0.01,
-    f"at lr 1 a step among the first {FIRST_STEPS} raises it by over 40 % with every seed, none after them by 1 %",
+    f"at lr 1 one of the first {FIRST_STEPS} steps raises it by over 40% with every seed, and no later step by 1%",
     REAL,
 )
 claim(
-    all(history.compare(losses[1.0][:, -1], losses[lr][:, -1], lower_is_better=True).better for lr in RATES[:-1]),
-    "yet lr 1 ends at the lowest loss, each paired interval below 0",
+    all(history.compare(fast, losses[lr][:, -1], lower_is_better=True).better for lr in RATES[:-1]),
+    "lr 1 ends at the lowest loss; each paired interval is below 0",
     REAL,
 )
-claim(size.verdict == "undecided", "the larger net against the smaller is undecided on the test glyphs", REAL)
+
+# %% tags=["finding"]
+finding(
+    f"The largest rate ends at the lowest loss although {rises[1.0]:.0f} of its {LETTERS_EPOCHS:,} steps, on average, raise it. At the smallest rate no step does: a loss that never rises is not "
+    "a sign of fast training.",
+    when=REAL,
+)
 
 # %% [markdown]
-# **Why.** A step of gradient descent lowers the loss if lr is below 2 over the sharpest curvature. At 0.01 every step does, and a
-# thousand of them are not enough. At 1 the loss jumps up several times at the start (right panel of [the curves](#01-letters-loss)), and later it
-# rises a little in many steps, as the line above counts. Those steps are probably beyond the limit, and yet this rate ends lowest. Never up is
-# not the same as fast. Whether the larger net reads new letters better is undecided: 25,418 parameters for 500 images, or 10,666, are both far more than it takes to memorise them.
+# The right panel of [the curves](#01-letters-loss) shows the large jumps of the first steps at rate 1; the many later rises, which the table
+# counts, are all below 1%. A hypothesis, not tested here: in both phases the rate is above $2/c$, and the loss still falls because the
+# jumps happen in a few steep directions while all others go downhill.
 #
 # ## Digits: mini-batches, validation, regularisation
 #
-# MNIST as the handout prescribes it: the first 80 % of the training file, in file order, to train; the last 20 % to
-# validate; pixels divided by 255. Splitting happens *before* any shuffling. Whatever we choose, we choose on the
-# validation set; each run reads the test set once, after training, and no choice looks at it. The handout gives no values: batches
-# of 64, lr 0.1, λ 1e-3, ten epochs, 128 hidden units, initial weights of deviation 1e-3 and the values studied below are ours.
+# The NumPy handout asks for MNIST: the first 80% of the training file, in file order, to train; the last 20% to validate;
+# pixels divided by 255. The split comes *before* any shuffling. The *validation set* is for choices, such as a learning rate. Each run
+# reads the *test set* once, after training, and no choice looks at it.
 
-# %%
+# %% tags=["key"]
 train_index, val_index = data.first_fraction(len(digits.train_labels), 0.8)
 pixels = digits.train_images.numpy().reshape(-1, 784).astype(np.float32) / 255
 targets = digits.train_labels.numpy().astype(int)
 train, validation = ((pixels[i], targets[i]) for i in (train_index.numpy(), val_index.numpy()))
 test = (digits.test_images.numpy().reshape(-1, 784).astype(np.float32) / 255, digits.test_labels.numpy().astype(int))
 counts = np.bincount(validation[1])
-if REAL:
-    assert counts.tolist() == [1194, 1272, 1196, 1242, 1187, 1097, 1170, 1297, 1198, 1147]
 print(f"{len(train[1]):,} train, {len(validation[1]):,} validation; validation digits 0-9: {counts}")
+
+# %% tags=["claim"]
+COUNTS = [1194, 1272, 1196, 1242, 1187, 1097, 1170, 1297, 1198, 1147]
+claim(counts.tolist() == COUNTS, "the validation set has the digits of the last 12,000 images in file order", REAL)
 
 # %% tags=["figure"]
 fig, [ax] = plots.figure(height=2.6)
@@ -440,18 +628,21 @@ plots.image_grid(digits.train_images.numpy()[first], columns=10, ax=ax)
 show_figure(fig, "01-digits", "The first three training images of each digit.", pixels=True)
 
 # %% [markdown]
-# ### Softmax regression, with and without the prescribed ReLU
+# ### The penalty and the step
 #
-# One matrix, no bias: $p = \mathrm{softmax}(XW)$. The handout puts a ReLU between $XW$ and the softmax. That ReLU has no use and one
-# danger: if the logit of some class is negative for every image, its gradient is zero and the class is dead for good.
-# We run it as prescribed and, as the control, without.
+# An *L2 penalty* adds $\frac\lambda2 \sum w^2$ to the loss and so keeps weights small. Its derivative is simple: it adds $\lambda w$ to the
+# gradient of each weight. Biases are left out, because a large bias only shifts an output. The penalty acts on the gradient and is
+# not part of the loss that we report.
+#
+# *Stochastic gradient descent* (SGD) makes a step after every *mini-batch*. A batch of 64 gives a noisy estimate of the gradient, but
+# an epoch makes 750 steps where full-batch descent makes one.
 
 # %% [markdown] tags=["exercise"]
 # **Your turn: the penalty and the step.** A model keeps `weights` and `gradients`, two dictionaries with the same names: `W1` and, in the
 # next model, `b1`, `W2`, `b2`. Both functions change the model in place and return nothing.
 #
 # <details><summary>Hint</summary>The penalty is $\frac\lambda2 \sum w^2$ over the weights; its gradient has no ½ left. Biases are learnt, but
-# not punished.</details>
+# not penalised.</details>
 
 
 # %% tags=["exercise"]
@@ -475,18 +666,19 @@ def my_sgd(model, lr: float) -> None:
 check("regularization", my_regularization)
 check("sgd", my_sgd)
 
-# %%
-show_source(scratch.SoftmaxRegression)
-
 # %% tags=["solution"]
 show_source(scratch.apply_regularization, scratch.SGD.update)
 
 # %% [markdown]
-# Every epoch shuffles images and labels with one permutation and keeps the last, shorter batch; validation comes after every epoch, and
+# Every epoch shuffles images and labels with one permutation and keeps the last, shorter batch. Validation follows every epoch, and
 # the model ends with the weights of its best one.
 
 # %%
-show_source(scratch.minibatches, scratch.fit)
+show_source(scratch.minibatches, scratch.fit, scratch.accuracy)
+
+# %% [markdown]
+# The handout keeps the settings of each model in a YAML file and does not give their values. Ours are in the first line below, with the
+# epochs at the top of the notebook. Below, `trained(net, …)` calls `fit` through `recall`, once with each seed.
 
 # %% tags=["key"]
 LR, REGULARIZATION, BATCH, INIT = 0.1, 1e-3, 64, 1e-3
@@ -504,18 +696,12 @@ def fit(
     return dict(history=rows, dead=dead, **scores)
 
 
+# %% tags=["plumbing"]
 def trained(net: Callable, seeds: Iterable[int] = SEEDS, **settings) -> list[dict]:
-    """The same net for every seed."""
+    """The same net with each seed."""
     return [recall(digits, fit, net, seed, **settings) for seed in seeds]
 
 
-variants = {"with ReLU": True, "no ReLU": False}
-regressions = {
-    name: trained(partial(scratch.SoftmaxRegression, relu=relu, scale=INIT)) for name, relu in variants.items()
-}
-
-
-# %% tags=["figure"]
 def frame_of(histories: dict[str, list[list[dict]]]) -> pd.DataFrame:
     """One row per variant, seed and epoch."""
     return pd.DataFrame(
@@ -526,53 +712,105 @@ def frame_of(histories: dict[str, list[list[dict]]]) -> pd.DataFrame:
     )
 
 
-frame = frame_of({name: [run["history"] for run in runs] for name, runs in regressions.items()})
-show_figure(
-    plots.learning_curve_panels(frame, ("train_loss", "val_loss", "train_accuracy", "val_accuracy")),
-    "01-softmax-regression",
-    f"Softmax regression on MNIST with and without a ReLU on the logits; mean ± std of {len(SEEDS)} seeds.",
-)
+def show_study(runs: dict[str, list[dict]], metrics: tuple[str, ...], name: str, caption: str) -> None:
+    """Learning curves of each variant."""
+    frame = frame_of({variant: [run["history"] for run in seeds] for variant, seeds in runs.items()})
+    fig = plots.learning_curve_panels(frame, metrics)
+    show_figure(fig, name, f"{caption}; mean ± standard deviation of {len(SEEDS)} seeds.")
+
+
+# %% [markdown]
+# ### Softmax regression, with and without the prescribed ReLU
+#
+# The smallest network has one matrix and no bias: $p = \mathrm{softmax}(XW)$. The handout puts a ReLU between $XW$ and the softmax. It
+# has no use there and one danger. If the logit of some class is negative for all images, ReLU blocks the gradient of that
+# class, and the class is *dead*: nothing can bring it back. We run the network as prescribed and, as the control, without the ReLU.
 
 # %%
+show_source(scratch.SoftmaxRegression)
+
+# %% tags=["key"]
+regressions = {
+    name: trained(partial(scratch.SoftmaxRegression, relu=relu, scale=INIT))
+    for name, relu in (("with ReLU", True), ("no ReLU", False))
+}
+
+# %% tags=["figure"]
+show_study(
+    regressions,
+    ("train_loss", "val_loss", "train_accuracy", "val_accuracy"),
+    "01-softmax-regression",
+    "Softmax regression on MNIST with and without a ReLU on the logits",
+)
+
+# %% tags=["figure"]
 regression_test = {name: Spread(run["test"] for run in runs) for name, runs in regressions.items()}
 dead = [run["dead"] for run in regressions["with ReLU"]]
-print("test accuracy of each seed with ReLU:", np.round(regression_test["with ReLU"].values, 3), " dead classes:", dead)
+show_table(
+    pd.DataFrame(
+        {
+            "test accuracy with ReLU": [f"{value:.3f}" for value in regression_test["with ReLU"].values],
+            "dead classes": dead,
+            "test accuracy without": [f"{value:.3f}" for value in regression_test["no ReLU"].values],
+        },
+        index=pd.Index(SEEDS, name="seed"),
+    ),
+    "Softmax regression, seed by seed. A class is dead when its logit after the ReLU is 0 for all training images.",
+)
 
 # %% tags=["claim"]
-claim(regression_test["no ReLU"].values.min() >= 0.905, "R5: ≥ 0.905 without the ReLU, for every seed", REAL)
 without = history.compare(regression_test["no ReLU"].values, regression_test["with ReLU"].values)
-claim(without.better, "R5: the model without the ReLU scores higher", REAL)
+claim(
+    regression_test["no ReLU"].values.min() >= 0.905,
+    "without the ReLU every seed reaches a test accuracy of 0.905",
+    REAL,
+)
+claim(without.better, "the model without the ReLU scores higher", REAL)
+claim(min(dead) > 0, "with the ReLU every seed ends with dead classes", REAL)
 
 # %% tags=["finding"]
 finding(
-    f"Leaving the ReLU out raises the test accuracy by {without:+.3f}, to {regression_test['no ReLU']:.3f}. With it, {sum(d > 0 for d in dead)} of {len(dead)} seeds "
-    f"end with dead classes, up to {max(dead)} of 10: the ReLU is an error in the exercise.",
+    f"The prescribed ReLU is an error in the exercise: every seed ends with dead classes. Leaving it out raises the test accuracy by {without:+.3f}, to "
+    f"{regression_test['no ReLU'].mean:.3f}.",
     when=REAL,
 )
 
 # %% [markdown]
 # ### Two layers
 #
-# $z_1 = XW_1 + b_1$, $a = \sigma(z_1)$, logits $z_2 = aW_2 + b_2$. In the backward pass the slope of the sigmoid is $\sigma'(z_1) =
-# \sigma(z_1)(1 - \sigma(z_1))$ of the *pre-activation*, which is $a(1-a)$ of the activation; feeding $a$ to $\sigma'$ is the classic mistake.
-# The penalty $\frac\lambda2 \sum w^2$ adds $\lambda w$ to the gradient of the weights and nothing to that of the biases; it
-# is never part of the loss that we report.
+# Now a hidden layer with the *sigmoid* $\sigma(z) = 1/(1 + e^{-z})$ as the non-linearity: $z_1 = XW_1 + b_1$, $a = \sigma(z_1)$, logits $z_2 = aW_2 + b_2$.
+
+# %% tags=["figure"]
+show_figure(
+    diagrams.draw_network(models.MLP((784, 128, 10), "sigmoid"), (1, 28, 28)),
+    "01-two-layer-network",
+    "The two-layer net: 784 pixels, 128 hidden units with a sigmoid, 10 logits.",
+)
+
+# %% [markdown]
+# The slope of the sigmoid is $\sigma'(z_1) = \sigma(z_1)(1 - \sigma(z_1))$, a function of the *pre-activation* $z_1$. In terms of the activation it is
+# $a(1-a)$. Feeding $a$ to $\sigma'$, and so applying the sigmoid twice, is the classic mistake. All four functions below, which the handout
+# asks for, take the pre-activation.
+
+# %%
+show_source(scratch.sigmoid, scratch.sigmoid_derivative, scratch.relu, scratch.relu_derivative)
 
 # %%
 show_source(scratch.TwoLayerNet)
 
-# %%
+# %% tags=["key"]
 small = scratch.TwoLayerNet(128, hidden=6, scale=0.5, seed=3, dtype=np.float64)
 small.forward(batch_x, batch_y, mode="train")
-checks = {
-    name: gradcheck.relative_error(
-        small.gradients[name], gradcheck.numerical_gradient(lambda: small.forward(batch_x, batch_y)[0], weight)
-    )
+differences = {
+    name: gradcheck.numerical_gradient(lambda: small.forward(batch_x, batch_y)[0], weight)
     for name, weight in small.weights.items()
 }
-claim(max(checks.values()) < 1e-6, "R1: gradients of the two-layer net are within 1e-6 of central differences")
 
-# %%
+# %% tags=["claim"]
+worst = max(gradcheck.relative_error(small.gradients[name], differences[name]) for name in small.weights)
+claim(worst < 1e-6, "every gradient of the two-layer net is within 1e-6 of central differences")
+
+# %% tags=["key"]
 two_layers = partial(scratch.TwoLayerNet, scale=INIT)
 default = trained(two_layers)
 
@@ -588,65 +826,88 @@ fig.axes[0].set_ylabel("loss (nats)")
 show_figure(
     fig,
     "01-two-layer",
-    f"Two-layer net 784-128-10 at the default setting (lr 0.1, λ 0.001); mean ± std of {len(SEEDS)} seeds.",
+    f"Two-layer net 784-128-10 at the default setting (lr {LR:g}, λ {REGULARIZATION:g}); mean ± standard deviation of {len(SEEDS)} seeds.",
 )
 
 # %% [markdown]
-# Validation can look better than training: the training curve is the mean over an epoch *while the weights improve*, the
+# Validation can look better than training. The training curve is the mean over an epoch *while the weights improve*; the
 # validation point comes at its end. And the last 12,000 images seem a little easier: in [the table](#01-two-layer-table) below both are
 # measured with the same weights, and at the default setting validation is still ahead.
 #
-# ### The learning rate
+# ### Two studies: learning rate and penalty
 #
-# Everything else stays at its default.
+# Each study changes one value and leaves the others at their defaults.
+#
+# **Predict, then look.** Which of the rates 1, 0.1, 0.05 and 0.01 is best after ten epochs, and is a strong penalty any use when
+# training and validation lie so close together?
 
-
-# %%
-def study(name: str, values: tuple) -> dict[str, list]:
-    """Runs of the two-layer net over values of one hyper-parameter, each over all seeds; the default is not run twice."""
-    return {
-        f"{value:g}": default
-        if value == dict(lr=LR, regularization=REGULARIZATION)[name]
-        else trained(two_layers, **{name: value})
-        for value in values
-    }
-
-
-rates = study("lr", (1.0, 0.1, 0.05, 0.01))
-penalties = study("regularization", (1.0, 0.1, 0.01, 1e-3, 1e-4))
-
-
-def show_study(runs: dict, symbol: str, name: str, caption: str) -> None:
-    """Training loss and validation accuracy of each value."""
-    frame = frame_of({f"{symbol} {value}": [run["history"] for run in seeds] for value, seeds in runs.items()})
-    fig = plots.learning_curve_panels(frame, ("train_loss", "val_accuracy"))
-    show_figure(fig, name, f"{caption}; mean ± std of {len(SEEDS)} seeds.")
-
+# %% tags=["key"]
+rates = {f"lr {lr:g}": trained(two_layers, lr=lr) for lr in (1.0, 0.1, 0.05, 0.01)}
+penalties = {f"λ {λ:g}": trained(two_layers, regularization=λ) for λ in (1.0, 0.1, 0.01, 1e-3, 1e-4)}
 
 # %% tags=["figure"]
-show_study(rates, "lr", "01-two-layer-lr", "Two-layer net: four learning rates")
-
-# %% [markdown]
-# ### The penalty
-#
-# λ from 1 down to 1e-4, at lr 0.1.
+show_study(rates, ("train_loss", "val_accuracy"), "01-two-layer-lr", "Two-layer net: four learning rates")
 
 # %% tags=["figure"]
 show_study(
     penalties,
-    "λ",
+    ("train_loss", "val_accuracy"),
     "01-two-layer-l2",
     "Two-layer net: five strengths of the L2 penalty (the loss is shown without the penalty)",
+)
+
+# %% tags=["figure"]
+validated = {name: [run["validation"] for run in runs] for name, runs in (rates | penalties).items()}
+in_order = list(rates), list(reversed(penalties))
+pairs = [pair for names in in_order for pair in pairwise(names)]
+steps = {(a, b): history.compare(validated[a], validated[b]) for a, b in pairs}
+show_table(
+    pd.DataFrame(
+        {"validation accuracy": map(str, steps.values())},
+        index=pd.Index([f"{a} − {b}" for a, b in pairs], name="settings"),
+    ),
+    f"Two-layer net: differences between neighbouring settings, paired over {len(SEEDS)} seeds, with 95% interval and the verdict on the first setting.",
+    name="01-two-layer-pairs",
+)
+
+# %% tags=["claim"]
+claim(
+    all(steps[pair].better for pair in pairwise(in_order[0])),
+    "validation accuracy falls with lr from 1 over 0.1 and 0.05 to 0.01, each paired interval clear of 0",
+    REAL,
+)
+claim(
+    all(steps[pair].better for pair in pairwise(in_order[1])),
+    "validation accuracy falls with λ from 1e-4 to 1, each paired interval clear of 0",
+    REAL,
+)
+strong = Spread(validated["λ 1"])
+claim(strong.mean < 0.35 and np.mean(validated["λ 0.1"]) < 0.6, "λ = 1 stays below 0.35, λ = 0.1 below 0.6", REAL)
+
+# %% tags=["finding"]
+finding(
+    f"Validation accuracy rises with the learning rate, from {np.mean(validated['lr 0.01']):.3f} at 0.01 to {np.mean(validated['lr 1']):.3f} at 1. A hypothesis, not tested here: the small "
+    "initial weights give the first layer small gradients, so small rates need more epochs.",
+    when=REAL,
+)
+finding(
+    f"In this study a weaker penalty is always better: λ = 1 leaves the network near guessing, at {strong.mean:.2f}, and λ = 1e-4 reaches {np.mean(validated['λ 0.0001']):.3f}.",
+    when=REAL,
 )
 
 # %% [markdown]
 # ### Free tuning
 #
-# What should help, and why: a larger lr (the study says 1 is not yet too large); initial weights that are not almost zero,
-# so that the hidden units differ from the start; more hidden units, since a larger model can fit more; a weak penalty, since training
-# and validation lie close together, so that underfitting is the trouble. Each candidate is trained with one seed, and the best of them by validation
-# is trained again with others, which give its score: the seed that it was chosen by would flatter it. One seed decides nothing, so this
-# picks a good setting and does not rank the candidates.
+# The handout ends with an open task: tune what you like, say what you expect, and why. We expect gains from
+#
+# - a larger rate, as the study has not found one that is too large;
+# - initial weights that are not almost zero, so that the hidden units differ from the start;
+# - more hidden units, as a larger model can fit more;
+# - a weak penalty, as training and validation lie close together, and underfitting seems to be the problem.
+#
+# Each candidate is trained with one seed, and validation picks the best. That seed flatters the winner, because it was picked for doing
+# well with it. So we train the winner again with five seeds that took no part in any choice, and report those. The candidates
+# themselves are not ranked: one seed decides nothing.
 
 # %% tags=["key"]
 candidates = {
@@ -659,6 +920,7 @@ candidates = {
 }
 
 
+# %% tags=["key"]
 def tune(seeds: Iterable[int], lr: float, regularization: float, scale: float = INIT, hidden: int = 128) -> list[dict]:
     """One candidate, for more epochs."""
     net = partial(scratch.TwoLayerNet, hidden=hidden, scale=scale)
@@ -666,90 +928,69 @@ def tune(seeds: Iterable[int], lr: float, regularization: float, scale: float = 
 
 
 tuned = {name: tune([0], **setting) for name, setting in candidates.items()}
-winner = max(tuned, key=lambda name: max(row["val_accuracy"] for row in tuned[name][0]["history"]))
-confirmed = tune(SEEDS[1:3], **candidates[winner])
-
+winner = max(tuned, key=lambda name: tuned[name][0]["validation"])
+confirmed = tune(FRESH_SEEDS, **candidates[winner])
 
 # %% tags=["figure"]
-def scores_of(runs: list[dict]) -> dict[str, Spread]:
-    """Accuracies of trained models, all data in evaluation."""
-    return {split: Spread(run[split] for run in runs) for split in ("train", "validation", "test")}
-
-
-groups = {
-    **{f"lr {value}": runs for value, runs in rates.items()},
-    **{f"λ {value}": runs for value, runs in penalties.items()},
-    **{f"tuned: {name}": runs for name, runs in tuned.items()},
-    "tuned, other seeds": confirmed,
+groups = rates | penalties | {f"tuned: {name}": runs for name, runs in tuned.items()}
+groups |= {"winner, fresh seeds": confirmed}
+results = {
+    name: {split: Spread(run[split] for run in runs) for split in ("train", "validation", "test")}
+    for name, runs in groups.items()
 }
-results = {name: scores_of(runs) for name, runs in groups.items()}
 table = pd.DataFrame({name: {k: f"{v:.3f}" for k, v in row.items()} for name, row in results.items()}).T
 table["seeds"] = [len(runs) for runs in groups.values()]
 table.loc[[f"tuned: {name}" for name in tuned], "test"] = "–"
 show_table(
     table,
-    f"Two-layer net: accuracy by setting, mean ± std over seeds (one seed where no ± is given), of each run's best epoch on validation. Tuned rows have {TUNING_EPOCHS} epochs, the others {DIGIT_EPOCHS}; the last is {winner}.",
+    f"Two-layer net: accuracy by setting, of each run's best epoch on validation; mean ± standard deviation over seeds, one run where no ± is given. Tuned rows "
+    f"have {TUNING_EPOCHS} epochs, the others {DIGIT_EPOCHS}. The winner is: {winner}.",
     name="01-two-layer-table",
 )
 
-# %% tags=["figure"]
-in_order = [f"lr {value}" for value in rates], [f"λ {value}" for value in reversed(penalties)]
-pairs = [pair for names in in_order for pair in pairwise(names)]
-steps = {(a, b): history.compare(results[a]["validation"].values, results[b]["validation"].values) for a, b in pairs}
-show_table(
-    pd.DataFrame(
-        {"validation accuracy": map(str, steps.values())},
-        index=pd.Index([f"{a} − {b}" for a, b in pairs], name="settings"),
-    ),
-    f"Two-layer net: paired differences over {len(SEEDS)} seeds, with 95 % interval and the verdict on the first setting.",
-    name="01-two-layer-pairs",
-)
-
 # %% tags=["claim"]
-valid = {name: row["validation"] for name, row in results.items()}
-weak = history.compare(valid["λ 0.0001"].values, valid["λ 0.01"].values)
-easier = history.compare(results["lr 0.1"]["validation"].values, results["lr 0.1"]["train"].values)
+best, picked = results["winner, fresh seeds"], results[f"tuned: {winner}"]["validation"].mean
+easier = history.compare(validated[f"lr {LR:g}"], results[f"lr {LR:g}"]["train"].values)
+claim(easier.better, "at the default setting, validation accuracy is above training accuracy of the same weights", REAL)
+claim(not set(FRESH_SEEDS) & set(SEEDS), "the fresh seeds took no part in the studies or in the choice")
 claim(
-    all(steps[pair].better for pair in pairwise(in_order[0])),
-    "R6: accuracy falls with lr from 1 over 0.1 and 0.05 to 0.01, each paired interval clear of 0",
+    best["test"].values.min()
+    > max(runs["test"].values.max() for name, runs in results.items() if name in rates | penalties),
+    "every fresh seed of the winner scores above all runs of the two studies on the test set",
     REAL,
 )
-claim(valid["λ 1"].mean < 0.35 and valid["λ 0.1"].mean < 0.6, "R6: λ = 1 stays below 0.35, λ = 0.1 below 0.6", REAL)
-claim(weak.better, "R6: λ = 1e-4 is better than 1e-2", REAL)
-claim(easier.better, "at the default setting, validation accuracy is above training accuracy of the same weights", REAL)
 
 # %% tags=["finding"]
-best = results["tuned, other seeds"]
 finding(
-    f"Validation accuracy rises with the learning rate up to 1, from {valid['lr 0.01']:.3f} to {valid['lr 1']:.3f} ([table](#01-two-layer-pairs)). At 0.01, {DIGIT_EPOCHS} epochs "
-    "are probably too few, because small initial weights give the first layer small gradients; not tested here.",
-    when=REAL,
-)
-finding(
-    f"A penalty of λ = 1 leaves the net near guessing, at {valid['λ 1'].mean:.2f}. From λ = 1e-2 to 1e-4 the validation accuracy gains {weak}.",
-    when=REAL,
-)
-finding(
-    f"Chosen with one seed, {winner} scores **{best['test']:.4f}** on the test set with {len(confirmed)} other seeds; its training accuracy is {best['train'].mean:.4f}.",
+    f"On {len(confirmed)} fresh seeds the tuned network reaches a test accuracy of **{best['test'].mean:.4f}** on average. Its validation accuracy there is {best['validation'].mean:.4f}; the seed that "
+    f"it was picked by had shown {picked:.4f}.",
     when=REAL,
 )
 
 # %% [markdown]
-# ## A deeper net in PyTorch
+# ## A deeper network in PyTorch
 #
-# A net 784-128-64-10 with ReLU, Adam at 1e-3, batches of 128, ten epochs, on raw pixels in [0, 1]. Autograd replaces our
-# backward pass; the loop stays ours to read.
+# The homework on MNIST and CIFAR-10 asks for a flexible MLP, and trains 784-128-64-10 with ReLU for ten epochs with Adam, an optimizer
+# that notebook 03 explains, at a rate of 1e-3. Autograd replaces our backward pass; the loop is still ours to read.
+
+# %% tags=["figure"]
+show_figure(
+    diagrams.draw_network(models.MLP((784, 128, 64, 10)), (1, 28, 28)),
+    "01-mlp",
+    "The MLP of the homework: 784 pixels, hidden layers of 128 and 64 units with ReLU, 10 logits.",
+)
 
 # %%
 show_source(models.MLP)
 
-# %% tags=["key"]
+# %% tags=["plumbing"]
 DEVICE = settings.device()
 everything = partial(data.Batches, digits.train_images, digits.train_labels, device=DEVICE)
 test_batches = data.Batches(digits.test_images, digits.test_labels, batch_size=2000, device=DEVICE)
 train_batches = everything(batch_size=2000)
 
 
+# %% tags=["key"]
 def train_one_epoch(model, batches, optimizer) -> float:
     """Mean training loss of the epoch, over examples."""
     model.train()
@@ -763,17 +1004,21 @@ def train_one_epoch(model, batches, optimizer) -> float:
     return float(total) / len(batches.labels)
 
 
+# %% tags=["key"]
 @torch.no_grad()
 def accuracy(model, batches) -> float:
-    """Share of all examples that are classified rightly, with the model in evaluation mode."""
+    """Share of all examples that are classified correctly, with the model in evaluation mode."""
     model.eval()
     correct = sum((model(images).argmax(1) == labels).sum() for images, labels in batches)
     return float(correct) / len(batches.labels)
 
 
+# %% [markdown]
+# Each run watches the test accuracy for the comparison below; nothing is chosen by it.
+
+
 # %% tags=["key"]
 def run(seed: int) -> list[dict]:
-    """One training of the MLP; the test accuracy is watched for the comparison below, nothing is chosen by it."""
     torch.manual_seed(seed)
     model = models.MLP((784, 128, 64, 10)).to(DEVICE)
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
@@ -789,102 +1034,92 @@ def run(seed: int) -> list[dict]:
     ]
 
 
-torch.manual_seed(0)
-mlp = models.MLP((784, 128, 64, 10)).to(DEVICE)
-assert models.parameter_count(mlp) == 109_386
-print(
-    f"109,386 parameters; loss before the first step {models.initial_loss(mlp, *next(iter(test_batches))):.3f}, ln 10 = {math.log(10):.3f}"
-)
+# %% tags=["plumbing"]
 torch_results = [recalled(digits, run, seed) for seed in TORCH_SEEDS]
 torch_runs = [result.metrics["returned"] for result in torch_results]
+torch.manual_seed(0)
+start_loss = models.initial_loss(models.MLP((784, 128, 64, 10)).to(DEVICE), *next(iter(test_batches)))
+print(f"loss before the first step {start_loss:.3f}; ln 10 = {math.log(10):.3f}")
 
 # %% [markdown]
-# The course published its loss and test accuracy after each epoch. Batch size and pixel scaling were not stated; 128 and
-# raw [0, 1] are what reproduces the series.
+# The homework publishes its loss and test accuracy after each epoch. It does not state batch size and pixel scaling; batches of 128 and
+# raw pixels in [0, 1] are what reproduces the series. The published series is one run, so we show how far runs scatter.
 
 # %% tags=["figure"]
-PUBLISHED_LOSS, PUBLISHED_ACCURACY = (
-    scorecard.PUBLISHED["S2.1A.loss"].values,
-    scorecard.PUBLISHED["S2.1A.accuracy"].values,
-)
+PUBLISHED_LOSS, PUBLISHED_ACCURACY = (scorecard.PUBLISHED[f"S2.1A.{kind}"].values for kind in ("loss", "accuracy"))
 frame = frame_of({"ours": torch_runs})
 epochs = range(1, TORCH_EPOCHS + 1)
 fig, axes = plots.figure(1, 2)
+grey = plots.colors(["published"])["published"]
 for ax, metric, published in zip(
     axes, ("train_loss", "test_accuracy"), (PUBLISHED_LOSS, PUBLISHED_ACCURACY), strict=True
 ):
     plots.learning_curves(frame, metric, ax)
-    ax.plot(
-        epochs,
-        published[:TORCH_EPOCHS],
-        "o--",
-        color=plots.colors(["published"])["published"],
-        label="published",
-        markersize=4,
-    )
+    ax.plot(epochs, published[:TORCH_EPOCHS], "o--", color=grey, label="published", markersize=4)
     ax.legend()
 show_figure(
     fig,
     "01-torch-mlp",
-    f"The MLP in PyTorch against the published series; ours is the mean ± std of {len(TORCH_SEEDS)} seeds.",
+    f"The MLP in PyTorch against the published series; ours is the mean ± standard deviation of {len(TORCH_SEEDS)} seeds.",
 )
 
 # %% tags=["figure"]
-by_epoch = [frame[frame.epoch == epoch] for epoch in epochs]
 ours = {
-    metric: [Spread(rows[metric]) for rows in by_epoch] for metric in ("train_loss", "train_accuracy", "test_accuracy")
+    metric: [Spread(frame[frame.epoch == epoch][metric]) for epoch in epochs]
+    for metric in ("train_loss", "train_accuracy", "test_accuracy")
 }
-table = pd.DataFrame(
-    {
-        "published loss": [f"{x:.4f}" for x in PUBLISHED_LOSS[:TORCH_EPOCHS]],
-        "loss": [f"{x:.4f}" for x in ours["train_loss"]],
-        "deviation": [f"{x.mean / y - 1:+.1%}" for x, y in zip(ours["train_loss"], PUBLISHED_LOSS, strict=False)],
-        "published test": [f"{x:.4f}" for x in PUBLISHED_ACCURACY[:TORCH_EPOCHS]],
-        "test accuracy": [f"{x:.4f}" for x in ours["test_accuracy"]],
-        "train accuracy": [f"{x:.4f}" for x in ours["train_accuracy"]],
-    },
-    index=pd.Index(epochs, name="epoch"),
-)
 show_table(
-    table,
-    f"MLP 784-128-64-10, Adam 1e-3, batch 128: published series and ours, mean ± std of {len(TORCH_SEEDS)} seeds.",
+    pd.DataFrame(
+        {
+            "published loss": [f"{x:.4f}" for x in PUBLISHED_LOSS[:TORCH_EPOCHS]],
+            "loss": [f"{x:.4f}" for x in ours["train_loss"]],
+            "difference": [f"{x.mean / y - 1:+.1%}" for x, y in zip(ours["train_loss"], PUBLISHED_LOSS, strict=False)],
+            "published test": [f"{x:.4f}" for x in PUBLISHED_ACCURACY[:TORCH_EPOCHS]],
+            "test accuracy": [f"{x:.4f}" for x in ours["test_accuracy"]],
+            "train accuracy": [f"{x:.4f}" for x in ours["train_accuracy"]],
+        },
+        index=pd.Index(epochs, name="epoch"),
+    ),
+    f"MLP 784-128-64-10, Adam 1e-3, batch 128: published series and ours, mean ± standard deviation of {len(TORCH_SEEDS)} seeds.",
+    name="01-torch-table",
 )
 
 # %% tags=["claim"]
-for id, metric in (("S2.1A.loss", "train_loss"), ("S2.1A.accuracy", "test_accuracy")):
-    series = [[row[metric] for row in rows] for rows in torch_runs]
-    scorecard.record(id, series, torch_results, epochs=TORCH_EPOCHS)
-deviations = [x.mean / y - 1 for x, y in zip(ours["train_loss"], PUBLISHED_LOSS, strict=False)]
+relative = [x.mean / y - 1 for x, y in zip(ours["train_loss"], PUBLISHED_LOSS, strict=False)]
 differences = [x.mean - y for x, y in zip(ours["test_accuracy"], PUBLISHED_ACCURACY, strict=False)]
 final_train, final_test = ours["train_accuracy"][-1], ours["test_accuracy"][-1]
-fewer = max(
-    abs(Spread(rows[i]["train_loss"] for rows in torch_runs[:5]).mean / y - 1)
-    for i, y in enumerate(PUBLISHED_LOSS[:TORCH_EPOCHS])
-)
+first_five = [np.mean([rows[i]["train_loss"] for rows in torch_runs[:5]]) for i in range(TORCH_EPOCHS)]
+fewer = max(abs(x / y - 1) for x, y in zip(first_five, PUBLISHED_LOSS, strict=False))
+farthest = max(map(abs, relative))
 gap = history.compare(final_train.values, final_test.values)
+error = math.sqrt(final_test.mean * (1 - final_test.mean) / len(digits.test_labels))
+claim(gap.better, "the training accuracy ends above the test accuracy", REAL)
 claim(
-    max(map(abs, deviations)) <= 0.10,
-    f"S2.1A: the mean loss of {len(TORCH_SEEDS)} seeds is within 10 % of the published one at every epoch (with the first 5: {fewer:.1%})",
+    farthest <= 0.10,
+    f"the mean loss of {len(TORCH_SEEDS)} seeds is within 10% of the published one at every epoch",
     REAL,
 )
-claim(gap.better, "the training accuracy ends above the test accuracy", REAL)
-claim(max(map(abs, differences)) <= 0.005, "S2.1A: the test accuracy of every epoch is within 0.005", REAL)
-claim(final_test.values.min() >= 0.973, "S2.1A: every seed reaches a test accuracy of 0.973", REAL)
+claim(fewer > 0.10, "the mean loss of the first five seeds is not", REAL)
+claim(
+    max(map(abs, differences)) <= 0.005,
+    "the mean test accuracy of every epoch is within 0.005 of the published one",
+    REAL,
+)
+claim(final_test.values.min() >= 0.973, "every seed reaches a test accuracy of 0.973", REAL)
+claim(error > 0.001, "one standard error of the test accuracy is above 0.001", REAL)
 
 # %% tags=["finding"]
 finding(
-    f"After {TORCH_EPOCHS} epochs the MLP overfits a little: its training accuracy is above its test accuracy of {final_test:.4f} by {gap:+.4f}. The course asks for both "
-    "and gives only the second.",
+    f"The MLP overfits a little: its training accuracy ends above its test accuracy of {final_test.mean:.4f} by {gap:+.4f}. The homework asks for both and reports only the second.",
     when=REAL,
 )
 finding(
-    f"Our mean loss is within {max(map(abs, deviations)):.1%} of the published series, inside the agreed 10 %. Read that verdict with care: we doubled the seeds after the first "
-    f"five had given {fewer:.1%}.",
+    f"Our mean loss stays within {farthest:.1%} of the published series, inside the agreed 10%. Read this with care: we doubled the seeds after a first look at five, "
+    f"which had given {fewer:.1%}.",
     when=REAL,
 )
 finding(
-    f"Differences in the fourth decimal mean nothing: one standard error of an accuracy near {final_test.mean:.3f} on {len(digits.test_labels):,} images is "
-    f"{math.sqrt(final_test.mean * (1 - final_test.mean) / len(digits.test_labels)):.4f}.",
+    f"The fourth decimal of these accuracies means nothing: on {len(digits.test_labels):,} images, one standard error is {error:.4f}.",
     when=REAL,
     headline=f"A two-layer network in NumPy, its gradients checked, reaches a test accuracy of {best['test']:.4f} on MNIST, "
     f"an MLP in PyTorch {final_test:.4f}.",
@@ -893,62 +1128,60 @@ finding(
 # %% [markdown]
 # ### The same formulas, as fast as the machine allows
 #
-# Autograd can differentiate anything, and pays for that: it records every operation and takes new memory for every gradient, and
-# torch's optimizers run much Python around each update. Linear layers and activations in a row need none of it. On a CPU, our
-# training loop makes the steps of such a network by the formulas from the beginning of this notebook, now in torch. Each gradient
-# is written where that of the last step was, and one call updates all weights. Whatever is more than such a chain is left to
-# autograd.
-#
-# Torch keeps W as (out, in), so the transposes stand elsewhere than above. A stack of networks has one dimension more, in front,
-# and the same lines train all of them at once.
+# Autograd can differentiate anything, and pays for that. It records every operation and takes new memory for each gradient. A row
+# of linear layers and activations needs none of it: you have derived its backward pass above. So on a CPU, our training loop makes the
+# steps of such networks by your formulas, now in torch. `cross_entropy` returns $(p - \mathrm{onehot}(y))/B$ together with the loss, and
+# the second loop carries it back. `dx = dz @ layer.W` is $dX = dY\,W^\top$: torch keeps $W$ as (out, in), so the transpose is
+# already in it.
 
 # %%
-show_source(training.mlp.Layer, training.mlp.Chain.backpropagate, training.mlp.cross_entropy)
+show_source(training.mlp.Chain.backpropagate, training.mlp.train_step)
 
 # %% [markdown]
-# Both ways should make the same steps from the same weights. How far apart do the weights end, compared with the way they have gone?
+# Both ways should make the same steps from the same weights. How far apart do they end, relative to the distance from the
+# start?
 
 
 # %% tags=["key"]
-def weights_after(steps: int, by_hand: bool) -> torch.Tensor:
+def weights_after(steps: int, by_formula: bool) -> torch.Tensor:
     """All weights of the network in one row, after some steps of Adam."""
     torch.manual_seed(0)
     model = models.MLP((784, 128, 64, 10))
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
     chain = training.mlp.chain([model])
     for images, labels in islice(everything(batch_size=128, shuffle=True, device="cpu"), steps):
-        if by_hand:
+        if by_formula:
             training.mlp.train_step(chain, images, labels, [optimizer])
         else:
             training.train_step(model, images, labels, optimizer)
     return torch.cat([parameter.detach().flatten() for parameter in model.parameters()])
 
 
-HAND_STEPS = 20
-start, by_hand, by_autograd = weights_after(0, True), weights_after(HAND_STEPS, True), weights_after(HAND_STEPS, False)
-apart = float((by_hand - by_autograd).norm() / (by_autograd - start).norm())
-print(f"the weights are apart by {apart:.1e} of the way that they have gone")
+# %% tags=["key"]
+start, formula, autograd = weights_after(0, True), weights_after(20, True), weights_after(20, False)
+apart = float((formula - autograd).norm() / (autograd - start).norm())
+print(f"after 20 steps the weights differ by {apart:.1e} of the distance from the start")
 
 # %% tags=["claim"]
-claim(
-    apart < 1e-5, f"after {HAND_STEPS} steps by hand the weights are autograd's, within 1e-5 of the way they have gone"
-)
+claim(apart < 1e-5, "after 20 steps the weights of both ways differ by less than 1e-5 of the distance from the start")
 
 # %% [markdown]
 # ## What to take along
 #
+# - Backpropagation is local: every operation multiplies what it receives by its own derivative, and paths add up.
 # - A layer is two functions, and the second can be checked against the first by nudging numbers.
-# - The mean over the batch enters once. The penalty touches weights and not biases. Softmax subtracts the maximum.
-# - Training accuracy measures memory; only unseen images measure reading. Say how many there were.
-# - Corrected on the way: √(2/n) is a deviation, softmax returns probabilities, a ReLU on logits kills classes, and a
-#   result needs its training accuracy beside the test accuracy.
+# - The mean over the batch enters once. The penalty acts on weights and not on biases. Softmax subtracts the maximum.
+# - Training accuracy measures memory. Only unseen images show what was learnt; say how many there were.
+# - Choose on validation data, and measure the winner again with seeds that took no part in the choice.
+# - Corrected on the way: √(2/n) is a standard deviation, softmax returns probabilities, a ReLU on logits kills classes, and a
+#   test accuracy needs its training accuracy.
 #
 # ## Exercises
 #
 # 1. **Change** `scale` of the two-layer net to 0. **Predict** what the hidden units learn, then rerun.
 #
-#    <details><summary>Answer</summary>All hidden units compute the same and get the same gradient, for ever: the net has
-#    one hidden unit, 128 times over. Symmetry has to be broken by the initial weights.</details>
+#    <details><summary>Answer</summary>All hidden units compute the same and always get the same gradient: the network has
+#    one hidden unit, 128 times over. The initial weights have to break the symmetry.</details>
 #
 # 2. **Change** `gradient / len(labels)` in `cross_entropy` to `gradient` (a sum in place of the mean). **Predict** which
 #    learning rate now behaves like 0.1 did on the letters.
@@ -959,6 +1192,28 @@ claim(
 # 3. **Rerun** the letters with the glyphs of i and l that are the same picture left out. **Predict** the new ceiling.
 #
 #    <details><summary>Answer</summary>1.0, and the network reaches it.</details>
+#
+# ## Further reading
+#
+# - Andrej Karpathy, [CS231n notes on backpropagation](https://cs231n.github.io/optimization-2/): the gates of a graph, with more examples.
+# - Zhang et al., *Dive into Deep Learning*, [section 5.3](https://d2l.ai/chapter_multilayer-perceptrons/backprop.html): forward pass, backward
+#   pass and graph of an MLP.
+# - Michael Nielsen, *Neural Networks and Deep Learning*, [chapter 2](http://neuralnetworksanddeeplearning.com/chap2.html): the four
+#   equations of backpropagation, with proofs.
+# - He et al. 2015, [section 2.2](https://arxiv.org/abs/1502.01852): the derivation of the initial weights.
+#
+# **Next:** [02 · Activations and XOR](02_activations_and_xor.ipynb). What does a non-linearity between linear layers do, and which one
+# should you take?
+
+# %% tags=["scorecard"]
+for kind, metric in (("loss", "train_loss"), ("accuracy", "test_accuracy")):
+    scorecard.record(
+        f"S2.1A.{kind}",
+        [[row[metric] for row in rows] for rows in torch_runs],
+        torch_results,
+        epochs=TORCH_EPOCHS,
+        note="seeds raised from 5 to 10 after a first look",
+    )
 
 # %% [markdown]
 # ## References
