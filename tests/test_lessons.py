@@ -21,7 +21,8 @@ def tags(cell) -> set[str]:
 
 
 def lines(cell) -> list[str]:
-    return [line for line in cell.source.splitlines() if line.strip()]
+    """Without empty lines and the marks around a solution."""
+    return [line for line in cell.source.splitlines() if line.strip() and "SOLUTION" not in line]
 
 
 def visible(notebook) -> list:
