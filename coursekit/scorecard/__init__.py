@@ -1,4 +1,4 @@
-"""Published numbers beside ours."""
+"""Published numbers next to ours."""
 
 from coursekit.scorecard.compare import record, show
 from coursekit.scorecard.published import PUBLISHED
