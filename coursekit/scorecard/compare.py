@@ -163,8 +163,9 @@ def show(name: str = "08-scorecard") -> None:
         f"Devices: {', '.join(devices) or '–'}.{sample}",
         name=f"{name}-table",
     )
-    text = "Ours minus published in tolerances, of a series every epoch; in the grey band: reproduced"
-    notebook.show_figure(_picture(found), name, f"{text}. Arrow heads are farther off. In all {counts}.{sample}")
+    text = "Ours minus published in tolerances, of a series every epoch; in the grey band: reproduced. Arrow heads are "
+    text += f"farther off; on the right: the notebook. In all {counts}.{sample}"
+    notebook.show_figure(_picture(found), name, text)
 
 
 def _picture(found: list[Row]) -> Figure:

@@ -67,7 +67,7 @@ from coursekit.notebook import (
     show_table,
 )
 
-setup("08_resnet20")
+_ = setup("08_resnet20")
 
 # %% tags=["parameters"]
 IMAGES = budget(None, sample=128)  # None: all 45,000
@@ -205,6 +205,15 @@ check("residual_block", MyResidualBlock)
 # convolution (the *stem*) and the linear layer at the end make two more: $n = 3$ gives 20 layers, $n = 6$ gives 38, $n = 9$ gives 56. The
 # 1 × 1 convolutions of the shortcuts do not count.
 
+# %% tags=["figure"]
+torch.manual_seed(0)
+net = models.resnet20()
+show_figure(
+    diagrams.draw_network(net, (3, 32, 32)),
+    "08-network",
+    "ResNet-20 with projections: twenty layers with weights, of which nineteen are 3 × 3 convolutions.",
+)
+
 # %% [markdown] tags=["exercise"]
 # **Your turn: ResNet-20 from your blocks.** Stem 3 → 16 channels; three stages of three blocks with 16, 32 and 64 channels, the second and
 # third with stride 2 in their first block; the mean over all positions; a linear layer. 272,474 parameters.
@@ -231,15 +240,6 @@ show_source(models.BasicBlock, models.ZeroPadShortcut)
 
 # %% tags=["solution"]
 show_source(models.stage, models.ResNet, models.resnet)
-
-# %% tags=["figure"]
-torch.manual_seed(0)
-net = models.resnet20()
-show_figure(
-    diagrams.draw_network(net, (3, 32, 32)),
-    "08-network",
-    "ResNet-20 with projections: twenty layers with weights, of which nineteen are 3 × 3 convolutions.",
-)
 
 # %% tags=["figure"]
 parts = {"stem": net.stem, **{f"stage {n}": part for n, part in enumerate(net.stages, 1)}, "head": net.head}
@@ -305,7 +305,7 @@ claim(abs(np.median(first_losses) - math.log(10)) <= 0.4, "the first loss in tra
 claim(all(as_shortcut), "a block whose last BatchNorm weight is 0 is its shortcut, bit by bit")
 
 # %% [markdown]
-# The tolerance is 0.4, where plain networks get 0.05. BatchNorm gives what each block adds unit variance, and the shortcuts sum it up. So the
+# The tolerance is 0.4; for the plain networks of notebook 06 it is 0.05. BatchNorm gives what each block adds unit variance, and the shortcuts sum it up. So the
 # first logits are larger than a plain network's.
 #
 # ## Three networks, one protocol
@@ -315,8 +315,8 @@ claim(all(as_shortcut), "a block whose last BatchNorm weight is 0 is its shortcu
 # taken in bfloat16 where the device gains by it; weights and sums stay in float32.
 
 # %% tags=["key"]
-cut = dict(pixels="standard", augment=data.crop_flip, precision="bfloat16")
-on_cifar = partial(Experiment, data="cifar10", batch_size=128, validation=VALIDATION, **cut)
+options = dict(pixels="standard", augment=data.crop_flip, precision="bfloat16")
+on_cifar = partial(Experiment, data="cifar10", batch_size=128, validation=VALIDATION, **options)
 sgd = partial(torch.optim.SGD, momentum=0.9, weight_decay=1e-4)
 thirds = partial(schedules.step, step_size=STEP_EPOCHS // 3, gamma=0.1)
 step_by_step = partial(on_cifar, train_size=IMAGES, epochs=STEP_EPOCHS, schedule=thirds)
@@ -331,7 +331,7 @@ three = sweep({"ResNet-20": by_steps["ResNet-20"]}, SEEDS) | sweep(small, SMALL_
 
 # %% tags=["figure"]
 layers = pd.concat({name: models.layer_table(NETS[name][0](), (3, 32, 32)) for name in small}, names=["network", ""])
-layers = layers.droplevel(1).reset_index()
+layers = layers.droplevel(1)
 show_table(
     layers.map(lambda x: f"{x:,}" if isinstance(x, int) else x),
     "The two small networks, layer by layer. Each convolution is followed by ReLU and 2 × 2 max pooling, each linear layer but the last by ReLU.",
@@ -375,7 +375,7 @@ claim(
 # %% tags=["finding"]
 finding(
     f"ResNet-20 is far ahead of both small networks ([the table](#08-table)): every run of it is at least {gap['SimpleNN-BN']:.2f} above every run of SimpleNN-BN on validation. "
-    f"Seed by seed the difference is {over_simple:+.3f}.",
+    f"Paired by seed, the difference is {over_simple:+.3f}.",
     when=REAL,
 )
 
@@ -430,7 +430,7 @@ if long_result:
 # %% [markdown]
 # ## A faster recipe
 #
-# A constant learning rate is either too high to converge or too low to get far. The long run above spends nearly half of its 200 epochs at
+# A constant learning rate tends to be too high to converge or too low to get far. The long run above spends nearly half of its 200 epochs at
 # the first rate. A *one-cycle* schedule climbs for some epochs and then falls to zero in a straight line: large steps while there is far to go,
 # small ones at the end. It is read at every step, not once an epoch.
 #
@@ -494,8 +494,8 @@ finding(
     f"{theirs['ResNet']} after 30.",
 )
 finding(
-    f"The schedule ends at zero, and there is no epoch to pick: the last one scores {last:.4f}, "
-    f"{'the best of the run' if np.allclose(last.values, reached.values) else f'the best one {reached:.4f}'}.",
+    f"The schedule ends at zero, and the last epoch is the one to keep: it scores {last:.4f}, "
+    f"{'the best of the run' if np.allclose(last.values, reached.values) else f'where the best epoch has {reached:.4f}'}.",
     when=REAL,
 )
 
@@ -647,7 +647,7 @@ finding(
     when=REAL,
 )
 finding(
-    f"With shortcuts one step achieves half of the predicted fall up to much larger rates: at least {longer[shallow]:.0f} times larger at {shallow} layers, {longer[deep]:.0f} times at {deep}.",
+    f"With shortcuts one step achieves half of the predicted fall up to much larger rates: at least {longer[shallow]:.0f} times larger at {shallow} layers, {longer[deep]:,.0f} times at {deep}.",
     when=REAL,
 )
 
@@ -816,7 +816,7 @@ claim(deeper.difference < 0, f"without shortcuts the deeper network scores lower
 
 # %% tags=["finding"]
 finding(
-    f"After the same short training from the same initial weights, the residual twin scores higher on validation: by {gain[shallow]:+.3f} at {shallow} layers and by {gain[deep]:+.3f} at {deep} ([the table](#08-twins-table)).",
+    f"After the same short training from the same initial weights, the residual twin scores higher on validation: {gain[shallow]:+.3f} at {shallow} layers, {gain[deep]:+.3f} at {deep} ([the table](#08-twins-table)).",
     when=REAL,
 )
 
@@ -1106,7 +1106,7 @@ scorecard.show()
 #   one line that tests a network.
 # - Count the layers that you build: $n$ blocks in a stage make $6n + 2$, and six of them make 38 layers.
 # - With BatchNorm the gradients of a deep plain network do not vanish. They grow towards the input, and shortcuts keep them comparable.
-# - Pictures of a loss surface need a scale, fixed statistics and a second network. One pretty valley shows nothing.
+# - Pictures of a loss surface need a scale, a decision about BatchNorm's statistics, and a second network to compare with.
 # - The one-cycle recipe reaches more in fewer epochs than the published protocol did. It changes five settings together.
 # - Choose on validation data, read the test set for what was chosen, and say how often you looked.
 #

@@ -1,7 +1,7 @@
 """Published numbers, verdicts, and the small files between the notebooks that measure and the page that shows."""
 
-import json
 import math
+import re
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -372,6 +372,17 @@ def test_show_gives_table_and_figure(monkeypatch):
     assert "SimpleNN with rate drops" in table["text/html"]
 
 
+def test_the_picture_numbers_the_notebooks_and_has_a_readable_name_in_every_row():
+    fig = compare._picture(compare.rows())
+    names = [label.get_text() for ax in fig.axes for label in ax.get_yticklabels()]
+    assert names == [published.name for published in PUBLISHED.values()]
+    assert not [name for name in names if re.match(r"S\d\.", name)]
+    texts = [text.get_text() for ax in fig.axes for text in ax.texts]
+    numbers = {f"{published.notebook:02d}" for published in PUBLISHED.values()}
+    assert set(texts) == numbers | {"not run"}
+    plt.close("all")
+
+
 def test_deviations_that_are_far_off_stand_at_the_edge():
     ax = plots.deviations({"a": ([0.5, math.nan], dict(marker="o")), "b": ([-math.inf, 9], dict(marker="o"))}, limit=3)
     drawn = {
@@ -397,16 +408,15 @@ def test_committed_scores_are_those_of_the_committed_notebook(path, monkeypatch,
     expected = {id for id, published in PUBLISHED.items() if published.notebook == number}
     assert set(found) == expected if number < 7 else set(found) <= expected
     for id, each in found.items():
-        assert measured.load(each.profile, id) == each, f"run `make notebooks`: {id} is of another run than {path.name}"
+        assert measured.load(id) == each, f"run `make notebooks`: {id} is of another run than {path.name}"
 
 
 def test_committed_scores_are_known_whole_and_have_their_runs(monkeypatch, capsys):
     monkeypatch.setenv("COURSEKIT_RESULTS", str(ROOT / "results"))
     for path in (ROOT / "results" / "scores").rglob("*.json"):
         assert path.stem in PUBLISHED
-        each = measured.load(path.parent.name, path.stem)
+        each = measured.load(path.stem)
         assert each is not None, path.name
-        assert json.loads(path.read_text())["profile"] == path.parent.name
         for key in each.runs:
             assert list((ROOT / "results").glob(f"*/*-{key}.json")), f"{path.name}: its run {key} is gone"
 
