@@ -281,7 +281,7 @@ claim(seen[0] == 3 and seen[2] > 32, "one unit sees 3 × 3 pixels after the stem
 #
 # ### Before training
 #
-# Three questions cost seconds and find most mistakes. Does a batch pass? Is the first loss near $\ln 10$? Is a block whose last BatchNorm
+# Three questions are quick to ask and catch many mistakes. Does a batch pass? Is the first loss near $\ln 10$? Is a block whose last BatchNorm
 # weight is 0 exactly its shortcut? (Goyal et al. 2017 start every block that way.)
 
 # %%
@@ -670,7 +670,7 @@ show_figure(
 )
 
 # %% [markdown]
-# The two modes answer a change of the weights in different ways. Double the features, as doubled weights of the layer before would:
+# The two modes react differently when the weights change. Double the features, as doubled weights in the layer before would:
 
 # %% tags=["key"]
 norm, features = nn.BatchNorm2d(3), torch.randn(64, 3, 8, 8)
@@ -847,11 +847,11 @@ claim(
 
 # %% tags=["finding"]
 finding(
-    f"Random slices hardly show the difference ([figure](#08-landscape)). With batch statistics all are bowls. The plain ones lie higher, {centre[f'plain-{deep}']:.2f} against {centre[f'residual-{deep}']:.2f} at {deep} layers, so their shapes cannot be compared.",
+    f"With batch statistics random slices do not show the difference: all are bowls ([figure](#08-landscape)). The plain ones lie higher, {centre[f'plain-{deep}']:.2f} against {centre[f'residual-{deep}']:.2f} at {deep} layers, so their shapes cannot be compared.",
     when=REAL,
 )
 finding(
-    f"The choice of statistics matters more than the network: with running statistics the plain loss at {deep} layers climbs to {tops['running'][f'plain-{deep}']:,.0f} nats, with those of the batch to {tops['batch'][f'plain-{deep}']:.1f}, at the same weights.",
+    f"The statistics decide how rough the surface looks: with running ones the plain loss at {deep} layers climbs to {tops['running'][f'plain-{deep}']:,.0f} nats, with those of the batch to {tops['batch'][f'plain-{deep}']:.1f}, at the same weights.",
     when=REAL,
 )
 
@@ -862,7 +862,7 @@ finding(
 #
 # - It is empirical, and no theorem. The steps were measured at the start of training, on one batch; the training is short and has few
 #   seeds. In the paper, twenty plain layers with BatchNorm learn nearly as well as residual ones after a full training.
-# - Random directions hardly show it. A slice of one dimension out of hundreds of thousands can be smooth on a rugged surface. Published
+# - Random directions hardly show it when BatchNorm uses each batch. A slice of one dimension out of hundreds of thousands can be smooth on a rugged surface. Published
 #   pictures compare fully trained networks, and there the deep plain one is rugged (Li et al. 2018).
 # - Shortcuts are one cause among several. BatchNorm is in both networks, and careful initial weights can do part of the same work.
 #
@@ -1141,7 +1141,7 @@ scorecard.show()
 # - Szegedy et al. 2016, [section 7](https://arxiv.org/abs/1512.00567): label smoothing.
 # - Yosinski et al. 2014, [section 4](https://arxiv.org/abs/1411.1792): which layers transfer.
 #
-# This is the last notebook. Start again with [01 · An MLP from scratch](01_mlp_from_scratch.ipynb), or read the report.
+# This is the last of the eight notebooks; the first is [01 · An MLP from scratch](01_mlp_from_scratch.ipynb).
 #
 # ## References
 
