@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 
 CONTEXT = multiprocessing.get_context("spawn")
-CHUNK = 100_000  # rounds of the loop between two looks at the event: milliseconds
+CHUNK = 50_000  # rounds of the loop between two looks at the event: a millisecond
 
 
 class Neighbour:
@@ -36,9 +36,9 @@ class Neighbour:
         return time.perf_counter(), self.chunks.value
 
     def rate_since(self, reading: tuple[float, int]) -> float:
-        """Million rounds a second of its loop since then."""
+        """Million rounds a second of its loop since then; of one chunk at least, so that every rate has a ratio."""
         now, count = self.reading()
-        return (count - reading[1]) * CHUNK / (now - reading[0]) / 1e6
+        return max(count - reading[1], 1) * CHUNK / (now - reading[0]) / 1e6
 
     def rates_alone(self, count: int, seconds: float) -> list[float]:
         """What it makes while nobody trains."""
