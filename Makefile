@@ -38,8 +38,9 @@ notebooks: $(READY)  ## execute notebooks/src into notebooks/, on real data
 	$(BIN)/coursekit run $(ONLY) $(SIDE) --source real -o notebooks --figures figures
 	$(BIN)/coursekit scorecard --into docs/scorecard.md
 
-bench: $(READY)  ## time the courses' way and ours on an idle machine; writes docs/benchmarks.md and into README.md
-	$(BIN)/python -m benchmarks --into README.md
+bench: $(READY)  ## ours beside the courses' way and other libraries on an idle machine, 25 minutes: ONLY="peers costs"
+	$(PYTHON) -m pip --python $(BIN)/python install -q -c constraints.txt -e ".[bench]"
+	$(BIN)/python -m benchmarks --into README.md $(if $(ONLY),--only $(ONLY))
 
 check-gpu: $(READY)  ## does a GPU compute what a CPU does, and how fast? at most 8 minutes; writes docs/gpu and docs/gpu.md
 	$(BIN)/python -m benchmarks.gpu
