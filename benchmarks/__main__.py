@@ -26,7 +26,7 @@ from benchmarks.workloads import (
     our_batches,
     seeded,
 )
-from coursekit import files, models, settings
+from coursekit import models, settings
 from coursekit.data.datasets import Dataset
 
 PARTS = ("loops", "peers", "sweeps", "evaluations", "costs", "scaling")
@@ -38,7 +38,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--quick", action="store_true", help="sample data, one round of a few steps: a test")
     parser.add_argument("--only", nargs="+", choices=PARTS, metavar="PART", help=f"of {', '.join(PARTS)}")
     parser.add_argument("-o", "--output", type=Path, default=Path("docs/benchmarks.md"), metavar="FILE")
-    parser.add_argument("--into", type=Path, metavar="FILE", help="an extract between the marks of this file")
     parser.add_argument("--rounds", type=int, default=7, metavar="N", help="default 7")
     options = parser.parse_args(arguments)
     size = 256 if options.quick else 2048
@@ -51,8 +50,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(text, *bars.verdicts(found), sep="\n")
     options.output.write_text(text)
     options.output.with_suffix(".json").write_text(json.dumps(found, indent=1, default=lambda x: round(x, 4)) + "\n")
-    if options.into:
-        files.write_between(options.into, page.MARK, page.extract(found), "the extract")
 
 
 def measure(parts: Sequence[str], datasets: dict[str, Dataset], peaks: dict, rounds: int, quick: bool) -> dict:

@@ -1,11 +1,9 @@
-"""What was measured, as Markdown: the page of all tables, and an extract for the README."""
+"""What was measured, as Markdown."""
 
 from collections.abc import Callable, Iterable
 
 from benchmarks import bars
 
-MARK = "<!-- benchmarks: written by `make bench` -->"
-SHOWN = ("MLP", "SimpleNN, BN, crop + flip", "SimpleCNN", "cnn4, validated", "ResNet-20, crop + flip")
 NOT_MEASURED = "Not measured."
 
 TEXT = """# Benchmarks
@@ -198,22 +196,3 @@ def table(head: list[str], rows: Iterable[list[str]]) -> str:
     """A Markdown table; of nothing, a word that it was not measured."""
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines) if len(lines) > 2 else NOT_MEASURED
-
-
-def extract(found: dict) -> str:
-    """One line for each network: milliseconds a step the courses' way, and how many times as fast ours is."""
-    m, lines = found["machine"], {}
-    for row in found["loops"]:
-        if row["network"] in SHOWN:
-            line = lines.setdefault((row["network"], row["batch"]), [f"{row['courses_ms']:.1f}"])
-            line.append(f"{row['ratio_0']['median']:.1f}")
-    head = ["network, batch", "courses' loop, ms a step", "ours, times as fast", "in bfloat16"]
-    body = table(head, [[f"{name}, {batch}", *line] for (name, batch), line in lines.items()])
-    stacked = {}
-    for row in found["sweeps"]:
-        if row["how"] == "float32, two processes":
-            name = f"{row['runs']} learning rates of {row['network'].split(',')[0]}"
-            stacked[name] = row["ratio"]["median"]
-    sweeps = " and ".join(f"{name} {ratio:.1f} times" for name, ratio in stacked.items())
-    where = f"On {m['cpu']}, {m['threads']} threads, {m['date']}"
-    return f"{where}:\n\n{body}\n\nTrained as one, in each of two processes and in float32: {sweeps} as fast.\n"
