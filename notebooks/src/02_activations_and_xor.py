@@ -283,7 +283,7 @@ print(
 # %% tags=["claim"]
 claim(abs(height.min() + 0.278) < 1e-3 and abs(lowest + 1.278) < 1e-3, "Swish has its minimum, −0.278, at −1.278")
 claim((slope_of_swish[fine < lowest - 1e-3] < 0).all(), "its slope is negative to the left of the minimum")
-claim(abs(slope_of_swish[0]) < 0.01, "its slope vanishes for very negative inputs, as the sigmoid's does")
+claim(abs(slope_of_swish[0]) < 0.01, "its slope is below 0.01 in size at −8")
 
 # %% tags=["finding"]
 finding(
@@ -334,7 +334,7 @@ axes[2].plot([-1, 1], [1, -1], color="darkred", linewidth=2)
 axes[2].plot(0, 0, "s", color="black", markersize=6)
 axes[0].set_ylabel("$x_2$")
 for ax, title in zip(axes, ("AND: one line is enough", "XOR: one corner is wrong", "one shared midpoint"), strict=True):
-    ax.set_title(title, fontsize=11)
+    ax.set_title(title, fontsize=10)
 show_figure(
     fig,
     "02-xor-corners-line",
@@ -357,7 +357,7 @@ show_source(scratch.blobs)
 
 # %% tags=["key"]
 def draw(samples: int, first_seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Points (seeds, samples, 2) and labels (seeds, samples, 1): a drawing of its own for every seed."""
+    """Points (seeds, samples, 2) and labels (seeds, samples, 1): one drawing for each seed."""
     drawings = [scratch.blobs(samples, XOR_STD, first_seed + seed) for seed in XOR_SEEDS]
     return tuple(np.stack(arrays).astype(np.float32) for arrays in zip(*drawings, strict=True))
 
@@ -414,7 +414,7 @@ claim(line_new.values.min() >= 0.70, "on new points the best line scores 0.70 or
 # %% tags=["finding"]
 finding(
     f"The best of all lines scores {line_new:.3f} on new points, mean ± standard deviation of {len(lines)} drawings. "
-    "It gets about three corners of four, as the picture says."
+    "It gets about three corners of four, as the picture suggests."
 )
 
 # %% [markdown]
@@ -441,7 +441,7 @@ def by_hand(activation: str, w: float, b: float, v1: float, v2: float, c: float)
 
 
 # %% tags=["figure"]
-some_x, some_y = scratch.blobs(200, XOR_STD)
+some_x, some_y = scratch.blobs(120, XOR_STD)
 
 
 def input_plane(net: scratch.XorNet, ax) -> None:
@@ -450,7 +450,7 @@ def input_plane(net: scratch.XorNet, ax) -> None:
     limits = ax.get_xlim()
     for w, b, v in zip(net.weights["W1"][0], net.weights["b1"][0], net.weights["W2"][:, 0], strict=True):
         if w and v:
-            ax.plot(limits, -b / w - np.array(limits), color="black", linestyle="--", linewidth=1)
+            ax.plot(limits, -b / w - np.array(limits), color="white", linestyle="--", linewidth=1.5)
     ax.set(xlim=limits, ylim=limits)
 
 
@@ -466,19 +466,19 @@ hand = by_hand("sigmoid", **BY_HAND["sigmoid"])
 one_unit = by_hand("sigmoid", **BY_HAND["sigmoid"] | dict(v2=0, c=-5))
 hand_score, one_score = (float(net.accuracy(many_x, many_y).mean()) for net in (hand, one_unit))
 fig, axes = plots.figure(1, 3)
-fig.set_size_inches(7.5, 3)
+fig.set_size_inches(6.6, 2.9)
 input_plane(one_unit, axes[0])
 input_plane(hand, axes[1])
 hidden_plane(hand, axes[2])
 for ax, title in zip(
     axes, ("one hidden unit: one line", "two units: a strip", "the same, seen by the output"), strict=True
 ):
-    ax.set_title(title, fontsize=11)
-axes[0].legend(loc="lower left", frameon=True, fontsize=8)
+    ax.set_title(title, fontsize=10)
+fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=9)
 show_figure(
     fig,
     "02-xor-by-hand",
-    "P(y = 1) of networks set by hand (blue 0, red 1). Dashed: where a hidden unit's pre-activation is 0. Right: the points in the plane of the two hidden units, where one line is enough.",
+    "P(y = 1) of networks set by hand (blue 0, red 1). White, dashed: where a hidden unit's pre-activation is 0. Right: the points in the plane of the two hidden units, where one line is enough.",
     pixels=True,
 )
 
@@ -765,12 +765,14 @@ curves = {
     way: pd.concat([pd.DataFrame(follow(kind)).assign(variant=name) for name, kind in kinds.items()], ignore_index=True)
     for way, follow in ways.items()
 }
-fig, axes = plots.figure(2, 2, height=2.6)
+fig, axes = plots.figure(2, 2)
+fig.set_size_inches(7.5, 4.6)
 for row, (way, frame) in zip(axes.reshape(2, 2), curves.items(), strict=True):
     for ax, metric in zip(row, ("error", "val_accuracy"), strict=True):
         plots.learning_curves(frame, metric, ax).get_legend().remove()
         ax.set(xscale="log", xlabel="")
         ax.tick_params(labelbottom=way == list(curves)[-1])
+        ax.set_yticks((0, 0.2, 0.4, 0.6) if metric == "error" else (0.4, 0.6, 0.8, 1))
     row[0].set(ylabel=f"{way}\nmean squared error", ylim=(0, 0.6))
     row[1].set(ylim=(0.4, 1.05))
     row[1].axhline(ceiling, color="gray", linestyle=":", linewidth=1.5)
@@ -782,6 +784,7 @@ show_figure(
     "02-xor-curves",
     f"Error on the training points and validation accuracy on XOR, mean ± standard deviation of {len(XOR_SEEDS)} seeds. Dotted: the ceiling. "
     "Errors above 0.6, in the first steps, are not shown.",
+    pixels=True,
 )
 
 
@@ -839,11 +842,11 @@ chosen = {
     "ReLU, sigmoid output, worst seed": (fair["ReLU"][0], int(fair_score["ReLU"].argmin())),
 }
 fig, axes = plots.figure(2, 3)
-fig.set_size_inches(7.5, 5.6)
+fig.set_size_inches(6, 4.9)
 for ax, (title, (net, seed)) in zip(axes, chosen.items(), strict=True):
     plots.decision_boundary(lambda points, net=net, seed=seed: net.forward(points)[seed], val_x[seed], val_y[seed], ax)
     ax.set_title(f"{title}\nseed {seed}, accuracy {net.accuracy(val_x, val_y)[seed]:.2f}", fontsize=9)
-axes[0].legend(loc="lower left", frameon=True, fontsize=8)
+fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=9)
 show_figure(
     fig,
     "02-xor-boundaries",
@@ -995,11 +998,11 @@ def probability(points: np.ndarray, net: nn.Module) -> np.ndarray:
 
 
 fig, axes = plots.figure(1, 3)
-fig.set_size_inches(7.5, 3)
+fig.set_size_inches(6.6, 2.9)
 for seed, (ax, net) in enumerate(zip(axes, corner_nets, strict=True)):
     plots.decision_boundary(partial(probability, net=net), corners.numpy(), targets.numpy(), ax)
     ax.set_title(f"seed {seed}: {4 * shares[seed]:.0f} of 4 right", fontsize=11)
-axes[0].legend(loc="upper center", frameon=True, fontsize=8)
+fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=9)
 show_figure(
     fig,
     "02-xor-corners",
@@ -1090,9 +1093,10 @@ paths = {lr: np.array(recall(None, corner_path, worst_net, lr)) for lr in (0.1, 
 many = {lr: np.array(recall(None, many_corners, lr)) for lr in (0.1, 0.01)}
 fig, axes = plots.figure(1, 2, height=2.8)
 palette = plots.colors([f"lr {lr:g}" for lr in paths])
+few = sorted({round(row) for row in np.geomspace(1, CORNER_EPOCHS // 10, 40) - 1})
 for ax, column, label in zip(axes, (1, 3), ("loss (nats)", "slope at the closest pair"), strict=True):
     for lr, path in paths.items():
-        ax.plot(path[:, 0] + 1, path[:, column], color=palette[f"lr {lr:g}"], label=f"lr {lr:g}", linewidth=2)
+        ax.plot(path[few, 0] + 1, path[few, column], color=palette[f"lr {lr:g}"], label=f"lr {lr:g}", linewidth=2)
     ax.set(xscale="log", yscale="log", xlabel="step", ylabel=label)
 axes[0].legend()
 show_figure(
@@ -1267,6 +1271,7 @@ show_figure(
     diagrams.draw_network(models.MLP((784, 128, 64, 10), "relu"), (1, 28, 28)),
     "02-mnist-network",
     "The MLP with ReLU; the other two have sigmoid or tanh in its place.",
+    pixels=True,
 )
 
 # %% [markdown]
