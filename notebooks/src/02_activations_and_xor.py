@@ -765,8 +765,7 @@ curves = {
     way: pd.concat([pd.DataFrame(follow(kind)).assign(variant=name) for name, kind in kinds.items()], ignore_index=True)
     for way, follow in ways.items()
 }
-fig, axes = plots.figure(2, 2)
-fig.set_size_inches(7.5, 4.6)
+fig, axes = plots.figure(2, 2, height=2.6)
 for row, (way, frame) in zip(axes.reshape(2, 2), curves.items(), strict=True):
     for ax, metric in zip(row, ("error", "val_accuracy"), strict=True):
         plots.learning_curves(frame, metric, ax).get_legend().remove()
@@ -784,7 +783,6 @@ show_figure(
     "02-xor-curves",
     f"Error on the training points and validation accuracy on XOR, mean ± standard deviation of {len(XOR_SEEDS)} seeds. Dotted: the ceiling. "
     "Errors above 0.6, in the first steps, are not shown.",
-    pixels=True,
 )
 
 
@@ -842,15 +840,18 @@ chosen = {
     "ReLU, sigmoid output, worst seed": (fair["ReLU"][0], int(fair_score["ReLU"].argmin())),
 }
 fig, axes = plots.figure(2, 3)
-fig.set_size_inches(6, 4.9)
+fig.set_size_inches(5.4, 4.6)
 for ax, (title, (net, seed)) in zip(axes, chosen.items(), strict=True):
     plots.decision_boundary(lambda points, net=net, seed=seed: net.forward(points)[seed], val_x[seed], val_y[seed], ax)
-    ax.set_title(f"{title}\nseed {seed}, accuracy {net.accuracy(val_x, val_y)[seed]:.2f}", fontsize=9)
+    name, which = title.rsplit(", ", 1)
+    ax.set_title(f"{name}\n{which} {seed}: {net.accuracy(val_x, val_y)[seed]:.2f}", fontsize=9)
+    ax.tick_params(labelsize=8)
+    ax.set(xlabel="", ylabel="")
 fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=9)
 show_figure(
     fig,
     "02-xor-boundaries",
-    "P(y = 1) over the plane (blue 0, red 1), the boundary at ½ and the 100 validation points of that seed.",
+    "P(y = 1) over $x_1$ and $x_2$ (blue 0, red 1), the boundary at ½ and the 100 validation points of that seed, with their accuracy.",
     pixels=True,
 )
 
