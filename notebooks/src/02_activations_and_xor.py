@@ -13,7 +13,7 @@
 # - compare activations fairly: one change at a time, several seeds, intervals.
 #
 # **You need** the chain rule, NumPy arrays, and forward and backward passes as in notebook 01. **Time:** 60 minutes to read and
-# half a minute to run, because the trainings are replayed from `results/`; retraining takes about three minutes. **Difficulty:** introductory.
+# under a minute to run, because the trainings are replayed from `results/`; retraining takes about three minutes. **Difficulty:** introductory.
 #
 # **Predict before you look.** What share of XOR can one straight line get right? Which activation should
 # start slowest on MNIST, and will the three differ in the end?
@@ -216,7 +216,7 @@ palette = plots.colors(ACTIVATIONS)
 for (name, (function, derivative, _)), left, right in zip(ACTIVATIONS.items(), axes[::2], axes[1::2], strict=True):
     left.plot(x, function(x), color=palette[name])
     right.plot(x, derivative(x), color=palette[name], label="by hand")
-    right.plot(x[::20], slopes[name][::20], "o", color="black", markersize=3, label="autograd")
+    right.plot(x[::40], slopes[name][::40], "o", color="black", markersize=3, label="autograd")
     left.set(ylabel=name)
     right.set(ylabel="slope", ylim=(-0.2, 1.25))
 axes[1].legend(fontsize=10, loc="upper left")
@@ -478,7 +478,7 @@ fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", nco
 show_figure(
     fig,
     "02-xor-by-hand",
-    "P(y = 1) of networks set by hand (blue 0, red 1). White, dashed: where a hidden unit's pre-activation is 0. Right: the points in the plane of the two hidden units, where one line is enough.",
+    "P(y = 1) of networks set by hand (blue 0, red 1). White dashes: where a hidden unit's pre-activation is 0; the boundary follows them. Right: the points in the plane of the two hidden units, where one line is enough.",
     pixels=True,
 )
 
@@ -999,7 +999,7 @@ def probability(points: np.ndarray, net: nn.Module) -> np.ndarray:
 
 
 fig, axes = plots.figure(1, 3)
-fig.set_size_inches(6.6, 2.9)
+fig.set_size_inches(5.4, 2.5)
 for seed, (ax, net) in enumerate(zip(axes, corner_nets, strict=True)):
     plots.decision_boundary(partial(probability, net=net), corners.numpy(), targets.numpy(), ax)
     ax.set_title(f"seed {seed}: {4 * shares[seed]:.0f} of 4 right", fontsize=11)
@@ -1140,6 +1140,7 @@ claim(
     every[every[:, 0] < 1, 3].max() < 1e-3,
     "in every network that fails, all hidden units are saturated at that pair: slopes below 1e-3",
 )
+claim(float(hidden.std(0).min()) > 0.1, "no hidden unit of the failing seed is dead: each tells some corners apart")
 claim(calm_path[-1, 1] < 0.01, "from the same weights, rate 0.01 ends with a loss below 0.01")
 rates = history.compare(many[0.01][:, 0] == 1, many[0.1][:, 0] == 1)
 claim(rates.verdict == "undecided", "which rate solves more seeds is undecided, even with 100 pairs")
