@@ -30,6 +30,8 @@ REGISTRY = {
     **{"LeNet5": 8, "SimpleNN": 9, "SimpleNN-BN": 4, "ResNet-20": 3},
     **{"lr 1": 7, "lr 0.1": 3, "lr 0.05": 1, "lr 0.01": 0, "lr 0.005": 2, "lr 0.001": 4},
     **{"residual": 0, "plain": 1, "published": 7},
+    **{"sigmoid, Xavier": 2, "sigmoid, He": 3, "ReLU, He": 4, "sigmoid, Adam": 5, "ReLU, Adam": 9},
+    **{"[0, 1]": 0, "standardised": 2},
 }
 _PALETTE = sns.color_palette("colorblind", 10)
 
