@@ -201,9 +201,7 @@ kept = {name: np.exp(np.diff(np.log(values), axis=2).mean(2)) for name, values i
 off = max(
     float(np.abs(kept[name] ** [1, -1] / (gain * 0.5**0.5) - 1).max()) for name, gain in GAINS.items()
 )  # an error travels to the left
-claim(
-    off < 0.05, "both ways, each layer multiplies the signal by √n · std(W) · √½, within 5 %, for every gain and seed"
-)
+claim(off < 0.05, "both ways, each layer multiplies the signal by √n · std(W) · √½, within 5 %, for each gain and seed")
 lost = float(np.median(sizes["ReLU"][:, 0, 0] / sizes["ReLU"][:, 0, -1]))
 claim(
     lost > 1e6,
@@ -352,10 +350,10 @@ inner_spread = float((inner.max(axis=1) / inner.min(axis=1)).max())
 claim(last_to_first["sigmoid"] >= 1e4, "sigmoid: the last layer's gradient is at least 10⁴ times the first's", REAL)
 claim(last_to_first["ReLU"] <= 1e3, "ReLU: it is at most 10³ times the first's", REAL)
 claim(last_to_first["sigmoid"] >= 100 * last_to_first["ReLU"], "the sigmoid's ratio is at least 100 times the ReLU's")
-claim(inner_spread <= 3, "ReLU with He's weights: layers 1 to 6 are within a factor of 3, for every seed", REAL)
+claim(inner_spread <= 3, "ReLU with He's weights: layers 1 to 6 are within a factor of 3, for each seed", REAL)
 by_he = at_start["ReLU, He"][:, 0] / at_start["ReLU"][:, 0]
 claim(
-    by_he.min() > 100, "He's weights give layer 1 of the ReLU network over 100 times the gradient, for every seed", REAL
+    by_he.min() > 100, "He's weights give layer 1 of the ReLU network over 100 times the gradient, for each seed", REAL
 )
 
 # %% tags=["finding"]
@@ -549,7 +547,7 @@ claim(
 )
 claim(max(test_end[name].values.max() for name in STUCK) < 0.15, "their test accuracy never reaches 0.15", REAL)
 claim(test_1["ReLU, He"].values.min() >= 0.88, "ReLU with He's weights: test accuracy ≥ 0.88 after 1 epoch", REAL)
-claim(test_end["sigmoid, Adam"].values.min() >= 0.9, "Adam trains the sigmoid network: ≥ 0.9 for every seed", REAL)
+claim(test_end["sigmoid, Adam"].values.min() >= 0.9, "Adam trains the sigmoid network: ≥ 0.9 for each seed", REAL)
 claim(test_1["sigmoid, Adam"].values.min() >= 0.5, "and brings it to 0.5 within one epoch", REAL)
 he_gain = deep_runs.compare("ReLU, He", "ReLU", "test_accuracy", at="last")
 claim(he_gain.better, f"the same ReLU network, SGD: He's weights score higher than the default ones: {he_gain}", REAL)
@@ -708,7 +706,7 @@ show_table(
 typical = {key: float(np.median(values)) for key, values in norm.items()}
 claim(
     all((norm[a, "ReLU"] > norm[b, "ReLU"]).all() for a, b in pairwise(NETS)),
-    "first-layer L2 norm with ReLU: mlp1 > mlp2 > cnn3 > cnn4 > cnn5, for every seed",
+    "first-layer L2 norm with ReLU: mlp1 > mlp2 > cnn3 > cnn4 > cnn5, for each seed",
     REAL,
 )
 by_norm = typical["mlp1", "ReLU"] / typical["cnn3", "ReLU"]
@@ -748,7 +746,7 @@ print(f"norm of the sum over {len(single)} positions: {shared:.1e}")
 print(f"norm of a single position: median {single.median():.1e}, largest {single.max():.1e}")
 
 # %% [markdown]
-# What is left is depth times initial weights. If that is the reason, He's weights should level the three CNNs.
+# The candidate that remains is depth times initial weights. If that is the reason, He's weights should level the three CNNs.
 
 # %% tags=["figure"]
 CNNS = ("cnn3", "cnn4", "cnn5")
@@ -779,7 +777,7 @@ claim(
 )
 claim(
     (within["he"] < within["default"]).all(),
-    "with He's weights the layers of cnn5 are closer together, for every seed",
+    "with He's weights the layers of cnn5 are closer together, for each seed",
     REAL,
 )
 
@@ -795,17 +793,17 @@ finding(
 #
 # ### Sigmoid against ReLU, and the link to XOR
 #
-# The twins show what the activation costs. A factor for every activation should make the ratio of ReLU to sigmoid grow with depth.
+# The twins show what the activation costs. A factor for each activation should make the ratio of ReLU to sigmoid grow with depth.
 
 # %% tags=["claim"]
 claim(
     all((norm[net, "sigmoid"] < norm[net, "ReLU"]).all() for net in NETS),
-    "every sigmoid twin has a smaller norm, for every seed",
+    "every sigmoid twin has a smaller norm, for each seed",
 )
 by_seed = {net: norm[net, "ReLU"] / norm[net, "sigmoid"] for net in NETS}
 claim(
     all((by_seed[a] < by_seed[b]).all() for a, b in [("mlp1", "cnn3"), *pairwise(["mlp2", "cnn3", "cnn4", "cnn5"])]),
-    "the ratio ReLU / sigmoid grows with the number of activations, for every seed",
+    "the ratio ReLU / sigmoid grows with the number of activations, for each seed",
     REAL,
 )
 
@@ -820,7 +818,7 @@ finding(
 # **The link to XOR.** The XOR networks of notebook 02 have one hidden layer, like mlp1, and a sigmoid at the output. A sigmoid in the
 # hidden layer costs a factor of two or three against a ReLU. The one at the output costs at least four more under the squared error. More steps or
 # a larger learning rate make up for that, so sigmoids solve XOR. What can stop them even there is *saturation*: at $z = 5$ the slope is
-# 0.007, at $z = 10$ it is 0.00005, and such a unit hardly learns whatever the depth. A ReLU in turn can be *dead*: its slope is 0 for every
+# 0.007, at $z = 10$ it is 0.00005, and such a unit hardly learns whatever the depth. A ReLU in turn can be *dead*: its slope is 0 for each
 # example. Depth multiplies small slopes; saturation and dead units make single slopes small. You will see both below, where the pixels are
 # not scaled ([table](#04-inputs-table)).
 #
@@ -1035,13 +1033,13 @@ show_table(
 relu_parts, relu_products = factors["ReLU"], products["ReLU"]
 claim(
     all(np.allclose(products[name], growth_of[name], rtol=1e-3) for name in ACTIVATION),
-    "the product of the three parts is the measured growth, for every seed",
+    "the product of the three parts is the measured growth, for each seed",
 )
-claim(relu_parts[:, 2].min() > 4, "ReLU: raw images agree over four times as well as scaled ones, for every seed", REAL)
+claim(relu_parts[:, 2].min() > 4, "ReLU: raw images agree over four times as well as scaled ones, for each seed", REAL)
 claim(relu_parts[:, 1].min() > 1.2 and relu_parts[:, 1].max() < 1.7, "ReLU: the error grows 1.2- to 1.7-fold", REAL)
 claim(
     float(np.abs(products["ReLU, logits / 255"] / 255 - 1).max()) < 0.2,
-    "with unsaturated errors the ReLU's gradient grows 255-fold, within 20 % for every seed",
+    "with unsaturated errors the ReLU's gradient grows 255-fold, within 20 % for each seed",
     REAL,
 )
 claim(factors["sigmoid"][:, 1].max() < 0.15, "sigmoid: saturation cuts the error to less than 0.15 of it", REAL)
@@ -1054,7 +1052,7 @@ finding(
 )
 
 # %% [markdown]
-# Scaled pixels give logits near 0, so the network predicts about 0.1 for every class. The errors of images of different classes then nearly
+# Scaled pixels give logits near 0, so the network predicts about 0.1 for each class. The errors of images of different classes then nearly
 # cancel. Raw pixels give logits 255 times larger: the softmax picks one class, wrong nine times out of ten and often the same one for
 # very many images, and all of these images pull in one direction. With sigmoids the opposite happens: they are saturated, and most
 # of the error does not pass.
@@ -1065,7 +1063,7 @@ finding(
 # the same, its gradient with respect to $W_1$ is $c$ times larger, and the step should be $c$ times *smaller*. So the rate of the
 # first layer has to fall by $c^2$, here by $255^2$, and that of the other layers not at all. We check it on 20 steps.
 #
-# The same argument holds for every pixel by itself, with a factor of its own. With factors of ±1 it says that *flipping the sign* of pixels changes
+# The same argument holds for each pixel by itself, with a factor of its own. With factors of ±1 it says that *flipping the sign* of pixels changes
 # nothing at all: $c^2 = 1$. We flip a random half of them.
 
 
@@ -1255,7 +1253,7 @@ finding(
 # ### Offset or scale?
 #
 # Standardised pixels also score higher than [0, 1]. Standardising does two things at once: it removes the *offset*, the mean
-# that all pixels share, and it *stretches* what is left, from an rms of 0.54 to 1. The usual explanation is that inputs in [0, 1] are all positive.
+# that all pixels share, and it *stretches* the rest, from an rms of 0.54 to 1. The usual explanation is that inputs in [0, 1] are all positive.
 # As we saw, signs have no effect of their own. What remains is the offset, and the stretch, which acts like a larger learning rate.
 #
 # So we compare at equal size. [0, 1] and standardised pixels are both stretched to the same rms, and so to the same expected rms
