@@ -93,6 +93,7 @@ show_figure(
     diagrams.draw_network(models.DeepMLP("sigmoid"), (1, 28, 28)),
     "04-deep-mlp",
     "The deep network for MNIST, here with sigmoids: six hidden layers of 256 units. Only a few units of each layer are drawn.",
+    pixels=True,
 )
 
 # %% [markdown]
@@ -113,32 +114,26 @@ show_figure(
 #
 # $$\sigma' = \sigma - \sigma^2 = \tfrac14 - \left(\sigma - \tfrac12\right)^2 \le \tfrac14 .$$
 #
-# It equals ¼ where $\sigma = ½$, at $z = 0$, and is smaller everywhere else. After $k$ layers at most $4^{-k}$ is left of the
+# It equals ¼ where $\sigma = \tfrac12$, at $z = 0$, and is smaller everywhere else. After $k$ layers at most $4^{-k}$ is left of the
 # product of the slopes. The ReLU's slope is 1 for an active unit and 0 otherwise, so a path through active units loses nothing.
 
 # %% tags=["figure"]
-z = torch.linspace(-6, 6, 400, requires_grad=True)
-depths = np.arange(7)
-fig, axes = plots.figure(1, 2, height=3.2)
+z = torch.linspace(-6, 6, 121, requires_grad=True)
+fig, [ax] = plots.figure(height=2.9)
 palette = plots.colors(["sigmoid", "ReLU"])
-for name, function, largest in (("sigmoid", torch.sigmoid, 0.25), ("ReLU", torch.relu, 1.0)):
+for name, function in (("sigmoid", torch.sigmoid), ("ReLU", torch.relu)):
     (slope,) = torch.autograd.grad(function(z).sum(), z)
-    axes[0].plot(z.detach(), slope, color=palette[name], label=name)
-    axes[1].plot(depths, largest**depths, "o-", color=palette[name], label=name)
-axes[0].axhline(0.25, color="0.5", linestyle="--", linewidth=1)
-axes[0].set(xlabel="z", ylabel="slope of the activation", yticks=[0, 0.25, 0.5, 0.75, 1])
-axes[1].set(xlabel="activations on the way", ylabel="largest product of slopes", yscale="log")
-legend_above(fig, axes, columns=2)
-show_figure(
-    fig,
-    "04-slopes",
-    "Left: the slopes, computed by autograd; dashed: ¼. Right: the most that a product of several slopes can be.",
-)
+    ax.plot(z.detach(), slope, color=palette[name], label=name)
+ax.axhline(0.25, color="0.5", linestyle="--", linewidth=1)
+ax.set(xlabel="z", ylabel="slope of the activation", yticks=[0, 0.25, 0.5, 0.75, 1])
+ax.legend(loc="center left")
+show_figure(fig, "04-slopes", "The slopes of both activations, computed by autograd; dashed: ¼.")
 
 # %% tags=["claim"]
 (slope,) = torch.autograd.grad(torch.sigmoid(z).sum(), z)
-claim(float((slope - (0.25 - (torch.sigmoid(z) - 0.5) ** 2)).abs().max()) < 1e-6, "σ′ is ¼ − (σ − ½)², by autograd")
-claim(float(slope.max()) <= 0.25, "the slope of the sigmoid never exceeds ¼")
+square = 0.25 - (torch.sigmoid(z) - 0.5).square()
+claim(torch.allclose(slope, square, atol=1e-6), "σ′ is ¼ − (σ − ½)², by autograd")
+claim(slope.max().item() <= 0.25, "the slope of the sigmoid never exceeds ¼")
 
 # %% [markdown]
 # ### The weights: He's argument, step by step
@@ -155,17 +150,17 @@ claim(float(slope.max()) <= 0.25, "the slope of the sigmoid never exceeds ¼")
 # 4. **The factor is 1** for $v = 2/n$, that is $\mathrm{std}(W) = \sqrt{2/n}$. These are He's weights (He et al. 2015).
 # 5. **Backward** the same argument sums over the layer's $m$ outputs:
 #    $\mathrm{E}[\delta_l^2] = m\, v\, \mathrm{E}[\varphi'^2]\, \mathrm{E}[\delta_{l+1}^2]$. It assumes that errors, weights and slopes are independent.
-#    Half of the ReLU's slopes are 1, so $\mathrm{E}[\varphi'^2] = ½$.
+#    Half of the ReLU's slopes are 1, so $\mathrm{E}[\varphi'^2] = \tfrac12$.
 #
 # Where $m = n$, as in our hidden layers, one rule serves both directions. Taking roots, a layer multiplies the size of $\delta$ by
 #
-# $$\sqrt n \cdot \mathrm{std}(W) \cdot \mathrm{rms}(\varphi'), \qquad \mathrm{rms}(\varphi') \le \tfrac14 \text{ for sigmoids}, \quad \sqrt{½} \text{ for ReLUs},$$
+# $$\sqrt n \cdot \mathrm{std}(W) \cdot \mathrm{rms}(\varphi'), \qquad \mathrm{rms}(\varphi') \le \tfrac14 \text{ for sigmoids}, \quad \sqrt{\tfrac12} \text{ for ReLUs},$$
 #
-# where rms is the root of the mean square. Does a random network obey it? We send random inputs forward through 20 layers and random errors back.
+# where rms is the root of the mean square. Does a random network obey it? We send random inputs forward through 12 layers and random errors back.
 
 
 # %% tags=["key"]
-def signal_sizes(activation, gain, depth=20, width=512, seed=0):
+def signal_sizes(activation, gain, depth=12, width=512, seed=0):
     """The rms of z and of δ in each layer of a random network with std(W) = gain / √width."""
     generator = torch.Generator().manual_seed(seed)
     a, outputs = torch.randn(64, width, generator=generator, requires_grad=True), []
@@ -180,20 +175,20 @@ def signal_sizes(activation, gain, depth=20, width=512, seed=0):
 
 
 # %% tags=["figure"]
-GAINS = {"ReLU": 3**-0.5, "ReLU, Xavier": 1.0, "ReLU, He": 2**0.5, "gain 2": 2.0}
-SHOWN = {"ReLU": "default, 0.58", "ReLU, Xavier": "Xavier, 1", "ReLU, He": "He, √2", "gain 2": "2"}
+GAINS = {"ReLU": 3**-0.5, "ReLU, He": 2**0.5, "gain 2": 2.0}
+SHOWN = {"ReLU": "default weights, 0.58", "ReLU, He": "He's weights, √2", "gain 2": "2"}
 sizes = {name: np.array([signal_sizes(torch.relu, gain, seed=s) for s in range(3)]) for name, gain in GAINS.items()}
 fig, axes = plots.figure(1, 2, height=3.4)
 for ax, way, label in zip(axes, (0, 1), ("rms of z, forward", "rms of δ, backward"), strict=True):
     plots.gradient_by_layer({name: values[:, way] for name, values in sizes.items()}, ax).set(ylabel=label)
-legend_above(fig, axes, columns=4)
+legend_above(fig, axes, columns=3)
 for text in fig.legends[0].get_texts():
     text.set_text(SHOWN[text.get_text()])
 show_figure(
     fig,
     "04-he-check",
-    "Size of the two signals in a random ReLU network of 20 layers, by √n · std(W): median of 3 seeds, band from the least to the most. "
-    "An error starts at layer 20 and travels to the left.",
+    "Size of the two signals in a random ReLU network of 12 layers, by √n · std(W): median of 3 seeds, band from the least to the most. "
+    "An error starts at layer 12 and travels to the left.",
 )
 
 # %% tags=["claim"]
@@ -203,15 +198,15 @@ off = max(
 )  # an error travels to the left
 claim(off < 0.05, "both ways, each layer multiplies the signal by √n · std(W) · √½, within 5 %, for each gain and seed")
 lost = float(np.median(sizes["ReLU"][:, 0, 0] / sizes["ReLU"][:, 0, -1]))
+claim(lost > 1e4, "with torch's default standard deviation the forward signal shrinks over 10,000-fold in 12 layers")
 claim(
-    lost > 1e6,
-    "with torch's default standard deviation the forward signal shrinks more than a million times in 20 layers",
+    float(np.median(sizes["gain 2"][:, 0, -1] / sizes["gain 2"][:, 0, 0])) > 30, "a gain of 2 enlarges it over 30-fold"
 )
 
 # %% tags=["finding"]
 finding(
-    f"The rule holds within {100 * off:.0f} % in both directions. Over 20 layers only He's weights keep the signal's size; "
-    f"with the default standard deviation {format(lost, '.0e').replace('e+0', ' · 10^')} times less arrives, and a gain of 2 makes it explode."
+    f"The rule holds within {100 * off:.0f} % in both directions. Over 12 layers only He's weights keep the signal's size. "
+    f"With the default standard deviation it shrinks {float(format(lost, '.1g')):,.0f}-fold, and with a gain of 2 it grows."
 )
 
 # %% [markdown]
@@ -257,7 +252,7 @@ def draw_signals(choice: str, gain: float, depth: int):
 # the forward signal, too.
 
 # %%
-show_sliders(draw_signals, {name: {"gain": (0.2, 6.0, 0.1), "depth": (2, 40, 1)} for name in FUNCTIONS})
+show_sliders(draw_signals, {name: {"gain": (0.2, 12.0, 0.1), "depth": (2, 40, 1)} for name in FUNCTIONS})
 
 # %% [markdown]
 # ## Seven layers, one backward pass
@@ -329,6 +324,7 @@ for name, (activation, scheme) in START.items():
 fig, [ax] = plots.figure(height=3.8)
 plots.gradient_by_layer(at_start, ax)
 ax.legend(loc="upper left", bbox_to_anchor=(1, 1))
+ax.minorticks_off()
 show_figure(
     fig,
     "04-layers-start",
@@ -413,6 +409,12 @@ claim(max(deviation.values()) < 0.15, "√n · std(W) · rms(φ′) predicts wha
 claim(measured["ReLU"][0] < 0.6, "with default weights a ReLU layer loses more than a third of δ as well")
 best_sigmoid = max(measured[name][0] for name in START if name.startswith("sigmoid"))
 claim(best_sigmoid < 0.4, "under none of the three kinds of weights does a sigmoid layer pass on 0.4 of δ")
+back = {gain: signal_sizes(torch.sigmoid, gain)[1] for gain in (4, 10)}
+back = {gain: (errors[0] / errors[-1]) ** (1 / (len(errors) - 1)) for gain, errors in back.items()}
+claim(
+    back[4] < 0.7 and 0.9 < back[10] < 1.1,
+    "random sigmoid layers pass on less than 0.7 of δ at gain 4, about 1 at gain 10",
+)
 
 # %% tags=["finding"]
 finding(
@@ -422,8 +424,8 @@ finding(
 )
 
 # %% [markdown]
-# Weights large enough for sigmoids would need $\sqrt n \cdot \mathrm{std}(W) = 4$. Such weights push $z$ far from 0, where the slope is much
-# smaller than ¼. You can see it with the sliders above.
+# At $z = 0$ a sigmoid layer would need $\sqrt n \cdot \mathrm{std}(W) = 4$ to keep an error's size. But such weights push $z$ away from 0, where the slope
+# is smaller, so the factor is still below 1. It takes a gain of about 10 (try the sliders above), and by then most sigmoids are saturated.
 #
 # ### How the homework read its gradients
 #
@@ -435,12 +437,18 @@ mixed = {}
 for name, activation in ACTIVATION.items():
     networks = [after_backward(partial(models.DeepMLP, activation), *digit_batch, seed) for seed in INIT_SEEDS]
     mixed[name] = np.array([[p.grad.abs().mean().item() for p in network.parameters()] for network in networks])
-fig, [ax] = plots.figure()
-plots.gradient_by_layer(mixed, ax).set_xlabel("index in model.parameters(): odd weights, even biases")
-show_figure(
-    fig,
-    "04-mixed",
-    f"The homework's way of reading: weights and biases in one line, on one batch before the first step; median of {len(INIT_SEEDS)} seeds.",
+table = pd.DataFrame(
+    {
+        f"{name}, {kind}": [f"{x:.1e}" for x in np.median(values, axis=0)[start::2]]
+        for name, values in mixed.items()
+        for start, kind in enumerate(("weights", "biases"))
+    },
+    index=pd.Index([f"layer {number}" for number in range(1, 8)], name="mean |gradient|"),
+)
+show_table(
+    table,
+    f"Weights and biases on one batch before the first step: medians of {len(INIT_SEEDS)} seeds. The homework plots each network's two columns as one line, in turn.",
+    name="04-mixed",
 )
 
 # %% tags=["claim"]
@@ -451,7 +459,7 @@ claim(
 
 # %% tags=["finding"]
 finding(
-    f"The zigzag is not a property of depth. In the ReLU network a hidden bias has a gradient {bias_to_weight['ReLU']:.0f} times that of its layer's weights, "
+    f"The zigzag of such a line is not a property of depth. In the ReLU network a hidden bias has a gradient {bias_to_weight['ReLU']:.0f} times that of its layer's weights, "
     "so a line through both mixes two quantities.",
     when=REAL,
 )
@@ -467,18 +475,20 @@ finding(
 
 # %% tags=["key"]
 ADAM = {"sigmoid, Adam": ("sigmoid", "default"), "ReLU, Adam": ("relu", "default")}
+sgd, adam = partial(torch.optim.SGD, lr=LR), partial(torch.optim.Adam, lr=ADAM_LR)
+watched = dict(probe=diagnostics.layer_gradients, probe_every=20, watch_test=True)  # the test set selects nothing
+
+# %% tags=["key"]
 deep = {
     name: Experiment(
         model=partial(models.DeepMLP, activation),
         initialization=scheme,
-        optimizer=partial(torch.optim.Adam, lr=ADAM_LR) if name in ADAM else partial(torch.optim.SGD, lr=LR),
+        optimizer=adam if name in ADAM else sgd,
         data="mnist",
         epochs=EPOCHS,
         batch_size=BATCH,
         train_size=DIGITS_SIZE,
-        **dict(
-            probe=diagnostics.layer_gradients, probe_every=20, watch_test=True
-        ),  # nothing is selected by the test set
+        **watched,
     )
     for name, (activation, scheme) in (START | ADAM).items()
 }
@@ -510,20 +520,24 @@ late = tracked[tracked["step"] >= last_step - last_step // 10]
 
 # %% tags=["figure"]
 frame = deep_runs.frame()
-fig, axes = plots.figure(1, 2, height=3.9)
-for ax, names, title in zip(axes, (STUCK, LEARN), ("SGD, near the loss of guessing", "the other three"), strict=True):
-    plots.learning_curves(frame[frame["variant"].isin(names)], "train_loss", ax).set(
-        title=title, xticks=range(1, EPOCHS + 1)
-    )
-    ax.legend(fontsize="small", loc="upper right")
-axes[0].axhline(np.log(10), color="black", linestyle=":", linewidth=1.2)
-axes[0].set_ylim(2.2995, 2.3105)
-axes[0].text(EPOCHS, np.log(10), "ln 10 ", va="bottom", ha="right", fontsize="small")
+fig, [ax] = plots.figure(height=3.6)
+plots.learning_curves(frame[frame["variant"].isin(LEARN)], "train_loss", ax).set(xticks=range(1, EPOCHS + 1))
+rest = frame[frame["variant"].isin(STUCK)].groupby("epoch")["train_loss"]
+ax.fill_between(rest.min().index, rest.min(), rest.max(), color="0.5", linewidth=3)
+ax.text(
+    EPOCHS,
+    rest.min().min() - 0.06,
+    "sigmoid with SGD, and ReLU with SGD\nand default weights: ln 10",
+    va="top",
+    ha="right",
+    fontsize="small",
+)
+ax.legend(loc="upper left", bbox_to_anchor=(1, 1))
 show_figure(
     fig,
     "04-deep-training",
     f"Training loss of the deep network on MNIST, batch {BATCH}, SGD {LR} or Adam {ADAM_LR}: {history.spread_over(len(SEEDS))}. "
-    "The left panel magnifies a range of 0.01 around ln 10, the loss of guessing.",
+    f"Grey: from the least to the most of the four variants at the loss of guessing, {rest.min().min():.3f} to {rest.max().max():.3f}.",
 )
 
 # %% tags=["figure"]
@@ -571,13 +585,15 @@ finding(
 # %% tags=["figure"]
 PLACES = {"first layer": "linear 1", "middle layer": "linear 4", "last layer": "linear 7"}
 medians = tracked.groupby(["variant", "step"]).median(numeric_only=True).reset_index()
-fig, axes = plots.figure(3, 2, height=2.7)
-for ax, name in zip(axes, ("sigmoid", "ReLU", "sigmoid, He", "ReLU, He", "sigmoid, Adam", "ReLU, Adam"), strict=True):
-    chosen = medians[(medians["variant"] == name) & (medians["step"] % 60 == 0)]
+fig, axes = plots.figure(2, 2, height=2.8)
+for ax, name in zip(axes, ("sigmoid", "ReLU", "sigmoid, Adam", "ReLU, He"), strict=True):
+    chosen = medians[(medians["variant"] == name) & (medians["step"] % 120 == 0)]
     lines = pd.concat(chosen[["step"]].assign(variant=place, gradient=chosen[layer]) for place, layer in PLACES.items())
     plots.learning_curves(lines, "gradient", ax, x="step", log=True).set(
         title=name, ylim=(1e-9, 1), ylabel="mean |gradient|"
     )
+for ax in axes:
+    ax.label_outer()
 legend_above(fig, axes, columns=3)
 show_figure(
     fig,
@@ -589,10 +605,10 @@ show_figure(
 # %% tags=["figure"]
 LAYERS = [f"linear {number}" for number in range(1, 8)]
 by_seed = late.groupby(["variant", "seed"], sort=False)[LAYERS].median()
-fig, axes = plots.figure(1, 2, height=3.9)
-for ax, names, title in zip(axes, (STUCK, LEARN), ("do not learn", "learn"), strict=True):
-    plots.gradient_by_layer({name: by_seed.loc[name].to_numpy() for name in names}, ax).set(title=title, ylim=(1e-9, 1))
-    ax.legend(fontsize="small", loc="lower right")
+fig, [ax] = plots.figure(height=3.6)
+names = ("sigmoid", "ReLU", "sigmoid, Adam", "ReLU, He")
+plots.gradient_by_layer({name: by_seed.loc[name].to_numpy() for name in names}, ax).set(ylim=(1e-9, 1))
+ax.legend(loc="upper left", bbox_to_anchor=(1, 1))
 show_figure(
     fig,
     "04-layers-later",
@@ -638,9 +654,9 @@ table.loc["parameters"] = [f"{rows['parameters'].sum():,}" for rows in layer_tab
 table.index.name = ""
 show_table(table, "Layers with weights, and their number of outputs or filters.", name="04-nets")
 show_figure(
-    diagrams.draw_network(models.cnn5(), (3, 32, 32)),
-    "04-cnn5",
-    "cnn5, the deepest of the five: its first layer's gradient has passed through five activations after the first.",
+    diagrams.draw_network(models.cnn3(), (3, 32, 32)),
+    "04-cnn3",
+    "cnn3, here with ReLU. Its first layer has 16 filters; each is used at 30 × 30 positions of the image.",
 )
 
 # %% [markdown]
@@ -758,6 +774,8 @@ for ax, (title, gradients) in zip(
     axes, zip(("default weights", "He's weights"), by_layer.values(), strict=True), strict=True
 ):
     plots.gradient_by_layer(gradients, ax).set(title=title, ylim=(3e-4, 30), ylabel="L2 norm of the gradient")
+    ax.minorticks_off()
+    ax.label_outer()
 legend_above(fig, axes, columns=3)
 show_figure(
     fig,
@@ -850,15 +868,19 @@ PUBLISHED_EPOCHS = 15
 part = f"the first {CIFAR_EPOCHS} of the published {PUBLISHED_EPOCHS} epochs"
 part = part if CIFAR_EPOCHS < PUBLISHED_EPOCHS else f"the published {PUBLISHED_EPOCHS} epochs"
 smooth = probe_frame(five_runs, smooth=20)
+every = 10 * max(1, len(smooth[smooth["variant"] == "mlp1, ReLU"]) // len(CIFAR_SEEDS) // 20)  # 20 points to a line
 fig, axes = plots.figure(2, 2, height=3.2)
 for row, name in enumerate(("ReLU", "sigmoid")):
-    chosen = smooth[smooth["variant"].str.endswith(name) & (smooth["step"] % 40 == 0)]
+    chosen = smooth[smooth["variant"].str.endswith(name) & (smooth["step"] % every == 0)]
     chosen = chosen.assign(variant=chosen["variant"].str.split(",").str[0])
     plots.learning_curves(chosen, "loss", axes[2 * row], x="step").set(
         title=name, ylabel="batch loss (nats)", ylim=(min(1.2, chosen["loss"].min()), 2.5)
     )
     plots.learning_curves(chosen, "gradient", axes[2 * row + 1], x="step", log=True)
     axes[2 * row + 1].set(title=name, ylabel="L2 norm, first layer", ylim=(1e-6, 10))
+for ax in axes[:2]:
+    ax.tick_params(labelbottom=False)
+    ax.set_xlabel("")
 legend_above(fig, axes, columns=5)
 show_figure(
     fig,
@@ -923,7 +945,7 @@ finding(
 # ## What if the pixels were not scaled?
 #
 # The five-part report answers this question with an argument; we try it. We feed pixels as they come, [0, 255], and compare with [0, 1]
-# and with standardised ones (mean 0 and standard deviation 1 per channel of the training split). All in mlp1, the simplest of the five.
+# and with standardised ones (mean 0 and standard deviation 1 per channel of the training split), mostly in mlp1, the simplest of the five.
 #
 # The input enters twice: $z_1 = W_1 x$ contains it, and so does $\partial L/\partial W_1 = \delta_1 x^\top$. We start with one
 # batch, before any step.
@@ -1000,7 +1022,7 @@ def parts_of_gradient(network, images, labels, divisor=1.0):
 
 # %% tags=["figure"]
 unit_batch, raw_batch = (first_batch(cifar, IMAGES, PIXELS[pixels]) for pixels in ("[0, 1]", "[0, 255]"))
-factors = {}
+factors, confidence, errors = {}, [], []
 for title, activation, divisor in (("ReLU", "relu", 1), ("ReLU, logits / 255", "relu", 255), ("sigmoid", "sigmoid", 1)):
     of_seed = []
     for seed in INIT_SEEDS:
@@ -1010,6 +1032,14 @@ for title, activation, divisor in (("ReLU", "relu", 1), ("ReLU, logits / 255", "
         of_seed.append(raw_parts / unit_parts)
     factors[title] = np.array(of_seed)
 products = {title: values.prod(axis=1) for title, values in factors.items()}
+for seed in INIT_SEEDS:
+    torch.manual_seed(seed)
+    network = models.mlp1()
+    with torch.no_grad():
+        sure = {name: network(batch[0]).softmax(1).max(1) for name, batch in (("unit", unit_batch), ("raw", raw_batch))}
+    confidence.append([sure[name].values.mean().item() for name in sure])
+    errors.append((sure["raw"].indices != raw_batch[1]).float().mean().item())
+confidence = np.array(confidence)  # (seed, unit or raw)
 table = pd.DataFrame(
     [
         [
@@ -1035,6 +1065,12 @@ claim(
     all(np.allclose(products[name], growth_of[name], rtol=1e-3) for name in ACTIVATION),
     "the product of the three parts is the measured growth, for each seed",
 )
+claim(
+    confidence[:, 0].max() < 0.2 and confidence[:, 1].min() > 0.9,
+    "mean largest probability: < 0.2 on [0, 1], > 0.9 on raw pixels",
+    REAL,
+)
+claim(min(errors) > 0.8, "and on raw pixels it is wrong for over 80 % of the images", REAL)
 claim(relu_parts[:, 2].min() > 4, "ReLU: raw images agree over four times as well as scaled ones, for each seed", REAL)
 claim(relu_parts[:, 1].min() > 1.2 and relu_parts[:, 1].max() < 1.7, "ReLU: the error grows 1.2- to 1.7-fold", REAL)
 claim(
@@ -1053,9 +1089,8 @@ finding(
 
 # %% [markdown]
 # Scaled pixels give logits near 0, so the network predicts about 0.1 for each class. The errors of images of different classes then nearly
-# cancel. Raw pixels give logits 255 times larger: the softmax picks one class, wrong nine times out of ten and often the same one for
-# very many images, and all of these images pull in one direction. With sigmoids the opposite happens: they are saturated, and most
-# of the error does not pass.
+# cancel. Raw pixels give logits 255 times larger. The softmax is then sure of one class, and wrong for most images; images for which it picks the same
+# wrong class pull in the same direction. With sigmoids the opposite happens: they are saturated, and most of the error does not pass.
 #
 # ### A stretch is a learning rate
 #
@@ -1171,44 +1206,29 @@ def fate_row(runs, setting):
 
 
 # %% tags=["figure"]
-TICKS = {"mlp1, ReLU": (2, 5, 10, 20, 50), "mlp1, sigmoid": (2.2, 2.3, 2.4, 2.5, 2.6), "cnn3, ReLU": ()}
-STYLES = {"lr 0.01": "-", "lr 0.0001": (0, (5, 3)), "lr 1e-6": (0, (1, 1.5))}
-fig, axes = plots.figure(3, 2, height=2.9)
-for row, (net, runs) in enumerate(input_runs.items()):
-    series = (
-        probe_frame(runs, smooth=5).groupby(["variant", "step"], sort=False).median(numeric_only=True).reset_index()
-    )
-    series = series[series["step"] % 40 == 0]
-    raw = series["variant"].str.startswith("[0, 255]")
-    left, right = axes[2 * row : 2 * row + 2]
-    kinds = series[~raw].assign(variant=series["variant"].str.removesuffix(", lr 0.01"))
-    plots.learning_curves(kinds, "loss", left, x="step").set(
-        title=f"{net}: scaled", ylabel="batch loss (nats)", ylim=(1.5, 2.45)
-    )
-    rates = series[raw].assign(variant=series["variant"].str.removeprefix("[0, 255], "))
-    plots.learning_curves(rates, "loss", right, x="step", log=True).set(
-        title=f"{net}: [0, 255]", ylabel="batch loss, log scale"
-    )
-    for line, style in zip(right.get_lines(), STYLES.values(), strict=False):
-        line.set(linestyle=style, linewidth=2.2)
-    right.legend(
-        handles=[line for line in right.get_lines() if len(line.get_xdata())][: len(STYLES)],
-        labels=list(STYLES),
-        fontsize="small",
-        loc="upper right",
-    )
-    left.legend(fontsize="small", loc="lower left")
-    for ax in (left, right):
-        ax.axhline(np.log(10), color="black", linewidth=0.8, zorder=0)
-    if TICKS[net]:
-        right.set_yticks(TICKS[net], labels=TICKS[net])
-        right.minorticks_off()
-axes[3].set_ylim(2.15, 2.65)
+LINES = {"[0, 1]": ("[0, 1], lr 0.01", "-")}  # shown: name of the setting, style
+LINES |= {
+    f"[0, 255], {rate}": (f"[0, 255], {rate}", style)
+    for rate, style in (("lr 0.01", "-"), ("lr 0.0001", (0, (5, 2.5))), ("lr 1e-6", (0, (1, 1.2))))
+}
+RANGES = {"mlp1, ReLU": (1.6, 60, (2, 5, 10, 20, 50)), "mlp1, sigmoid": (2.05, 2.65, (2.1, 2.2, 2.3, 2.4, 2.5, 2.6))}
+palette = plots.colors(LINES)
+fig, axes = plots.figure(1, 2, height=3.6)
+for ax, (net, (low, high, ticks)) in zip(axes, RANGES.items(), strict=True):
+    frame = probe_frame(input_runs[net], smooth=5)
+    median = frame[frame["step"] % 40 == 0].groupby(["variant", "step"])["loss"].median()
+    for name, (setting, style) in LINES.items():
+        look = dict(color=palette[name], linestyle=style, linewidth=2.2)
+        ax.plot(median[setting].index, median[setting], label=setting, **look)
+    ax.set(title=net, xlabel="step", ylabel="batch loss (nats)", yscale="log", ylim=(low, high))
+    ax.set_yticks(ticks, labels=ticks)
+    ax.minorticks_off()
+legend_above(fig, axes, columns=2)
 show_figure(
     fig,
     "04-inputs",
-    f"One epoch of SGD, running median of 5 readings, median of {len(INPUT_SEEDS)} seeds (cnn3: {len(CIFAR_SEEDS)}). Left: scaled pixels at lr {LR}. "
-    "Right: raw pixels at three rates, on scales of their own. Thin line: ln 10, the loss of guessing.",
+    f"mlp1, one epoch of SGD on raw pixels at three rates, and on [0, 1] for comparison: running median of 5 readings, median of {len(INPUT_SEEDS)} seeds. "
+    "The log scales differ.",
 )
 
 # %% tags=["figure"]
@@ -1252,12 +1272,12 @@ finding(
 # %% [markdown]
 # ### Offset or scale?
 #
-# Standardised pixels also score higher than [0, 1]. Standardising does two things at once: it removes the *offset*, the mean
-# that all pixels share, and it *stretches* the rest, from an rms of 0.54 to 1. The usual explanation is that inputs in [0, 1] are all positive.
-# As we saw, signs have no effect of their own. What remains is the offset, and the stretch, which acts like a larger learning rate.
+# Standardised pixels also score higher than [0, 1]. Standardising does two things at once. It removes the *offset*, the mean of the pixels, and it
+# *stretches* the rest about fourfold, so that the rms rises from 0.54 to 1. The usual explanation is that inputs in [0, 1] are all positive.
+# As we saw, signs have no effect of their own. That leaves the offset, and the stretch, which acts like a larger learning rate.
 #
-# So we compare at equal size. [0, 1] and standardised pixels are both stretched to the same rms, and so to the same expected rms
-# of $z$. We need not touch the images for it: by the argument above, a stretch by $c$ is the same as first weights $c$ times larger
+# To tell them apart we compare at equal size. [0, 1] and standardised pixels are both stretched to the same rms, and so to the same expected rms
+# of $z$. As part of an rms may be offset, we also compare at equal *variation*, the standard deviation without the offset. We need not touch the images for it: by the argument above, a stretch by $c$ is the same as first weights $c$ times larger
 # with $c^2$ times the rate.
 
 
@@ -1312,8 +1332,8 @@ for ax, (name, runs) in zip(axes, scale_runs.items(), strict=True):
     for kind in KINDS:
         spreads = [reached[f"{kind}, rms {level:g}"] for level in LEVELS]
         ax.plot(LEVELS, [spread.mean for spread in spreads], color=palette[kind], label=kind)
-        for level, spread in zip(LEVELS, spreads, strict=True):
-            ax.plot([level] * len(spread.values), spread.values, "o", markersize=4, alpha=0.6, color=palette[kind])
+        dots = [(level, value) for level, spread in zip(LEVELS, spreads, strict=True) for value in spread.values]
+        ax.plot(*zip(*dots, strict=True), "o", markersize=4, alpha=0.6, color=palette[kind])
     ax.set(
         title=f"mlp1, {name}",
         xlabel="rms of the stretched pixels",
@@ -1323,6 +1343,7 @@ for ax, (name, runs) in zip(axes, scale_runs.items(), strict=True):
     )
     ax.set_xticks(LEVELS, labels=[f"{level:.2g}" for level in LEVELS])
     ax.minorticks_off()
+    ax.label_outer()
 legend_above(fig, axes, columns=2)
 show_figure(
     fig,
@@ -1342,10 +1363,15 @@ scale = {
     for name, runs in scale_runs.items()
     for kind in KINDS
 }
+same_variation = {
+    name: runs.compare("standardised, rms 1", "[0, 1], rms 2", "test_accuracy") for name, runs in scale_runs.items()
+}
+variation = 2 / RMS["unit"] * channel_std.square().mean().sqrt().item()  # of [0, 1] at rms 2
 table = pd.DataFrame(
     {
         name: {f"offset removed, both at rms {level:.2g}": f"{offset[name, level]:+.3f}" for level in LEVELS}
         | {f"{kind} stretched from rms {LEVELS[0]:.2g} to 1": f"{scale[name, kind]:+.3f}" for kind in KINDS}
+        | {f"offset removed, variation {variation:.2f} and 1": f"{same_variation[name]:+.3f}"}
         for name in scale_runs
     }
 )
@@ -1364,6 +1390,11 @@ claim(
     REAL,
 )
 claim(
+    all(comparison.better for comparison in same_variation.values()) and abs(variation - 1) < 0.1,
+    "at equal variation, within 10 %, standardised pixels score higher, for both activations",
+    REAL,
+)
+claim(
     all(comparison.better for comparison in scale.values()),
     "stretched from rms 0.54 to 1, both kinds of pixels score higher, for both activations",
     REAL,
@@ -1376,8 +1407,8 @@ claim(
 
 # %% tags=["finding"]
 finding(
-    f"Both matter, and with ReLU the offset matters more. At equal size, removing it gains {offset['ReLU', 1.0]:+.3f}; the stretch from 0.54 to 1 gains "
-    f"{scale['ReLU', 'standardised'].difference:+.3f} ([table](#04-offset-table)).",
+    f"Both matter, and with ReLU the offset matters more. At equal size, removing it gains {offset['ReLU', 1.0]:+.3f}; "
+    f"the stretch of standardised pixels to rms 1 gains {scale['ReLU', 'standardised'].difference:+.3f} ([table](#04-offset-table)).",
     when=REAL,
 )
 
@@ -1420,7 +1451,7 @@ finding(
 #
 # ## Further reading
 #
-# - [Glorot & Bengio 2010](https://proceedings.mlr.press/v9/glorot10a.html), section 3.2: how saturation moves through the layers of a sigmoid network; section 4.2: the variance argument for both directions.
+# - [Glorot & Bengio 2010](https://proceedings.mlr.press/v9/glorot10a.html), section 3.1: how saturation moves through the layers of a sigmoid network; section 4.2: the variance argument for both directions.
 # - [He et al. 2015](https://arxiv.org/abs/1502.01852), section 2.2: the derivation above in the authors' words, with the case for convolutions.
 # - [LeCun et al. 2012](https://doi.org/10.1007/978-3-642-35289-8_3), *Efficient BackProp*, section 4.3: why inputs should have mean 0 and equal variances.
 # - [Dive into Deep Learning](https://d2l.ai/chapter_multilayer-perceptrons/numerical-stability-and-init.html), section 5.4: vanishing and exploding gradients, and symmetry.
