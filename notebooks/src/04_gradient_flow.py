@@ -14,7 +14,7 @@
 # - why the first layers of a deep CNN get so little, and why weight sharing is not the reason;
 # - what unscaled pixels do to training, and how to tell the effect of their offset from that of their scale.
 #
-# **You should know** the backward pass of a linear layer (notebook 01), sigmoid and ReLU (notebook 02), SGD and Adam (notebook 03).
+# **You need** the backward pass of a linear layer (notebook 01), sigmoid and ReLU (notebook 02), SGD and Adam (notebook 03).
 # Convolutions appear as given layers; notebook 06 explains them. **Time:** about an hour to read, two with the exercises; two minutes
 # to run from the stored results. **Difficulty:** medium, with one derivation about variances.
 #
@@ -1132,8 +1132,8 @@ claim(
 
 # %% tags=["finding"]
 finding(
-    "A stretch by c acts like c times larger first weights and a c² times larger rate for them. The sign of the inputs has no effect of its own: "
-    "initial weights are symmetric around 0, so flipped pixels train equally well."
+    "A stretch by c acts like c times larger first weights with a c² times larger rate. The sign of the inputs has no effect of its own: "
+    "initial weights are symmetric around 0."
 )
 
 # %% [markdown]
