@@ -108,7 +108,7 @@ picture = [[0, 0, 1, 1, 1], [0, 0, 1, 1, 1], [0, 0, 1, 1, 1], [0, 0, 0, 0, 0], [
 show_figure(
     diagrams.sliding_window(picture, [[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]], (0, 0)),
     "06-window",
-    "A 3 × 3 kernel at the first position of a 5 × 5 image. The kernel answers to dark on the left of light: a vertical edge.",
+    "A 3 × 3 kernel at the first position of a 5 × 5 image. The kernel answers where dark on the left meets light on the right: a vertical edge.",
 )
 
 # %% [markdown]
@@ -172,11 +172,11 @@ np.save(BUILD / "out.npy", maps)
 
 # %% tags=["figure"]
 fig, axes = plots.figure(1, 9, height=5.4)
-fig.set_size_inches(9.2, 5.2)
+fig.set_size_inches(7.6, 4.4)
 columns = {"input": sevens[:, 0]} | dict(zip(KERNELS, maps.swapaxes(0, 1), strict=True))
 for ax, (name, column) in zip(axes, columns.items(), strict=True):
     plots.image_grid(column, columns=1, ax=ax)
-    ax.set_title(name.replace(", ", "\n").replace("-", "-\n"), fontsize=9)
+    ax.set_title(name.replace(", ", "\n").replace("-", "-\n"), fontsize=8)
 show_figure(
     fig,
     "06-sevens",
@@ -292,34 +292,41 @@ claim(
 # ### Features of features, by hand
 #
 # A second convolution reads *all* maps of the first one, so its patterns are made of the first layer's patterns. Two kernels and one
-# threshold show it. The first layer finds the lower edge of a horizontal stroke and the right edge of a vertical one. The
-# second layer adds both maps over a window and subtracts a threshold, so that after ReLU only places with *both* edges remain.
+# threshold show it. The first layer finds the lower edges of strokes and their right edges. The second layer adds up lower edges in the
+# upper left part of its window and right edges in the lower right part. It subtracts what one of the two sums can reach by itself, so that after
+# ReLU only positions with both remain: the corner of a seven.
 
 # %% tags=["key"]
 edges = scratch.relu(scratch.conv2d(sevens, -kernels[[1, 0]]))  # light above dark, light left of dark
-both = np.ones((1, 2, 5, 5), np.float32)  # a second-layer kernel that reads both maps
-sums = [scratch.conv2d(edges[:, [channel]], both[:, [channel]]) for channel in (0, 1)]
+reads_both = np.zeros((1, 2, 7, 7), np.float32)  # one second-layer kernel for both maps
+reads_both[0, 0, :4, :4] = 1  # lower edges, upper left
+reads_both[0, 1, 3:, 3:] = 1  # right edges, lower right
+sums = [scratch.conv2d(edges[:, [channel]], reads_both[:, [channel]]) for channel in (0, 1)]
 threshold = max(part.max() for part in sums)  # more than one kind of edge can give
 corners = scratch.relu(sum(sums) - threshold)
 
 # %% tags=["figure"]
 fig, axes = plots.figure(1, 4, height=1.8)
-fig.set_size_inches(7, 6)
-stages = {"input": sevens, "lower edges": edges[:, :1], "right edges": edges[:, 1:], "both": corners}
+fig.set_size_inches(5, 4.3)
+stages = {"input": sevens, "lower edges": edges[:, :1], "right edges": edges[:, 1:], "corner": corners}
 for ax, (name, column) in zip(axes, stages.items(), strict=True):
     plots.image_grid(column[:, 0], columns=1, ax=ax)
-    ax.set_title(name, fontsize=10)
+    ax.set_title(name, fontsize=9)
 show_figure(
     fig,
     "06-corners",
-    "Two first-layer maps of five sevens after ReLU, and a second-layer map that reads both: it answers where a lower edge meets a right edge.",
+    "Two first-layer maps of five sevens after ReLU, and a second-layer map that reads both. It answers at the corner of each seven, and in the third also where the bar crosses the stroke.",
     pixels=True,
 )
 
 # %% tags=["claim"]
-claim(all(part.max() <= threshold for part in sums), "no edge of one kind alone passes the threshold")
-claim((corners > 0).mean() < (edges > 0).mean(), "the second layer is active at fewer positions than the first")
-claim((corners > 0).any(axis=(1, 2, 3)).sum() >= 3, "it finds such a place in at least three of the five sevens", REAL)
+claim(all(part.max() <= threshold for part in sums), "no edge of one kind passes the threshold without the other")
+active = (corners > 0).mean(axis=(1, 2, 3))
+claim(
+    active.min() > 0 and active.max() < 0.1,
+    "the detector answers in every seven, at less than a tenth of the positions",
+    REAL,
+)
 
 # %% [markdown]
 # Nobody writes such kernels in a network; training finds them. But this is how deeper layers can answer to corners, textures and parts of
@@ -416,9 +423,9 @@ claim(6.7 < gain < 6.8, f"over all 3 × 3 convolutions of ResNet-20 (notebook 08
 #
 # ## Two small networks, and checks before training
 #
-# LeNet5 (from the three-problem assignment) and SimpleNN (from the lab homework) have two convolutions and three linear layers each. The original LeNet-5
-# (LeCun et al. 1998) took grey digits of 28 × 28, padded to 32 × 32; the assignment describes its input as 28 × 28 black and
-# white. The version here takes colour images of 32 × 32 and uses ReLU and max pooling.
+# LeNet5 (from the three-problem assignment) and SimpleNN (from the lab homework) have two convolutions and three linear layers each. The
+# [original LeNet-5](http://yann.lecun.com/exdb/publis/pdf/lecun-01a.pdf) of 1998 took grey digits of 28 × 28, padded to 32 × 32. The
+# assignment describes its input as 28 × 28 black and white. The version here takes colour images of 32 × 32, with ReLU and max pooling.
 
 # %% tags=["solution"]
 show_source(models.LeNet5, models.SimpleNN)
@@ -428,6 +435,7 @@ show_figure(
     diagrams.draw_pair({"LeNet5": models.LeNet5(), "SimpleNN": models.SimpleNN()}, (3, 32, 32)),
     "06-lenet",
     "LeNet5 and SimpleNN with output shapes and parameters. The first linear layer has most of the parameters in both.",
+    pixels=True,
 )
 
 # %% [markdown]
@@ -528,7 +536,7 @@ claim(
 
 # %% tags=["key"]
 view = partial(data.Batches, normalize=statistics, device=settings.device())
-few = train_index[:2_000]  # a short demonstration
+few = train_index[:10_000]  # a short demonstration
 train_batches = view(cifar.train_images[few], cifar.train_labels[few], batch_size=128, shuffle=True)
 val_batches = view(cifar.train_images[val_index], cifar.train_labels[val_index], batch_size=100)
 
@@ -660,6 +668,7 @@ show_figure(
     diagrams.draw_pair({"mlp2": models.mlp2(), "cnn3": models.cnn3()}, (3, 32, 32)),
     "06-mlp2-cnn3",
     "mlp2 and cnn3. mlp1 is mlp2 without the layer of 64 units. That layer has no activation and no bias, and neither has cnn3's last convolution an activation.",
+    pixels=True,
 )
 
 # %% tags=["figure"]
@@ -667,6 +676,7 @@ show_figure(
     diagrams.draw_pair({"cnn4": models.cnn4(), "cnn5": models.cnn5()}, (3, 32, 32)),
     "06-cnn4-cnn5",
     "cnn4 and cnn5. cnn5 has six convolutions, and the fewest parameters of the five.",
+    pixels=True,
 )
 
 # %% [markdown]
@@ -967,6 +977,7 @@ show_figure(
     diagrams.draw_network(models.SimpleCNN(), (3, 32, 32)),
     "06-simplecnn-layers",
     "SimpleCNN: 96 % of its parameters are in one linear layer.",
+    pixels=True,
 )
 
 # %% tags=["claim"]
@@ -1026,7 +1037,10 @@ matrix = np.array(cnn.metrics["confusion"])
 fig, [ax] = plots.figure(height=4.4)
 plots.confusion(matrix, cifar.classes, ax)
 show_figure(
-    fig, "06-confusion", f"SimpleCNN on the test images: counts, coloured by the share of each true class; {ONCE}."
+    fig,
+    "06-confusion",
+    f"SimpleCNN on the test images: counts, coloured by the share of each true class; {ONCE}.",
+    pixels=True,
 )
 
 # %% tags=["figure"]
@@ -1147,6 +1161,7 @@ show_figure(
     diagrams.draw_pair({"CNN_B": models.cnn_b(), "CNN_C": models.cnn_c()}, (3, 32, 32)),
     "06-cnn-b-c",
     "CNN_B and CNN_C. CNN_A is SimpleCNN, and CNN_C max has max pooling where CNN_C takes the mean.",
+    pixels=True,
 )
 
 # %% tags=["key"]
@@ -1247,6 +1262,7 @@ show_figure(
     diagrams.batch_norm_axes(),
     "06-batch-norm-axes",
     "Left: one mean and one variance for each channel, over all examples and positions. Right: training uses the batch's mean, which fluctuates; the running mean follows it for evaluation.",
+    pixels=True,
 )
 
 # %% [markdown] tags=["exercise"]
@@ -1288,8 +1304,9 @@ expected_mean = 0.1 * x.mean((0, 2, 3))  # the running mean starts at 0
 expected_var = 0.9 + 0.1 * x.var((0, 2, 3))  # the running variance starts at 1
 one_image = layer.eval()(x[:1])
 in_a_batch = layer(x)[:1]
-print("training: mean of the output", y.mean((0, 2, 3)).abs().max().item())
-print("evaluation: the same image alone and in a batch differ by", (one_image - in_a_batch).abs().max().item())
+apart = (one_image - in_a_batch).abs().max().item()
+print(f"training: mean of each channel {y.mean((0, 2, 3)).abs().max().item():.0e}")
+print(f"evaluation: an image alone and in a batch differ by {apart:.0e}")
 
 # %% tags=["claim"]
 claim(np.abs(by_numpy - y.detach().numpy()).max() < 1e-5, "the forward pass in NumPy is torch's")
@@ -1523,8 +1540,9 @@ finding(
 #
 # ## Further reading
 #
-# - LeCun et al. 1998, [section II](http://yann.lecun.com/exdb/publis/pdf/lecun-01a.pdf): why local receptive fields, shared weights and
-#   subsampling, and the original LeNet-5.
+# - *Gradient-based learning applied to document recognition*,
+#   [section II](http://yann.lecun.com/exdb/publis/pdf/lecun-01a.pdf): why local receptive fields, shared weights and subsampling, and the
+#   original LeNet-5.
 # - Dumoulin and Visin 2016, [A guide to convolution arithmetic](https://arxiv.org/abs/1603.07285): output sizes with padding and strides, in pictures.
 # - Zeiler and Fergus 2014, [section 4](https://arxiv.org/abs/1311.2901): what deeper layers answer to.
 # - Ioffe and Szegedy 2015, [section 3](https://arxiv.org/abs/1502.03167): BatchNorm in training and in evaluation.

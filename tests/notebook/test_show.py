@@ -1,12 +1,16 @@
 """What a notebook's display calls put beside their outputs, for the report to read."""
 
+import io
 import re
 import types
+from xml.etree import ElementTree
 
+import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
 import torch
 from nbformat.v4 import new_code_cell, new_notebook, new_output
+from PIL import Image
 
 from coursekit.analysis import plots
 from coursekit.data.datasets import Dataset
@@ -41,6 +45,25 @@ def test_a_figure_is_as_wide_as_what_is_drawn_beside_its_axes_too(shown):
     points = float(re.search(r'<svg[^>]* width="([\d.]+)pt"', bundle["image/svg+xml"])[1])
     assert points / 72 > 3
     assert said["width"] == pytest.approx(100 * points / 72 / show.PAGE_WIDTH, abs=5)
+
+
+def test_a_picture_is_a_png_of_few_colours_that_are_those_it_was_drawn_with(shown):
+    fig = plt.figure(figsize=(1, 1), facecolor=(0.2, 0.4, 0.8))
+    show.show_figure(fig, "01-x", "What is seen.", pixels=True)
+    picture = Image.open(io.BytesIO(shown[0][0]["image/png"]))
+    assert picture.mode == "P"
+    assert len(picture.getcolors()) <= 256
+    assert picture.convert("RGB").getpixel((5, 5)) == (51, 102, 204)
+
+
+def test_a_figure_is_one_line_of_svg_that_draws_what_was_drawn(shown):
+    fig, (ax,) = plots.figure()
+    ax.set_title("two words")
+    show.show_figure(fig, "01-x", "What is seen.")
+    svg = shown[0][0]["image/svg+xml"]
+    assert "\n" not in svg
+    assert "<!--" not in svg
+    assert ElementTree.fromstring(svg).tag.endswith("svg")
 
 
 def test_a_table_has_a_name_where_it_is_given_one(shown):
