@@ -159,13 +159,23 @@ def decision_boundary(
     return ax
 
 
-def image_grid(images: np.ndarray, columns: int, ax: Axes | None = None, row_labels: Sequence[str] = ()) -> Axes:
-    """Images (N, H, W) or (N, H, W, 3) as one picture with `columns` in a row and a one-pixel seam."""
+def image_grid(
+    images: np.ndarray,
+    columns: int,
+    ax: Axes | None = None,
+    row_labels: Sequence[str] = (),
+    seam: float | None = None,
+) -> Axes:
+    """Images (N, H, W) or (N, H, W, 3) as one picture with `columns` in a row and a one-pixel seam.
+
+    The seam is as bright as the brightest pixel, unless it is given.
+    """
     ax = ax or plt.gca()
     images = np.asarray(images)
     rows = -(-len(images) // columns)
     height, width = images.shape[1:3]
-    canvas = np.full((rows * (height + 1), columns * (width + 1), *images.shape[3:]), images.max(), images.dtype)
+    brightness = images.max() if seam is None else seam
+    canvas = np.full((rows * (height + 1), columns * (width + 1), *images.shape[3:]), brightness, images.dtype)
     for index, image in enumerate(images):
         y, x = divmod(index, columns)
         canvas[y * (height + 1) :, x * (width + 1) :][:height, :width] = image
