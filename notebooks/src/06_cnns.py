@@ -173,7 +173,7 @@ np.save(BUILD / "out.npy", maps)
 
 # %% tags=["figure"]
 fig, axes = plots.figure(1, 9, height=5.4)
-fig.set_size_inches(6.8, 4.1)
+fig.set_size_inches(6.2, 3.8)
 columns = {"input": sevens[:, 0]} | dict(zip(KERNELS, maps.swapaxes(0, 1), strict=True))
 for ax, (name, column) in zip(axes, columns.items(), strict=True):
     plots.image_grid(column, columns=1, ax=ax)
@@ -602,6 +602,7 @@ show_figure(
     plots.learning_curve_panels(baseline.frame(), BOTH_SPLITS),
     "06-baseline",
     f"SimpleNN and LeNet5 without augmentation; the training curves are means over the batches of an epoch; {SEEDED}.",
+    pixels=True,
 )
 
 # %% tags=["figure"]
@@ -703,7 +704,7 @@ probes = pd.concat(
     for name, results in five.items()
     for seed, r in enumerate(results)
 )
-fig, axes = plots.figure(1, 2)
+fig, axes = plots.figure(1, 2, height=2.9)
 for ax, metric, label in zip(
     axes, ("loss", "val_accuracy"), ("training loss (nats)", "validation accuracy"), strict=True
 ):
@@ -719,7 +720,7 @@ show_figure(
 
 # %% tags=["figure"]
 on_train, on_test = five.final("train_accuracy"), five.final("test_accuracy")
-fig, axes = plots.figure(1, 2)
+fig, axes = plots.figure(1, 2, height=2.9)
 plots.labelled_points({name: (on_train[name].mean, on_test[name].mean) for name in five}, axes[0]).set(
     xlabel="final training accuracy", ylabel="final test accuracy"
 )
@@ -995,7 +996,7 @@ cnn = large["SimpleCNN"][0]
 
 # %% tags=["figure"]
 frame = large.frame()
-fig, axes = plots.figure(1, 2)
+fig, axes = plots.figure(1, 2, height=2.9)
 for ax, kind in zip(axes, ("loss", "accuracy"), strict=True):
     both_splits = pd.concat(
         [
@@ -1203,7 +1204,7 @@ show_table(
 )
 
 # %% tags=["figure"]
-fig, axes = plots.figure(1, 2)
+fig, axes = plots.figure(1, 2, height=2.9)
 panels = {
     f"{FIVE_EPOCHS} epochs, Adam, batch 50": (five, sizes),
     f"{THREE_EPOCHS} epochs, Adam, batch 64": (three, cost),
@@ -1439,6 +1440,7 @@ show_figure(
     fig,
     "06-batchnorm",
     f"SimpleNN with and without BatchNorm at two learning rates, and with Swish; {SEEDED}. The panels of a row have one scale.",
+    pixels=True,
 )
 
 # %% tags=["figure"]
