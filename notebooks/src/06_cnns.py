@@ -602,7 +602,6 @@ show_figure(
     plots.learning_curve_panels(baseline.frame(), BOTH_SPLITS),
     "06-baseline",
     f"SimpleNN and LeNet5 without augmentation; the training curves are means over the batches of an epoch; {SEEDED}.",
-    pixels=True,
 )
 
 # %% tags=["figure"]
@@ -954,8 +953,8 @@ finding(
 # 4. **What does the number of parameters do?** It does not order these networks: the two largest score lowest. *A hypothesis, not tested
 #    here*, is that locality and shared weights fit images, so that few parameters go far.
 # 5. **What does depth do?** mlp2 is not deeper than mlp1 as a function. Among the CNNs depth and width change together: cnn5
-#    is the deepest and the smallest, so its score says nothing about depth by itself. The report says that cnn5 overfits. Its gap, the
-#    evidence for that, is smaller than the MLPs'.
+#    is the deepest and the smallest, so its score says nothing about depth by itself. The report says that cnn5 overfits.
+#    Overfitting would show as a large gap, and cnn5's is smaller than the MLPs'.
 # 6. **Can first-layer weights be interpreted?** Only with their start beside them. Templates of the MLPs moved far and show blurred colours; a
 #    3 × 3 filter can show a colour or the direction of an edge, and part of what it shows is random.
 # 7. **Do units specialise by class?** Output units do by construction. Hidden units prefer classes, but the median unit also
@@ -965,8 +964,8 @@ finding(
 #    each MLP has more than seven times as many as cnn4.
 # 9. **How do models of like and unlike structure compare?** mlp1 and mlp2 are one class of functions, and their scores differ by little. cnn3,
 #    cnn4 and cnn5 are one family with different depths, widths and kernels. Between the families there is a step: every CNN is above both MLPs.
-# 10. **Which model would you pick?** The best on validation, which was not looked at for anything else. Where that is undecided, take the
-#     cheaper one. These runs have one seed each, so a choice between two CNNs needs more seeds.
+# 10. **Which model would you pick?** The one with the highest validation accuracy in [the table](#06-five-table), since the test set must not choose.
+#     Where two are undecided, take the cheaper one. These runs have one seed each, so a choice between two CNNs needs more seeds.
 #
 # ## A larger network, and when its validation loss turns
 #
@@ -1440,7 +1439,6 @@ show_figure(
     fig,
     "06-batchnorm",
     f"SimpleNN with and without BatchNorm at two learning rates, and with Swish; {SEEDED}. The panels of a row have one scale.",
-    pixels=True,
 )
 
 # %% tags=["figure"]
