@@ -33,6 +33,7 @@ REGISTRY = {
     **{"three drops": 3, "one cycle": 0},
     **{"sigmoid, Xavier": 2, "sigmoid, He": 3, "ReLU, He": 4, "sigmoid, Adam": 5, "ReLU, Adam": 9},
     **{"[0, 1]": 0, "standardised": 2},
+    **{"BatchNorm": 4, "BatchNorm, Swish": 2},
 }
 _PALETTE = sns.color_palette("colorblind", 10)
 
@@ -161,13 +162,23 @@ def decision_boundary(
     return ax
 
 
-def image_grid(images: np.ndarray, columns: int, ax: Axes | None = None, row_labels: Sequence[str] = ()) -> Axes:
-    """Images (N, H, W) or (N, H, W, 3) as one picture with `columns` in a row and a one-pixel seam."""
+def image_grid(
+    images: np.ndarray,
+    columns: int,
+    ax: Axes | None = None,
+    row_labels: Sequence[str] = (),
+    seam: float | None = None,
+) -> Axes:
+    """Images (N, H, W) or (N, H, W, 3) as one picture with `columns` in a row and a one-pixel seam.
+
+    The seam is as bright as the brightest pixel, unless it is given.
+    """
     ax = ax or plt.gca()
     images = np.asarray(images)
     rows = -(-len(images) // columns)
     height, width = images.shape[1:3]
-    canvas = np.full((rows * (height + 1), columns * (width + 1), *images.shape[3:]), images.max(), images.dtype)
+    brightness = images.max() if seam is None else seam
+    canvas = np.full((rows * (height + 1), columns * (width + 1), *images.shape[3:]), brightness, images.dtype)
     for index, image in enumerate(images):
         y, x = divmod(index, columns)
         canvas[y * (height + 1) :, x * (width + 1) :][:height, :width] = image

@@ -15,6 +15,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 import torch
 from matplotlib.figure import Figure
+from PIL import Image
 
 from coursekit import __version__, settings
 from coursekit.analysis import plots
@@ -63,7 +64,8 @@ def show_source(*objects) -> None:
 def show_figure(fig: Figure, name: str, caption: str, pixels: bool = False) -> None:
     """Show a figure with its caption and close it; `name` is its file under figures/.
 
-    Lines are drawn as SVG. `pixels` makes a PNG of 150 dpi instead: smaller for pictures and for many thousand points.
+    Lines are drawn as SVG. `pixels` makes a PNG of 150 dpi and 256 colours instead: smaller for pictures and for many
+    thousand points.
     """
     kind, mime = ("png", "image/png") if pixels else ("svg", "image/svg+xml")
     buffer = io.BytesIO()
@@ -72,10 +74,16 @@ def show_figure(fig: Figure, name: str, caption: str, pixels: bool = False) -> N
     fig.savefig(buffer, format=kind, bbox_inches="tight", **options)
     plt.close(fig)
     content = buffer.getvalue()
-    if not pixels:
-        content = _on_one_line(content.decode())
+    content = _in_few_colours(content) if pixels else _on_one_line(content.decode())
     _show({mime: content, "text/plain": caption}, {"figure": name, "caption": caption, "width": width})
     _show_caption(caption, name)
+
+
+def _in_few_colours(png: bytes) -> bytes:
+    """A PNG with a palette of 256 colours: less than half the size, and the same to the eye."""
+    smaller = io.BytesIO()
+    Image.open(io.BytesIO(png)).convert("RGB").quantize(256).save(smaller, "png", optimize=True, dpi=(150, 150))
+    return smaller.getvalue()
 
 
 def _on_one_line(svg: str) -> str:

@@ -47,6 +47,7 @@ NETWORKS = {
 OTHERS = {
     "blocks": diagrams.draw_blocks,
     "blocks, projection": partial(diagrams.draw_blocks, 16, 32, 2),
+    "pair": lambda: diagrams.draw_pair({"mlp2": models.mlp2(), "cnn5": models.cnn5()}, (3, 32, 32)),
     "softmax, first": diagrams.softmax_graph,
     "softmax, middle": partial(diagrams.softmax_graph, (1.0, 3.0, -1.0), 1),
     "softmax, last": partial(diagrams.softmax_graph, (1.0, 3.0, -1.0), 2),
@@ -311,3 +312,10 @@ def test_a_drawing_takes_other_optimizers():
     fig = diagrams.optimizer_paths({"mine": partial(optim.Adagrad, lr=0.5)}, steps=5)
     assert len(fig.axes) == 1
     assert len(fig.axes[0].lines[0].get_xdata()) == 6
+
+
+def test_a_pair_has_titles_shapes_and_parameters_of_both():
+    pair = {"LeNet5": models.LeNet5(), "SimpleNN": models.SimpleNN()}
+    words = [text.get_text() for text in words_of(diagrams.draw_pair(pair, (3, 32, 32)))]
+    assert {"LeNet5", "SimpleNN", "62,006", "82,030"} <= set(words)
+    assert words.count("120") == 2

@@ -128,3 +128,10 @@ def test_image_grid_places_images_row_by_row():
     assert canvas[3, 4] == 5
     assert canvas[2, 0] == 5  # the seam has the brightest value
     assert [label.get_text() for label in ax.get_yticklabels()] == ["x", "y"]
+
+
+def test_image_grid_has_a_seam_of_the_brightness_that_is_asked_for():
+    images = np.full((2, 1, 1), 0.25)
+    for options, seam in (({}, 0.25), ({"seam": 1}, 1)):
+        ax = plots.image_grid(images, 2, plots.figure()[1][0], **options)
+        assert ax.images[0].get_array().tolist() == [[0.25, seam, 0.25]]

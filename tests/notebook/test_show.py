@@ -1,12 +1,15 @@
 """What a notebook's display calls put beside their outputs, for the report to read."""
 
+import io
 import re
 import types
 
+import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
 import torch
 from nbformat.v4 import new_code_cell, new_notebook, new_output
+from PIL import Image
 
 from coursekit.analysis import plots
 from coursekit.data.datasets import Dataset
@@ -52,6 +55,15 @@ def test_a_drawing_is_one_line_without_comments_and_draws_all_that_it_did(shown)
     assert "<!--" not in drawn
     squeezed = show._on_one_line('<svg>\n <!-- a\nb -->\n <path d="M 0 1\nL 2 3"/>\n</svg>\n')
     assert squeezed == '<svg> <path d="M 0 1 L 2 3"/> </svg>'
+
+
+def test_a_picture_is_a_png_of_few_colours_that_are_those_it_was_drawn_with(shown):
+    fig = plt.figure(figsize=(1, 1), facecolor=(0.2, 0.4, 0.8))
+    show.show_figure(fig, "01-x", "What is seen.", pixels=True)
+    picture = Image.open(io.BytesIO(shown[0][0]["image/png"]))
+    assert picture.mode == "P"
+    assert len(picture.getcolors()) <= 256
+    assert picture.convert("RGB").getpixel((5, 5)) == (51, 102, 204)
 
 
 def test_a_table_has_a_name_where_it_is_given_one(shown):

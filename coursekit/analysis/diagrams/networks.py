@@ -1,6 +1,6 @@
 """Networks as blocks or as columns of units: layers, output shapes and parameters, read from the module itself."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby, pairwise
 
 import numpy as np
@@ -46,14 +46,19 @@ def draw_blocks(
     c_in: int = 16, c_out: int = 16, stride: int = 1, shortcut: str = "projection", size: int = 32
 ) -> Figure:
     """The plain block beside the residual one, of `BasicBlock`, for images of size × size."""
-    blocks = {"plain block": "none", "residual block": shortcut}
-    models = {title: BasicBlock(c_in, c_out, stride, kind) for title, kind in blocks.items()}
-    found = {title: steps(model, (c_in, size, size)) for title, model in models.items()}
-    room = _room([step for block in found.values() for step in block])
-    ax = page(FULL, max(_height(block, *room) for block in found.values()) + 0.6)
-    for x, (title, block) in zip((0, HALF), found.items(), strict=True):
+    kinds = {"plain block": "none", "residual block": shortcut}
+    blocks = {title: BasicBlock(c_in, c_out, stride, kind) for title, kind in kinds.items()}
+    return draw_pair(blocks, (c_in, size, size))
+
+
+def draw_pair(models: Mapping[str, nn.Module], input_shape: Sequence[int]) -> Figure:
+    """Two networks side by side, {title: network}, for one input_shape; linear layers are boxes here, too."""
+    found = {title: steps(model, input_shape) for title, model in models.items()}
+    room = _room([step for each in found.values() for step in each])
+    ax = page(FULL, max(_height(each, *room) for each in found.values()) + 0.6)
+    for x, (title, each) in zip((0, HALF), found.items(), strict=True):
         write(ax, x + room[0] + room[1] / 2, 0.12, title, fontweight="bold")
-        _stack(ax, block, room, parameter_count(models[title]), x)
+        _stack(ax, each, room, parameter_count(models[title]), x)
     return ax.figure
 
 
