@@ -251,7 +251,7 @@ def weight_histogram(
     density = np.exp(-0.5 * (centres / weights["std"]) ** 2) / (weights["std"] * np.sqrt(2 * np.pi))
     ax.plot(centres, counts.sum() * np.diff(edges) * density, color="black", linewidth=1.2, label="Gaussian")
     ax.set(xlabel="weight", ylabel="count", yscale="log", ylim=(0.7, 30 * counts.max()), xlim=(edges[0], edges[-1]))
-    inset = ax.inset_axes((0.7, 0.6, 0.28, 0.36))
+    inset = ax.inset_axes((0.72, 0.55, 0.26, 0.32))
     chosen = np.flatnonzero(np.abs(centres) < near)
     inset.stairs(counts[chosen] / counts.sum(), edges[chosen[0] : chosen[-1] + 2], fill=True, color=color, alpha=0.6)
     inset.set(xlim=(-near, near), xticks=[-near, 0, near])
