@@ -273,8 +273,8 @@ claim(abs(left_after(1e-2, 2 * 352) - 0.5) < 0.02, "1e-2 leaves half of the weig
 # %% [markdown]
 # **What did you expect?** The lab homework trains with these five strengths and asks this question. The table answers it before any
 # network is trained. Strengths of 1e-4 and 1e-5 take little from a weight in a whole training, too little to see. A strength of
-# 1e-2 halves every weight in about two epochs, so we expect it to underfit. Only 1e-3 is in between. The runs follow
-# [further down](#05-weight-decay).
+# 1e-2 halves every weight in about two epochs, so we expect it to underfit. Only 1e-3 is in between. The runs come
+# later ([figure](#05-weight-decay)).
 #
 # ### Which parameters does `weight_decay` affect?
 #
@@ -453,7 +453,7 @@ def gap(run) -> float:
 
 # %% [markdown]
 # The task asks for the training and the test accuracy of every setting. Nothing is selected by them; the choice of a strength comes
-# [below](#05-strengths), on validation data. Runs with the same seed share their initial weights and the order of their batches, so
+# later, on validation data ([figure](#05-strengths)). Runs with the same seed share their initial weights and the order of their batches, so
 # we compare in pairs: the mean difference with its 95 % interval, *undecided* where the interval contains zero.
 
 # %% tags=["plumbing"]
@@ -525,7 +525,7 @@ for run in digit_runs["dropout 0.5"]:
 # %% tags=["finding"]
 finding(
     f"A smaller gap is not a better network: all three regularisers shrink the gap, and none is shown to raise the test accuracy "
-    f"([table](#05-mnist-table)). Dropout ½ scores below L2 by {half_to_l2}; the homework says the opposite.",
+    f"([table](#05-mnist-table)). Dropout ½ scores below L2, {half_to_l2:+.4f}; the homework says the opposite.",
     when=REAL,
     headline=f"On MNIST, L2 and dropout ½ shrink the gap between training and test accuracy from {gaps['none'].mean:.4f} to "
     f"{gaps['L2 1e-3'].mean:.4f} and {gaps['dropout 0.5'].mean:.4f}, but neither is shown to raise the test accuracy.",
@@ -533,8 +533,8 @@ finding(
 
 # %% [markdown]
 # **Trap.** The running training accuracy is measured *while units are dropped*. With dropout ½ it lies below the test accuracy, and
-# their difference would be a negative gap. The diamonds in the [figure](#05-mnist) are the final weights with all units active; they
-# lie above the test accuracy. Measure both accuracies in eval mode before you speak of a gap.
+# their difference would be a negative gap. The diamonds ([figure](#05-mnist)) are the final weights with all units active; they lie
+# above the test accuracy. Measure both accuracies in eval mode before you speak of a gap.
 #
 # ### How strong? A choice for validation data
 #
@@ -737,7 +737,7 @@ finding(
 # ## How much weight decay?
 #
 # The lab homework trains SimpleNN with BatchNorm after each convolution, augmentation on, lr 0.01, with five strengths of weight decay.
-# The [table of half-lives](#05-half-life) predicts that 1e-4, 1e-5 and 0 behave alike and that 1e-2 underfits. Of each trained
+# The half-lives ([table](#05-half-life)) predict that 1e-4, 1e-5 and 0 behave alike and that 1e-2 underfits. Of each trained
 # network we keep the histograms of its weights for the next section.
 
 # %% tags=["figure"]
@@ -776,7 +776,8 @@ fit_change = decays.against("0", "train_accuracy")
 
 # %% tags=["figure"]
 fig, [left, right] = plots.figure(1, 2, height=3.8)
-plots.learning_curves(decays.frame(), "val_accuracy", left).get_legend().set_title("weight decay")
+plots.learning_curves(decays.frame(), "val_accuracy", left).get_legend().remove()
+fig.legend(*left.get_legend_handles_labels(), title="weight decay", loc="outside upper center", ncols=len(decays))
 scores = {float(decay): spread.values for decay, spread in best_val.items()}
 plots.by_value(scores, "weight decay", "best validation accuracy", right)
 grey = dict(color=plots.colors(["published"])["published"], markersize=5)
@@ -892,6 +893,7 @@ def path(make, l1: float = 0.0, steps: int = 15) -> list[float]:
     return visited
 
 
+# %% tags=["key"]
 paths = {
     "L2": path(partial(torch.optim.SGD, weight_decay=1.0)),
     "L1 in the loss": path(torch.optim.SGD, l1=1.0),
@@ -1053,7 +1055,7 @@ finding(
 # | Data augmentation always helps. | **False** | It helps where the change keeps the label and stays plausible. Mirrored digits (above) cost accuracy; a small net or a short training may underfit, since augmented images are harder. |
 # | BatchNorm and dropout are regularisers that both make CNNs converge much faster. | **False** | BatchNorm eases the optimisation and regularises only as a by-product of the noise of its batches. Dropout adds noise and slows training down; see the check below. |
 # | Dropout together with an L-norm is always best. | **False** | Each limits what the net can express; both at once can underfit, and their strengths have to be tuned together on validation data. On MNIST above, both together scored lower on the test set than either of them. |
-# | L1 gives less sparsity than L2. | **False** | More: its pull does not fade near 0, that of L2 does. In the [picture](#05-balls) the L1 ball is a diamond with its corners on the axes, where some weights are 0, and the contours of the loss often meet it there. (The homework calls the diamond the contour of the loss; it is the constraint.) With plain gradient steps these are near-zeros only. |
+# | L1 gives less sparsity than L2. | **False** | More: its pull does not fade near 0, that of L2 does. The L1 ball is a diamond with its corners on the axes ([figure](#05-balls)), where some weights are 0, and the contours of the loss often meet it there. (The homework calls the diamond the contour of the loss; it is the constraint.) With plain gradient steps these are near-zeros only. |
 
 
 # %% tags=["plumbing"]
