@@ -538,8 +538,8 @@ finding(
 #
 # ### How strong? A choice for validation data
 #
-# Dropout ½ and λ = 1e-3 were given. Half of 64 units may be too many to lose, so we try smaller strengths. To pick the one with the
-# best test accuracy would be training on the test set, with one more parameter. So we hold out 5,000 training images, choose by
+# Dropout ½ and λ = 1e-3 were given. Half of 64 units may be too many to lose, so we try smaller strengths. Picking the one with the
+# best test accuracy would mean fitting one more parameter to the test set. So we hold out 5,000 training images, choose by
 # the mean validation accuracy of the last epoch, and read the test accuracy once: for the chosen strengths and for no regulariser.
 
 # %% tags=["key"]
@@ -607,7 +607,7 @@ finding("to be written", when=REAL)
 # ## Augmentation: more images from the same ones
 #
 # A car that is moved by three pixels, or mirrored, is still a car. Such changes cost nothing and keep the label, so each
-# epoch can show new variants of the training images. This tells the network *what does not matter*, which no penalty on weights can.
+# epoch can show new variants of the training images. This tells the network *what does not matter*. A penalty on weights cannot.
 #
 # Here each image is padded with 4 pixels, cropped at random to its old size, and mirrored with probability ½, with a draw of its own.
 # Only the training batches are changed.
@@ -939,8 +939,8 @@ show_source(penalties.l1, penalties.ProximalSGD)
 #
 # The lab homework trains SimpleNN with an L1 penalty of 1e-4 in place of weight decay and compares the weights. We add the proximal
 # step. One thing to watch: L1 in the loss goes through the momentum buffer, which multiplies it by $1/(1-\mu) = 10$; the threshold does
-# not. For the same pull the proximal λ has to be 1e-3, so we run both. The runs are short: the number of epochs and seeds is in
-# each caption.
+# not. For the same pull the proximal λ has to be 1e-3, so we run both. Each caption says how many epochs and
+# seeds were run.
 
 # %% tags=["key"]
 LAMBDA = 1e-4
