@@ -61,7 +61,7 @@ setup("05_regularisation")
 # %% tags=["parameters"]
 DIGIT_EPOCHS = budget(20, sample=3)
 DIGIT_SEEDS = range(budget(5, sample=2))
-HELD_SEEDS = range(budget(2, sample=2))  # for the choice of a strength
+HELD_SEEDS = range(budget(3, sample=2))  # for the choice of a strength
 FLIP_EPOCHS, FLIP_SEEDS = budget((5, 3), sample=(1, 1))
 AUGMENT_EPOCHS = budget(30, sample=2)
 SWEEP_EPOCHS = budget(30, sample=1)
@@ -638,13 +638,13 @@ show_source(data.crop_flip)
 # %% tags=["figure"]
 images = photos.train_images[[4, 7, 9]].permute(0, 3, 1, 2).float() / 255
 generator = torch.Generator().manual_seed(0)
-draws = torch.stack([images, *(data.crop_flip(images, generator) for _ in range(7))], dim=1)
+draws = torch.stack([images, *(data.crop_flip(images, generator) for _ in range(5))], dim=1)
 fig, [ax] = plots.figure(height=3)
-plots.image_grid(draws.flatten(0, 1).permute(0, 2, 3, 1).numpy(), columns=8, ax=ax)
+plots.image_grid(draws.flatten(0, 1).permute(0, 2, 3, 1).numpy(), columns=6, ax=ax)
 show_figure(
     fig,
     "05-augmented",
-    "Three training images (left) and seven draws of each; the padding is black here, mean colour in training.",
+    "Three training images (left) and five draws of each; the padding is black here, mean colour in training.",
     pixels=True,
 )
 
@@ -759,10 +759,9 @@ finding(
 # network we keep the histograms of its weights for the next section.
 
 # %% tags=["figure"]
-show_figure(
-    diagrams.draw_network(models.SimpleNN(batch_norm=True), (3, 32, 32)),
-    "05-simplenn-bn",
-    "SimpleNN with BatchNorm: 48 parameters more than without.",
+show_table(
+    models.layer_table(models.SimpleNN(batch_norm=True), (3, 32, 32)).set_index("layer"),
+    "SimpleNN with BatchNorm, layer by layer: 48 parameters more than without.",
 )
 
 # %% tags=["key"]
@@ -793,7 +792,7 @@ decay_change = decays.against("0", "val_accuracy", at="best")
 fit_change = decays.against("0", "train_accuracy")
 
 # %% tags=["figure"]
-fig, [left, right] = plots.figure(1, 2, height=3.8)
+fig, [left, right] = plots.figure(1, 2, height=4.2)
 plots.learning_curves(decays.frame(), "val_accuracy", left).get_legend().remove()
 fig.legend(*left.get_legend_handles_labels(), title="weight decay", loc="outside upper center", ncols=len(decays))
 scores = {float(decay): spread.values for decay, spread in best_val.items()}
@@ -851,7 +850,7 @@ finding(
 # ## L1, L2 and real zeros
 #
 # Weight decay makes weights small. Sometimes we want them to be *zero*: a zero weight needs no memory and no multiplication. L1 is said to do
-# that, and a picture shows why. A penalty acts like a budget: find the lowest loss within $\sum\lvert w_i\rvert\le c$ (L1) or
+# that, and a picture shows why. A penalty acts like a budget: find the lowest loss within $\sum\left|w_i\right|\le c$ (L1) or
 # $\sum w_i^2\le c^2$ (L2).
 
 # %% tags=["figure"]
@@ -874,10 +873,10 @@ show_sliders(
 # %% [markdown]
 # Now the same for a single weight and a single step. The pull of L2 is *proportional*, $\lambda w$: half the weight, half the pull,
 # so it fades before it arrives. The pull of L1 is *constant*, $\lambda\,\mathrm{sign}(w)$, however small $w$ is. At $w=0$ the
-# function $\lvert w\rvert$ has no derivative but a range of slopes, the sub-gradient $[-1, 1]$. So 0 stays the minimum
+# function $\left|w\right|$ has no derivative but a range of slopes, the sub-gradient $[-1, 1]$. So 0 stays the minimum
 # as long as the loss pulls with less than $\lambda$:
 #
-# $$0 \in \frac{\partial L}{\partial w} + \lambda\,[-1, 1] \quad\Leftrightarrow\quad \left\lvert\frac{\partial L}{\partial w}\right\rvert \le \lambda .$$
+# $$0 \in \frac{\partial L}{\partial w} + \lambda\,[-1, 1] \quad\Leftrightarrow\quad \left|\frac{\partial L}{\partial w}\right| \le \lambda .$$
 #
 # With L2 the condition at 0 is $\partial L/\partial w = 0$, which almost never holds exactly. So the *minimum* of a loss with L1 has
 # zeros. A *gradient step* still misses them: a step of fixed length $\eta\lambda$ jumps over 0 and lands on the other side.
@@ -885,15 +884,15 @@ show_sliders(
 # The **proximal step** does what L1 asks for. First a gradient step on the loss without the penalty, from $w$ to $v$. Then the
 # penalty, solved exactly (Parikh & Boyd 2014): with $a=\eta\lambda$ we look for
 #
-# $$w^+ = \arg\min_u\; \tfrac12(u-v)^2 + a\,\lvert u\rvert .$$
+# $$w^+ = \arg\min_u\; \tfrac12(u-v)^2 + a\,\left|u\right| .$$
 #
 # - If $u>0$, the derivative $u-v+a$ is 0 at $u=v-a$, which is positive only if $v>a$.
 # - If $u<0$, it is $u-v-a$, so $u=v+a$, which is negative only if $v<-a$.
-# - If $\lvert v\rvert\le a$, neither case applies, and $u=0$ is left: there $0\in -v+a\,[-1,1]$.
+# - If $\left|v\right|\le a$, neither case applies, and $u=0$ is left: there $0\in -v+a\,[-1,1]$.
 #
 # The three cases in one formula are the **soft threshold**
 #
-# $$w^+ = \mathrm{sign}(v)\,\max(\lvert v\rvert-a,\ 0) .$$
+# $$w^+ = \mathrm{sign}(v)\,\max(\left|v\right|-a,\ 0) .$$
 #
 # The same with $\tfrac a2u^2$ gives $u=v/(1+a)$: L2 shrinks and never reaches 0. To see all three, we let one weight start at
 # 0.47 under the penalty only; the loss is flat.

@@ -29,6 +29,11 @@ def test_a_figure_carries_its_name_caption_and_width_and_a_screen_gets_an_anchor
     assert only == {"live": True}
 
 
+def test_a_figure_loses_the_line_breaks_inside_its_tags_and_its_indentation():
+    drawn = '<g>\n  <path d="M 1 2 \nL 3 4 \n"\n   id="a"/>\n  <!-- a -->\n</g>\n'
+    assert show._compact(drawn) == '<g>\n<path d="M 1 2 L 3 4 " id="a"/>\n<!-- a -->\n</g>\n'
+
+
 def test_a_table_has_a_name_where_it_is_given_one(shown):
     frame = pd.DataFrame({"a": [1]})
     show.show_table(frame, "What is counted.")
