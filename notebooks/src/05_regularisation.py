@@ -609,17 +609,13 @@ claim(
     all(min(lead.differences) > 0 for lead in weaker), "in every run dropout ½ scores below every weaker dropout", REAL
 )
 claim(picks[0] != "dropout 0.5", f"validation chooses {picks[0]}", REAL)
-claim(
-    all(change.difference > 0 for change in read_once.values()),
-    "both chosen strengths have a higher mean test accuracy than none",
-    REAL,
-)
+for name, change in read_once.items():
+    claim(change.verdict == "undecided", f"{name} against none on the test set: {change}", REAL)
 
 # %% tags=["finding"]
-verdicts = [f"{name} against none is {change.verdict} ({change.difference:+.4f})" for name, change in read_once.items()]
 finding(
-    f"Validation rejects dropout ½ and cannot separate the weaker strengths ([table](#05-strengths-table)). On the test set, read once, "
-    f"{' and '.join(verdicts)}.",
+    "Validation rejects dropout ½ and cannot separate the weaker strengths. On the test set, read once, the chosen ones, "
+    f"{' and '.join(picks)}, are undecided against no regulariser ([table](#05-strengths-table)).",
     when=REAL,
 )
 
@@ -987,24 +983,14 @@ fig, axes = plots.figure(2, 2, height=3.2)
 colors = plots.colors(shown)
 for ax, name in zip(axes, shown, strict=True):
     plots.weight_histogram(sparse_runs[name][0].metrics["weights"]["all layers"], EDGES, colors[name], ax)
-    ax.set_title(name)
+    ax.set(title=name, ylim=(0.7, 1e6))
+    ax.label_outer()
 axes[0].legend(loc="upper left")
 show_figure(
     fig,
     "05-weights",
     f"All 81,792 weights after {SPARSE_EPOCHS} epochs (seed 0), on a log scale, in bins of 0.01. Black: a Gaussian of the same standard "
     "deviation. Insets: the bins around 0 on a linear scale.",
-)
-
-# %% tags=["figure"]
-fig, [left, right] = plots.figure(1, 2, height=2.6)
-plots.compare({name: 100 * spread.values for name, spread in small.items()}, "weights below 0.001 (%)", left)
-plots.compare({name: 100 * spread.values for name, spread in zero.items()}, "weights that are exactly 0 (%)", right)
-right.set_yticklabels([])
-show_figure(
-    fig,
-    "05-sparsity",
-    f"Small weights and real zeros after {SPARSE_EPOCHS} epochs, one dot a seed, bars are means.",
 )
 
 # %% tags=["figure"]
