@@ -34,6 +34,8 @@ REGISTRY = {
     **{"sigmoid, Xavier": 2, "sigmoid, He": 3, "ReLU, He": 4, "sigmoid, Adam": 5, "ReLU, Adam": 9},
     **{"[0, 1]": 0, "standardised": 2},
     **{"BatchNorm": 4, "BatchNorm, Swish": 2},
+    **{"none": 7, "L2 1e-3": 0, "dropout 0.5": 3, "dropout + L2": 4, "as they are": 7, "augmented": 2},
+    **{"L2 1e-4": 0, "L1 1e-4": 1, "proximal 1e-4": 5, "proximal 1e-3": 2},
 }
 _PALETTE = sns.color_palette("colorblind", 10)
 
@@ -115,18 +117,32 @@ def gradient_by_layer(gradients: Mapping[str, np.ndarray], ax: Axes | None = Non
 
 
 def by_value(scores: Mapping[float, Iterable[float]], xlabel: str, ylabel: str, ax: Axes | None = None) -> Axes:
-    """Every run as a dot and the means as a line over a hyper-parameter, log scale; 0 stands at the left end."""
+    """Every run as a dot and the means as a line over a hyper-parameter, log scale.
+
+    0 stands at the left end, behind a break of the axis: its mean is a dash by itself.
+    """
     ax = ax or plt.gca()
     values = sorted(scores)
     smallest = min(value for value in values if value > 0)
     places = {value: value or smallest / 10 for value in values}
     runs = [(places[value], run) for value in values for run in scores[value]]
     ax.plot(*zip(*runs, strict=True), "o", color=_PALETTE[0], alpha=0.5)
-    ax.plot([places[value] for value in values], [np.mean(list(scores[value])) for value in values], color=_PALETTE[0])
+    means = {value: float(np.mean(list(scores[value]))) for value in values}
+    ax.plot([value for value in values if value], [means[value] for value in values if value], color=_PALETTE[0])
     ax.set(xscale="log", xlabel=xlabel, ylabel=ylabel)
+    if 0 in places:
+        ax.plot([places[0] / 1.4, places[0] * 1.4], [means[0]] * 2, color=_PALETTE[0])
+        _break_x(ax, places[0] * 10**0.5)
     ax.set_xticks([places[value] for value in values], [f"{value:g}" for value in values], rotation=45)
     ax.minorticks_off()
     return ax
+
+
+def _break_x(ax: Axes, x: float) -> None:
+    """Two strokes through the x axis, and a gap in what is above: the scale does not go on here."""
+    across = ax.get_xaxis_transform()
+    ax.axvline(x, color="white", linewidth=7, zorder=0.5)
+    ax.text(x, 0, "//", transform=across, ha="center", va="center", fontsize="small", zorder=5)
 
 
 def histogram(counts: Mapping[str, Sequence[int]], edges: Sequence[float], xlabel: str, ax: Axes | None = None) -> Axes:
@@ -233,4 +249,26 @@ def deviations(rows: Mapping[str, tuple[Iterable[float], Mapping]], ax: Axes | N
     ax.set(yticks=range(len(rows)), yticklabels=list(rows), xlim=(-limit - 0.3, limit + 0.3))
     ax.set_ylim(len(rows) - 0.4, -0.6)
     ax.set_xlabel("ours - published, in tolerances")
+    return ax
+
+
+def weight_histogram(
+    weights: Mapping, edges: Sequence[float], color, ax: Axes | None = None, near: float = 0.05
+) -> Axes:
+    """One entry of `diagnostics.weight_distributions`, log scale, with a Gaussian of the same standard deviation.
+
+    The inset has the bins within `near` of 0 on a linear scale, where a spike at 0 shows its height.
+    """
+    counts, edges = np.asarray(weights["counts"]), np.asarray(edges)
+    centres = (edges[1:] + edges[:-1]) / 2
+    ax.stairs(counts, edges, fill=True, color=color, alpha=0.6, label="weights")
+    density = np.exp(-0.5 * (centres / weights["std"]) ** 2) / (weights["std"] * np.sqrt(2 * np.pi))
+    ax.plot(centres, counts.sum() * np.diff(edges) * density, color="black", linewidth=1.2, label="Gaussian")
+    ax.set(xlabel="weight", ylabel="count", yscale="log", ylim=(0.7, 30 * counts.max()), xlim=(edges[0], edges[-1]))
+    inset = ax.inset_axes((0.72, 0.55, 0.26, 0.32))
+    chosen = np.flatnonzero(np.abs(centres) < near)
+    inset.stairs(counts[chosen] / counts.sum(), edges[chosen[0] : chosen[-1] + 2], fill=True, color=color, alpha=0.6)
+    inset.set(xlim=(-near, near), xticks=[-near, 0, near])
+    inset.set_title("share per bin", fontsize="x-small")
+    inset.tick_params(labelsize="x-small", pad=1)
     return ax

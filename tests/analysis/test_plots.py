@@ -4,11 +4,14 @@ import pytest
 from coursekit.analysis import plots
 
 
-def test_by_value_draws_every_run_and_the_means_with_zero_left_of_the_smallest():
+def test_by_value_draws_every_run_and_the_means_with_zero_behind_a_break_of_the_axis():
     ax = plots.by_value({0.1: [3.0, 5.0], 0: [1.0], 0.01: [2.0]}, "decay", "accuracy")
-    dots, line = ax.lines
-    assert line.get_xdata() == pytest.approx([0.001, 0.01, 0.1])
-    assert line.get_ydata() == pytest.approx([1, 2, 4])
+    dots, line, dash, gap = ax.lines
+    assert line.get_xdata() == pytest.approx([0.01, 0.1]), "0 is not joined to the others"
+    assert line.get_ydata() == pytest.approx([2, 4])
+    assert set(dash.get_ydata()) == {1}
+    assert max(dash.get_xdata()) < gap.get_xdata()[0] < 0.01
+    assert [text.get_text() for text in ax.texts] == ["//"]
     assert sorted(zip(*dots.get_data(), strict=True))[-2:] == [(0.1, 3.0), (0.1, 5.0)]
     assert len(dots.get_xdata()) == 4
     assert [tick.get_text() for tick in ax.get_xticklabels()] == ["0", "0.01", "0.1"]
@@ -39,6 +42,8 @@ def test_histogram_outlines_given_counts_on_a_log_scale():
         ("SGD", "momentum", "RMSprop", "Adam"),
         ("mlp1", "mlp2", "cnn3", "cnn4", "cnn5"),
         ("LeNet5", "SimpleNN", "SimpleNN-BN", "ResNet-20"),
+        ("none", "L2 1e-3", "dropout 0.5", "dropout + L2"),
+        ("none", "L2 1e-4", "L1 1e-4", "proximal 1e-4", "proximal 1e-3"),
         ("lr 1", "lr 0.1", "lr 0.05", "lr 0.01", "lr 0.005", "lr 0.001"),
         ("sigmoid", "ReLU", "sigmoid, Xavier", "sigmoid, He", "ReLU, He", "sigmoid, Adam", "ReLU, Adam"),
         ("[0, 1]", "standardised"),
@@ -52,3 +57,15 @@ def test_variants_of_one_kind_have_the_same_colours_in_every_figure_and_all_diff
 
 def test_two_kinds_in_one_figure_share_no_colour():
     assert len(set(plots.colors(["ReLU", "SGD", "cnn4", "a", "b"]).values())) == 5
+
+
+def test_weight_histogram_sets_weights_beside_a_gaussian_and_enlarges_zero():
+    edges = [-0.15, -0.05, 0.05, 0.15]
+    _, [ax] = plots.figure()
+    plots.weight_histogram({"counts": [10, 80, 10], "std": 0.05}, edges, "red", ax, near=0.15)
+    [bars], [gaussian] = ax.patches, ax.lines
+    assert bars.get_data().values.tolist() == [10, 80, 10]
+    assert gaussian.get_ydata()[1] == pytest.approx(100 * 0.1 / (0.05 * np.sqrt(2 * np.pi)))
+    [inset] = ax.child_axes
+    assert inset.patches[0].get_data().values.tolist() == [0.1, 0.8, 0.1]
+    assert (ax.get_yscale(), inset.get_yscale()) == ("log", "linear")
