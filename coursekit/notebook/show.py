@@ -200,9 +200,3 @@ def _show(bundle: dict, metadata: dict, output=None):
         return display(bundle, raw=True, metadata=metadata, display_id=True)
     output.update(bundle, raw=True, metadata=metadata)
     return output
-
-
-def _compact(svg: str) -> str:
-    """The same picture without line breaks inside tags and without indentation: a third less in a notebook."""
-    on_one_line = re.sub(r"<[^>]*>", lambda tag: " ".join(tag[0].split()), svg)
-    return re.sub(r"\n\s*(?=<)", "\n", on_one_line)
