@@ -1,9 +1,10 @@
 # %% [markdown]
 # # 01 · An MLP from scratch
 #
-# A neural network looks like magic until you have written one. In this notebook you write every forward and backward pass in NumPy,
-# check each derivative twice, and train the result: first on 500 tiny letters, then on handwritten digits. At the end PyTorch takes
-# over the derivatives, and you will know what it does.
+# A neural network looks like magic until you have written one. In this notebook you write one in NumPy: the *forward pass*, which
+# computes its answer, and the *backward pass*, which computes the derivatives that it learns from. You check each derivative twice and
+# train the result, first on 500 tiny letters, then on handwritten digits. At the end PyTorch, a library for deep learning, takes over
+# the derivatives, and you will know what it does.
 #
 # **What you will learn**
 #
@@ -20,6 +21,9 @@
 #
 # The tasks come from three of the assignments in the README's table: the letters from *three problems*, the first digits from *a NumPy
 # handout with unit tests*, the PyTorch network from *a homework on MNIST and CIFAR-10*.
+#
+# The next cells set how long everything trains: `budget(full, sample=…)` gives the first number on the full data, and the second one on the
+# small sample data that the workbook brings along. They also load the images.
 
 # %% tags=["setup"]
 import math
@@ -81,24 +85,29 @@ show_data(letters, digits)
 # %% [markdown]
 # ## A network, drawn
 #
+# The task is *classification*: given the pixels of an image, say which of ten letters it shows. The ten letters are the *classes*, and
+# the correct class of an image is its *label*.
+#
 # A *unit* takes numbers, multiplies each by a *weight*, adds them up, and adds one more number, its *bias*. A *layer* is a column of
-# units that all read the same inputs. Two such layers in a row would amount to a single one, so a *non-linearity* comes between
-# them: here ReLU, which keeps positive numbers and replaces negative ones by 0. The last layer has one unit for each class. Its
-# outputs are called *logits*: the larger a logit, the higher the network rates that class. This is a *multi-layer perceptron*,
-# an MLP.
+# units that all read the same inputs. Two such layers in a row would amount to a single one, as notebook 02 shows. So a *non-linearity*
+# comes between them: here ReLU, which keeps positive numbers and replaces negative ones by 0. The last layer has one unit for each class.
+# Its outputs are called *logits*: the larger a logit, the higher the network rates that class. The layers before it are *hidden*: nobody
+# prescribes what their units should compute. Such a network is a *multi-layer perceptron*, an MLP.
 
 # %% tags=["figure"]
 show_figure(
     diagrams.draw_network(models.MLP((128, 128, 64, 10)), (1, 16, 8)),
     "01-network",
-    "The network that reads the letters, column by column: 128 pixels, two hidden layers, 10 logits. Above: the weights and biases of each layer; "
-    "every line is one weight, and of large layers only five units are drawn.",
+    "The network that reads the letters, column by column: 128 pixels, two hidden layers, 10 logits. Above: how many weights and biases "
+    "each layer has. Every line is one weight; of large layers only five units are drawn.",
 )
 
 # %% [markdown]
-# To *train* it means to change its weights and biases so that a *loss*, one number that says how wrong the predictions are, gets smaller. For that we
-# need the derivative of the loss with respect to every one of them. There are 25,418 in this network, and *backpropagation* finds
-# all of their derivatives in one pass that costs about twice as much as the prediction itself.
+# To *train* the network means to change its weights and biases so that a *loss*, one number that says how wrong the predictions are, gets
+# smaller. For that we need the derivative of the loss with respect to every weight and bias. This network has 25,418 of them.
+# *Backpropagation* finds all these derivatives in one backward pass, which costs about twice as much as the prediction itself.
+#
+# The table lists all networks of this notebook. 128-64-32-10 stands for 128 inputs, hidden layers of 64 and 32 units, and 10 logits.
 
 # %% tags=["figure"]
 nets = {
@@ -120,7 +129,7 @@ show_table(
             "parameters": [f"{size:,}" for size in sizes.values()],
         }
     ).set_index("network"),
-    "The networks of this notebook, from the input to the logits. Parameters are weights and biases together.",
+    "The networks of this notebook, from the input to the logits. Parameters are weights and biases together; the sigmoid is a second non-linearity, explained below.",
     name="01-networks",
 )
 
@@ -137,19 +146,26 @@ claim(sizes["MLP in PyTorch"] == 109_386, "the MLP in PyTorch has 109,386 parame
 #
 # $$p_k = \frac{e^{z_k}}{\sum_j e^{z_j}}, \qquad L = -\ln p_y .$$
 #
-# A confident correct prediction costs nearly nothing. A guess among ten classes costs $\ln 10 = 2.303$, and a confident
-# error costs a lot.
+# Here $z$ are the logits, $p$ the probabilities, and $y$ is the label. A confident correct prediction costs nearly nothing. A guess gives
+# each of ten classes the probability 0.1 and costs $\ln 10 = 2.303$. A confident error costs a lot. (The unit of a natural logarithm is
+# the *nat*; you will see it on the axes.)
 #
-# **Backpropagation in one picture.** Write the computation as a graph of small operations. Each of them needs only its own derivative: it is
-# a gate that receives a number, how much the loss changes with its output, and passes that number times its own derivative to
-# each input. Follow the red numbers from right to left. In JupyterLab, the sliders below change the logits and the label.
+# **Backpropagation in one picture.** Write the computation as a graph of small operations. From its right, each operation receives one
+# number: how much the loss changes when the output of this operation changes. It multiplies that number by its own derivative with
+# respect to an input, its *local derivative*, and passes the product to that input. So an operation needs to know nothing about the rest
+# of the graph.
+#
+# Why backwards? The chain starts where the derivative is known: the derivative of the loss with respect to itself is 1. From there, one
+# pass reaches every input. In the other direction, every input would need a pass of its own.
+#
+# Follow the orange numbers from right to left. In JupyterLab, the sliders below change the logits and the label.
 
 # %% tags=["figure"]
 show_figure(
     diagrams.softmax_graph(),
     "01-softmax-graph",
-    "Softmax and cross-entropy of one example with label 0. Black: values, computed from left to right. Blue: the derivative of each operation. Red: the derivative "
-    "of the loss, from right to left; each is the sum, over the arrows that leave the node, of blue times red.",
+    "Softmax and cross-entropy of one example with label 0. Black: values, computed from left to right. Blue: the local derivative of each operation. Orange: the derivative of the "
+    "loss, from right to left. For each arrow that leaves a node, multiply its blue number by the orange one at its tip, then add up.",
 )
 sliders = {f"z{k}": (-4.0, 4.0, 0.5) for k in range(3)}
 show_sliders(
@@ -158,23 +174,27 @@ show_sliders(
 )
 
 # %% [markdown]
+# The derivative of the loss with respect to a quantity is called the *gradient* of that quantity, or the gradient that arrives there.
+#
 # **The same in symbols.** Let $e_k = e^{z_k}$ and $S = \sum_j e_j$, so that $p_y = e_y / S$. From right to left:
 #
 # 1. The logarithm: $\dfrac{\partial L}{\partial p_y} = -\dfrac{1}{p_y}$.
 # 2. The quotient: $\dfrac{\partial p_y}{\partial S} = -\dfrac{e_y}{S^2} = -\dfrac{p_y}{S}$, so
 #    $\dfrac{\partial L}{\partial S} = \Big(-\dfrac{1}{p_y}\Big)\Big(-\dfrac{p_y}{S}\Big) = \dfrac{1}{S}$.
-# 3. The sum passes its gradient unchanged to every $e_k$. The label's $e_y$ also enters the quotient as the numerator, and gradients
-#    of two paths add up:
+# 3. The sum passes its gradient unchanged to every $e_k$. The label's $e_y$ also enters the quotient as the numerator, with
+#    $\dfrac{\partial p_y}{\partial e_y} = \dfrac{1}{S}$, and the gradients of two paths add up:
 #    $\dfrac{\partial L}{\partial e_k} = \dfrac{1}{S}$ for $k \ne y$, and
 #    $\dfrac{\partial L}{\partial e_y} = \dfrac{1}{S} - \dfrac{1}{p_y S}$.
-# 4. The exponential multiplies by its own value $e_k$. Since $e_k / S = p_k$,
+# 4. The exponential multiplies by its own value $e_k$. With $e_k / S = p_k$, the first term becomes $p_k$. The second term, which only the
+#    label has, becomes $-\dfrac{e_y}{p_y S} = -1$. So
 #
 # $$\frac{\partial L}{\partial z_k} = p_k - \begin{cases} 1 & k = y \\ 0 & \text{otherwise} \end{cases}
 # \qquad\text{or}\qquad \frac{\partial L}{\partial z} = p - \mathrm{onehot}(y) .$$
 #
-# All the fractions have cancelled. The gradient is *what the network said minus what it should have said*: negative for the label, so
-# that its logit rises, positive for all others, and small when the prediction is right. Two lines of NumPy give the red numbers
-# under the logits.
+# Here $\mathrm{onehot}(y)$ is the vector with a 1 for the class $y$ and 0 for all others. All the fractions have cancelled. The gradient is
+# *what the network said minus what it should have said*. It is negative for the label, so a step against it raises that logit, and
+# positive for all others. It is small when the prediction is confident and correct. Two lines of NumPy give the orange numbers under the
+# logits.
 
 # %% tags=["key"]
 z, label = np.array([2.0, 1.0, 0.1]), 0
@@ -182,10 +202,11 @@ p = np.exp(z) / np.exp(z).sum()
 (p - np.eye(3)[label]).round(3)
 
 # %% [markdown]
-# **Two changes for real use.** The exponential of 1,000 overflows. Subtracting the largest logit $m$ from all of them divides
-# numerator and denominator by the same number, so the probabilities stay what they are and no exponent is positive. And for
-# a batch of $B$ examples the loss is the mean, so the gradient of each row is divided by $B$. This happens here, once, and nowhere
-# else:
+# **Two changes for real use.** First, the exponential of 1,000 overflows. Subtracting the largest logit $m$ from all of them divides
+# numerator and denominator by the same number, $e^m$. The probabilities stay what they are, and no exponent is positive. Second, a
+# network processes a *batch* of $B$ examples at once, one in each row, numbered by $i$ below. The loss is the mean over the batch, so the
+# gradient of each row is divided by $B$. This happens here and nowhere else: every gradient further back is this one times local
+# derivatives, so all of them contain the factor $1/B$ already.
 #
 # $$p_{ik} = \frac{e^{z_{ik} - m_i}}{\sum_j e^{z_{ij} - m_i}}, \qquad L = -\frac1B \sum_i \ln p_{i, y_i}, \qquad
 # \frac{\partial L}{\partial z} = \frac{p - \mathrm{onehot}(y)}{B} .$$
@@ -193,7 +214,7 @@ p = np.exp(z) / np.exp(z).sum()
 # %% [markdown] tags=["exercise"]
 # **Your turn: softmax and cross-entropy.** The checks try logits of 1,000, equal logits, a batch of one, and others.
 #
-# <details><summary>Hint</summary>If the probability of the label is 0 on the computer, its logarithm is lost. Take the logarithm on paper
+# <details><summary>Hint</summary>If the probability of the label is rounded to 0, its logarithm is lost. Take the logarithm on paper
 # first: $\ln p_k = z_k - m - \ln \sum_j e^{z_j - m}$ has no logarithm of 0 in it.</details>
 
 
@@ -225,6 +246,10 @@ check("cross_entropy", my_cross_entropy)
 # %% tags=["solution"]
 show_source(scratch.softmax, scratch.cross_entropy)
 
+# %% [markdown]
+# Extreme logits are safe now. The label below is the class with logit −1,000: its probability is rounded to 0, and still the loss is the
+# correct 1,000 − (−1,000) = 2,000.
+
 # %% tags=["key"]
 extreme = np.array([[1000.0, 0.0, -1000.0]])
 scratch.softmax(extreme), scratch.cross_entropy(extreme, np.array([2]))[0]
@@ -232,31 +257,35 @@ scratch.softmax(extreme), scratch.cross_entropy(extreme, np.array([2]))[0]
 # %% [markdown]
 # ## A linear layer, and back
 #
-# A unit of a linear layer computes $y_j = \sum_i x_i W_{ij} + b_j$. Suppose we know how the loss changes with each output,
-# $dy_j = \partial L / \partial y_j$. The same rule as in the graph gives the rest, one arrow at a time:
+# A linear layer is a layer without its non-linearity. Its unit $j$ computes $y_j = \sum_i x_i W_{ij} + b_j$. We write $d$ in front of a
+# quantity for its gradient, and suppose that we know $dy_j = \partial L / \partial y_j$ for each output. The backward pass of the layer turns it into the
+# gradients of its weights, its biases and its inputs. The rule is that of the graph, one arrow at a time:
 #
 # - The weight $W_{ij}$ is on one arrow, from $x_i$ to $y_j$, and its local derivative is $x_i$. So $dW_{ij} = x_i \, dy_j$: a weight
 #   learns from the input that came through it.
 # - The bias $b_j$ has the local derivative 1, so $db_j = dy_j$.
 # - The input $x_i$ has an arrow to *every* unit, with local derivatives $W_{ij}$, and paths add up:
-#   $dx_i = \sum_j W_{ij} \, dy_j$. This is what the layer below receives.
+#   $dx_i = \sum_j W_{ij} \, dy_j$. The inputs are the outputs of the layer before, so this is what that layer receives.
 #
 # All examples of a batch use the same weights, so their contributions to $dW$ and $db$ add up as well. With one example in each row
-# of $X$, the sums are matrix products:
+# of $X$, these sums become matrix products:
 #
 # $$Y = XW + b, \qquad dX = dY\,W^\top, \qquad dW = X^\top dY, \qquad db = \sum_{\text{batch}} dY .$$
 #
-# ReLU multiplies the gradient by 1 where its input was positive, and by 0 elsewhere.
+# ReLU has no weights. Its slope is 1 or 0, so it passes the gradient on where its input was positive, and stops it elsewhere.
 #
-# **How large should the first weights be?** Each output is a sum of $n$ products. If weights have mean 0 and standard deviation
-# $\sigma$, and inputs have mean square $q$, the mean square of the outputs is $n \sigma^2 q$. ReLU sets half of them to 0 and leaves
-# $\frac12 n \sigma^2 q$. The signal keeps its size if that equals $q$, so $\sigma = \sqrt{2/n}$: *He initialisation* (He et al. 2015, section
-# 2.2). The assignment writes $W \sim N(0, \sqrt{2/n})$. The second argument has to be the *standard deviation*. Read as a
+# **How large should the first weights be?** Training starts from random weights. If they are too large, the *signal*, the numbers that pass
+# through the network, grows with every layer; if they are too small, it fades. Each output is a sum of $n$ products, one for each input.
+# If the weights are independent with mean 0 and standard deviation $\sigma$, and the inputs have mean square $q$, the mean square of the
+# outputs is $n \sigma^2 q$. Half of the outputs are negative; ReLU sets these to 0 and leaves $\frac12 n \sigma^2 q$. The signal keeps its size if that equals $q$,
+# so $\sigma = \sqrt{2/n}$: *He initialisation* (He et al. 2015, section 2.2).
+#
+# The assignment writes $W \sim N(0, \sqrt{2/n})$. The second argument has to be the *standard deviation*. Read as a
 # variance it would give a standard deviation of $(2/n)^{1/4}$, which for $n = 128$ is 0.35 in place of 0.125.
 
 # %% [markdown] tags=["exercise"]
-# **Your turn: a linear layer.** Write `MyLinear` from the formulas above, with NumPy only: `W` of shape (d_in, d_out) starts as He's,
-# `b` of shape (d_out,) starts at 0, and `dW` and `db` have the shapes of `W` and `b`. The check compares it with ours on small
+# **Your turn: a linear layer.** Write `MyLinear` from the formulas above, with NumPy only: `W` of shape (d_in, d_out) starts with He
+# initialisation, `b` of shape (d_out,) starts at 0, and `dW` and `db` have the shapes of `W` and `b`. The check compares it with ours on small
 # batches and says what is wrong, if anything is.
 #
 # <details><summary>Hint</summary>The shapes leave no choice: dW must have the shape of W, and there is only one way to multiply X and
@@ -294,7 +323,7 @@ show_source(scratch.Linear, scratch.ReLU)
 # %% [markdown]
 # **Predict, then look.** Ten layers with ReLU and random weights of standard deviation 0.35: how much larger is the signal at the end?
 #
-# <details><summary>Answer</summary>Each layer multiplies its mean square by ½ · 128 · 0.354² = 8, its size by √8 = 2.8. Ten
+# <details><summary>Answer</summary>Each layer multiplies the mean square of the signal by ½ · 128 · 0.354² = 8, so its size by √8 = 2.8. Ten
 # layers give 2.8¹⁰, about 33,000. With 0.125 the factor is 1.</details>
 
 
@@ -313,7 +342,7 @@ stds = {"√(2/n) as standard deviation": 0.125, "√(2/n) as variance": 0.125**
 signals = {name: [signal_after(n, std) for n in (1, 3, 10)] for name, std in stds.items()}
 show_table(
     pd.DataFrame(signals, index=pd.Index(["1", "3", "10"], name="layers")).map("{:.3g}".format),
-    "Root mean square of the signal after some layers of 128 units with ReLU, for an input of size 1.",
+    "Root mean square of the signal after some layers of 128 units with ReLU, for an input of size 1. The weights are one random draw, so the numbers are near the predicted ones and not equal to them.",
 )
 
 # %% [markdown]
@@ -328,7 +357,8 @@ show_source(scratch.SimpleNetwork)
 # %% [markdown]
 # A wrong gradient rarely crashes; it only trains badly. So we check it, in two independent ways. *Central differences* nudge one
 # weight up and down and watch the loss: $(L(w + \epsilon) - L(w - \epsilon)) / 2\epsilon$. They do not depend on our derivation.
-# *PyTorch's autograd* differentiates the same formulas and does not depend on our code.
+# *PyTorch's autograd* records the operations of a forward pass and carries the gradient back through them by itself. It does not depend on
+# our code. In the torch cell below, `requires_grad` asks for gradients, `backward()` computes them, and they arrive in `.grad`.
 
 # %% tags=["plumbing"]
 images, labels = letters.train_images.numpy(), letters.train_labels.numpy()
@@ -368,7 +398,7 @@ errors = {name: gradcheck.relative_error(by_hand[name], numerical[name]) for nam
 against_torch = {name: gradcheck.relative_error(by_hand[name], weights[name].grad.numpy()) for name in arrays}
 show_table(
     pd.DataFrame({"against differences": errors, "against autograd": against_torch}).map("{:.1e}".format),
-    "Relative error of the hand-written gradient of each parameter, in float64. Differences are limited by rounding, autograd is not.",
+    "Relative error of the hand-written gradient of each parameter, in float64. Central differences lose digits, because they subtract two nearly equal losses.",
 )
 
 # %% tags=["claim"]
@@ -380,7 +410,9 @@ claim(abs(torch_loss.item() - batch_loss()) < 1e-6, "the loss is within 1e-6 of 
 # ## Reading letters with gradient descent
 #
 # The letters are binary images of 16 × 8 pixels, so an image is a row of 128 zeros and ones. There are ten classes,
-# a e g i l n o r t u, with 50 training and 10 test glyphs each. (The assignment speaks of three such sets and describes
+# a e g i l n o r t u, with 50 training and 10 test *glyphs* (single drawings) each. The network learns from the training glyphs. The
+# test glyphs take no part in training; they show what it makes of images that it has never seen. *Accuracy* is the share of images whose
+# largest logit is that of the label. (The assignment speaks of three such sets and describes
 # only this one. It also leaves hidden sizes, learning rate and epochs to a file that is not public; ours are below.)
 
 # %% tags=["figure"]
@@ -396,9 +428,10 @@ show_figure(
 )
 
 # %% [markdown]
-# *Gradient descent* subtracts from every weight its derivative times a *learning rate*. `train_with_gd` uses all 500 letters
-# in every step, so one step is one *epoch*, a pass over the data. The first loss should be near $\ln 10 = 2.303$, the price of
-# guessing. He initialisation gives logits that are not zero, so it is a bit above.
+# *Gradient descent* subtracts from every weight and bias its derivative times a *learning rate*. One step of training has four parts: the
+# forward pass, the loss and its gradient at the logits, the backward pass, and the update. `train_with_gd` uses all 500 letters in every
+# step, the *full batch*, so one step is one *epoch*, a pass over the data. The first loss should be near $\ln 10 = 2.303$, the price of
+# guessing. It is a bit above, because He initialisation gives logits that are not zero.
 
 # %%
 show_source(scratch.train_with_gd)
@@ -406,6 +439,10 @@ show_source(scratch.train_with_gd)
 # %% [markdown]
 # We train two sizes of the network at four learning rates, each with five *seeds*: five different random initial weights. A single
 # run could be lucky.
+#
+# **How we compare.** All settings share their seeds, so we take the difference of two settings seed by seed. We give its mean and, in
+# brackets, the 95% interval of the mean. The first setting is *better* or *worse* if 0 lies outside the interval. Otherwise the comparison
+# is *undecided*.
 #
 # **Predict, then look.** Which learning rate ends at the lowest loss: 0.01, 0.1, 0.5 or 1? How many of 100 new letters will the
 # network read?
@@ -483,6 +520,9 @@ show_table(
 # Before blaming the network, ask the data. Two glyphs that are identical but carry different labels cannot both be right,
 # which caps the training accuracy. A *nearest-neighbour* reader, which gives a new glyph the label of the most similar training
 # glyph, shows what memory is worth on new letters.
+#
+# And how exactly can 100 test glyphs measure? If the network reads a share $a$ of all letters, its accuracy on $N$ of them scatters with a
+# standard deviation of $\sqrt{a(1 - a)/N}$, the *standard error*.
 
 
 # %% tags=["key"]
@@ -533,7 +573,7 @@ claim(
 
 # %% tags=["finding"]
 finding(
-    f"The network memorises the letters more than it learns the alphabet: it reads {train_accuracy.mean:.1%} of its own glyphs and {test_accuracy.mean:.0%} of the new ones. "
+    f"The network memorises the letters more than it learns the alphabet: it reads {train_accuracy.mean:.1%} of its training glyphs and {test_accuracy.mean:.0%} of the new ones. "
     f"A nearest neighbour, which only compares pictures, reads {nearest:.0%}.",
     when=REAL,
 )
@@ -544,13 +584,14 @@ finding(
 )
 
 # %% [markdown]
-# The larger network has 25,418 parameters for 500 images, the smaller one 10,666. Both are far more than memorising takes, and which
-# of them reads new letters better is undecided.
+# A training accuracy well above the test accuracy is called *overfitting*. The larger network has 25,418 parameters for 500 images, the
+# smaller one 10,666. Both reach the ceiling of the training accuracy, and which of them reads new letters better is undecided.
 #
 # ### Why the largest rate wins although it is the least steady
 #
-# A step downhill is sure to lower the loss only if the learning rate is below $2/c$, where $c$ is the largest curvature of the loss on the
-# way. Beyond that a step can jump over the valley and land higher on the other side. How often does this happen?
+# Let $g$ be the gradient, $\eta$ the learning rate, and $c$ the largest second derivative of the loss on the way. By Taylor's formula, a step changes the
+# loss by at most $-\eta |g|^2 + \frac12 c\, \eta^2 |g|^2$. This is sure to be negative only if $\eta < 2/c$. Beyond that, a step can jump over the valley
+# and land higher on the other side. How often does this happen?
 
 # %% tags=["figure"]
 losses = {lr: np.array([run["losses"] for run in letter_runs[lr, (128, 64)]]) for lr in RATES}
@@ -598,15 +639,19 @@ finding(
 )
 
 # %% [markdown]
-# The right panel of [the curves](#01-letters-loss) shows the large jumps of the first steps at rate 1; the many later rises, which the table
-# counts, are all below 1%. A hypothesis, not tested here: in both phases the rate is above $2/c$, and the loss still falls because the
+# The right panel of [the curves](#01-letters-loss) shows the large jumps of the first steps at rate 1. The many later rises, which
+# [the table](#01-letters-rises) counts, are all below 1%. A hypothesis, not tested here: in both phases the rate is above $2/c$, and the loss still falls because the
 # jumps happen in a few steep directions while all others go downhill.
 #
 # ## Digits: mini-batches, validation, regularisation
 #
-# The NumPy handout asks for MNIST: the first 80% of the training file, in file order, to train; the last 20% to validate;
-# pixels divided by 255. The split comes *before* any shuffling. The *validation set* is for choices, such as a learning rate. Each run
-# reads the *test set* once, after training, and no choice looks at it.
+# The NumPy handout asks for MNIST, grey images of handwritten digits with 28 × 28 pixels. The first 80% of the training file are for
+# training, the last 20% for validation, and pixels are divided by 255. The split comes *before* any shuffling, so it is the same in
+# every run.
+#
+# The *validation set* is for choices, such as a learning rate: the network does not train on it, and we choose what scores best there. A
+# choice fits the images that it was made on, so its accuracy on them is a little too good. For an unbiased number each run reads the
+# *test set* once, after training, and no choice looks at it.
 
 # %% tags=["key"]
 train_index, val_index = data.first_fraction(len(digits.train_labels), 0.8)
@@ -630,7 +675,8 @@ show_figure(fig, "01-digits", "The first three training images of each digit.", 
 # %% [markdown]
 # ### The penalty and the step
 #
-# An *L2 penalty* adds $\frac\lambda2 \sum w^2$ to the loss and so keeps weights small. Its derivative is simple: it adds $\lambda w$ to the
+# *Regularisation* is whatever holds a network back from overfitting. An *L2 penalty* adds $\frac\lambda2 \sum w^2$ to the loss and so keeps
+# weights small: with small weights, the output depends less on any single pixel. Its derivative is simple: it adds $\lambda w$ to the
 # gradient of each weight. Biases are left out, because a large bias only shifts an output. The penalty acts on the gradient and is
 # not part of the loss that we report.
 #
@@ -670,15 +716,15 @@ check("sgd", my_sgd)
 show_source(scratch.apply_regularization, scratch.SGD.update)
 
 # %% [markdown]
-# Every epoch shuffles images and labels with one permutation and keeps the last, shorter batch. Validation follows every epoch, and
-# the model ends with the weights of its best one.
+# Every epoch shuffles images and labels with one permutation and keeps the last, shorter batch. After every epoch the model is measured
+# on the validation set. In the end it gets back the weights of the epoch with the highest validation accuracy.
 
 # %%
 show_source(scratch.minibatches, scratch.fit, scratch.accuracy)
 
 # %% [markdown]
-# The handout keeps the settings of each model in a YAML file and does not give their values. Ours are in the first line below, with the
-# epochs at the top of the notebook. Below, `trained(net, …)` calls `fit` through `recall`, once with each seed.
+# The handout keeps the settings of each model in a YAML file and does not give their values. Ours are in the first line below; the numbers
+# of epochs are at the top of the notebook. `INIT` is the standard deviation of the initial weights, far smaller than He's. Below, `trained(net, …)` calls `fit` through `recall`, once with each seed.
 
 # %% tags=["key"]
 LR, REGULARIZATION, BATCH, INIT = 0.1, 1e-3, 64, 1e-3
@@ -724,7 +770,7 @@ def show_study(runs: dict[str, list[dict]], metrics: tuple[str, ...], name: str,
 #
 # The smallest network has one matrix and no bias: $p = \mathrm{softmax}(XW)$. The handout puts a ReLU between $XW$ and the softmax. It
 # has no use there and one danger. If the logit of some class is negative for all images, ReLU blocks the gradient of that
-# class, and the class is *dead*: nothing can bring it back. We run the network as prescribed and, as the control, without the ReLU.
+# class. Its weights learn nothing any more, so the class is *dead* and nothing can bring it back. We run the network as prescribed and, as the control, without the ReLU.
 
 # %%
 show_source(scratch.SoftmaxRegression)
@@ -788,8 +834,8 @@ show_figure(
 )
 
 # %% [markdown]
-# The slope of the sigmoid is $\sigma'(z_1) = \sigma(z_1)(1 - \sigma(z_1))$, a function of the *pre-activation* $z_1$. In terms of the activation it is
-# $a(1-a)$. Feeding $a$ to $\sigma'$, and so applying the sigmoid twice, is the classic mistake. All four functions below, which the handout
+# What enters the non-linearity, $z_1$, is the *pre-activation*; what leaves it, $a$, is the *activation*. The slope of the sigmoid is
+# $\sigma'(z_1) = \sigma(z_1)(1 - \sigma(z_1))$, which notebook 02 derives. In terms of the activation it is $a(1-a)$. Feeding $a$ to $\sigma'$, and so applying the sigmoid twice, is the classic mistake. All four functions below, which the handout
 # asks for, take the pre-activation.
 
 # %%
@@ -797,6 +843,9 @@ show_source(scratch.sigmoid, scratch.sigmoid_derivative, scratch.relu, scratch.r
 
 # %%
 show_source(scratch.TwoLayerNet)
+
+# %% [markdown]
+# We check this network like the first one: its gradients, which `mode="train"` computes, against central differences.
 
 # %% tags=["key"]
 small = scratch.TwoLayerNet(128, hidden=6, scale=0.5, seed=3, dtype=np.float64)
@@ -830,16 +879,16 @@ show_figure(
 )
 
 # %% [markdown]
-# Validation can look better than training. The training curve is the mean over an epoch *while the weights improve*; the
-# validation point comes at its end. And the last 12,000 images seem a little easier: in [the table](#01-two-layer-table) below both are
+# In both panels validation looks better than training. One reason is the moment: the training curve is the mean over an epoch *while the
+# weights improve*, and the validation point comes at its end. And the last 12,000 images seem a little easier: in [the table](#01-two-layer-table) below both are
 # measured with the same weights, and at the default setting validation is still ahead.
 #
 # ### Two studies: learning rate and penalty
 #
 # Each study changes one value and leaves the others at their defaults.
 #
-# **Predict, then look.** Which of the rates 1, 0.1, 0.05 and 0.01 is best after ten epochs, and is a strong penalty any use when
-# training and validation lie so close together?
+# **Predict, then look.** Which of the rates 1, 0.1, 0.05 and 0.01 is best after ten epochs? A penalty works against overfitting: is a strong
+# one any use when training and validation lie so close together?
 
 # %% tags=["key"]
 rates = {f"lr {lr:g}": trained(two_layers, lr=lr) for lr in (1.0, 0.1, 0.05, 0.01)}
@@ -903,10 +952,11 @@ finding(
 # - a larger rate, as the study has not found one that is too large;
 # - initial weights that are not almost zero, so that the hidden units differ from the start;
 # - more hidden units, as a larger model can fit more;
-# - a weak penalty, as training and validation lie close together, and underfitting seems to be the problem.
+# - a weak penalty, as training and validation lie close together. The problem seems to be *underfitting*: even the training images are not
+#   learnt well enough.
 #
-# Each candidate is trained with one seed, and validation picks the best. That seed flatters the winner, because it was picked for doing
-# well with it. So we train the winner again with five seeds that took no part in any choice, and report those. The candidates
+# Each candidate is trained with one seed, and validation picks the best. That seed flatters the winner: it won because it did well with
+# this very seed. So we train the winner again with five seeds that took no part in any choice, and report those. The candidates
 # themselves are not ranked: one seed decides nothing.
 
 # %% tags=["key"]
@@ -943,8 +993,8 @@ table["seeds"] = [len(runs) for runs in groups.values()]
 table.loc[[f"tuned: {name}" for name in tuned], "test"] = "–"
 show_table(
     table,
-    f"Two-layer net: accuracy by setting, of each run's best epoch on validation; mean ± standard deviation over seeds, one run where no ± is given. Tuned rows "
-    f"have {TUNING_EPOCHS} epochs, the others {DIGIT_EPOCHS}. The winner is: {winner}.",
+    f"Two-layer net: accuracy by setting, at the epoch with the highest validation accuracy; mean ± standard deviation over seeds, one run where no ± is given. "
+    f"Here init is the standard deviation of the initial weights, {INIT:g} if not given. Tuned rows have {TUNING_EPOCHS} epochs, the others {DIGIT_EPOCHS}. The winner is: {winner}.",
     name="01-two-layer-table",
 )
 
@@ -962,16 +1012,17 @@ claim(
 
 # %% tags=["finding"]
 finding(
-    f"On {len(confirmed)} fresh seeds the tuned network reaches a test accuracy of **{best['test'].mean:.4f}** on average. Its validation accuracy there is {best['validation'].mean:.4f}; the seed that "
-    f"it was picked by had shown {picked:.4f}.",
+    f"On {len(confirmed)} fresh seeds the tuned network reaches a test accuracy of **{best['test'].mean:.4f}** on average. Its validation accuracy with these seeds is {best['validation'].mean:.4f}; the seed that "
+    f"picked it had shown {picked:.4f}.",
     when=REAL,
 )
 
 # %% [markdown]
 # ## A deeper network in PyTorch
 #
-# The homework on MNIST and CIFAR-10 asks for a flexible MLP, and trains 784-128-64-10 with ReLU for ten epochs with Adam, an optimizer
-# that notebook 03 explains, at a rate of 1e-3. Autograd replaces our backward pass; the loop is still ours to read.
+# The homework on MNIST and CIFAR-10 asks for an MLP with any number of layers. It trains 784-128-64-10 with ReLU for ten epochs at a learning
+# rate of 1e-3. The *optimizer*, the rule that makes a step from the gradients, is Adam; notebook 03 explains it. Autograd replaces our
+# backward pass, and we still write the loop.
 
 # %% tags=["figure"]
 show_figure(
@@ -982,6 +1033,10 @@ show_figure(
 
 # %%
 show_source(models.MLP)
+
+# %% [markdown]
+# You know the parts of the loop: the forward pass and the loss are one line, `loss.backward()` is the backward pass, and `optimizer.step()`
+# the update. `zero_grad()` clears the gradients of the step before. Notebook 02 comes back to it, and to `train()` and `eval()`.
 
 # %% tags=["plumbing"]
 DEVICE = settings.device()
@@ -1014,7 +1069,7 @@ def accuracy(model, batches) -> float:
 
 
 # %% [markdown]
-# Each run watches the test accuracy for the comparison below; nothing is chosen by it.
+# Each run measures the test accuracy after every epoch, for the comparison below. Nothing is chosen by it.
 
 
 # %% tags=["key"]
@@ -1043,7 +1098,7 @@ print(f"loss before the first step {start_loss:.3f}; ln 10 = {math.log(10):.3f}"
 
 # %% [markdown]
 # The homework publishes its loss and test accuracy after each epoch. It does not state batch size and pixel scaling; batches of 128 and
-# raw pixels in [0, 1] are what reproduces the series. The published series is one run, so we show how far runs scatter.
+# raw pixels in [0, 1] reproduce the series. The published series is one run, so we show how far our runs scatter.
 
 # %% tags=["figure"]
 PUBLISHED_LOSS, PUBLISHED_ACCURACY = (scorecard.PUBLISHED[f"S2.1A.{kind}"].values for kind in ("loss", "accuracy"))
@@ -1114,7 +1169,7 @@ finding(
     when=REAL,
 )
 finding(
-    f"Our mean loss stays within {farthest:.1%} of the published series, inside the agreed 10%. Read this with care: we doubled the seeds after a first look at five, "
+    f"Our mean loss stays within {farthest:.1%} of the published series, inside the tolerance of 10%. Read this with care: we doubled the number of seeds after a first look at five, "
     f"which had given {fewer:.1%}.",
     when=REAL,
 )
@@ -1128,18 +1183,18 @@ finding(
 # %% [markdown]
 # ### The same formulas, as fast as the machine allows
 #
-# Autograd can differentiate anything, and pays for that. It records every operation and takes new memory for each gradient. A row
-# of linear layers and activations needs none of it: you have derived its backward pass above. So on a CPU, our training loop makes the
-# steps of such networks by your formulas, now in torch. `cross_entropy` returns $(p - \mathrm{onehot}(y))/B$ together with the loss, and
+# Autograd can differentiate anything, and pays for that: it records every operation and takes new memory for each gradient. A row
+# of linear layers and activations needs none of it, because you have derived its backward pass above. So on a CPU, our training loop uses
+# your formulas for such networks, now in torch. `cross_entropy` returns $(p - \mathrm{onehot}(y))/B$ together with the loss, and
 # the second loop carries it back. `dx = dz @ layer.W` is $dX = dY\,W^\top$: torch keeps $W$ as (out, in), so the transpose is
-# already in it.
+# already in it. (The code also serves later notebooks: stacks of runs, label smoothing and penalties are for them.)
 
 # %%
 show_source(training.mlp.Chain.backpropagate, training.mlp.train_step)
 
 # %% [markdown]
-# Both ways should make the same steps from the same weights. How far apart do they end, relative to the distance from the
-# start?
+# Both ways should make the same steps from the same weights. How far apart are the weights after 20 steps, relative to their distance
+# from the start?
 
 
 # %% tags=["key"]
@@ -1178,9 +1233,10 @@ claim(apart < 1e-5, "after 20 steps the weights of both ways differ by less than
 #
 # ## Exercises
 #
-# 1. **Change** `scale` of the two-layer net to 0. **Predict** what the hidden units learn, then rerun.
+# 1. **Change** `scale` of the two-layer net, the standard deviation of its initial weights, to 0. **Predict** what the hidden units learn,
+#    then rerun.
 #
-#    <details><summary>Answer</summary>All hidden units compute the same and always get the same gradient: the network has
+#    <details><summary>Answer</summary>All hidden units compute the same number and always get the same gradient: the network has
 #    one hidden unit, 128 times over. The initial weights have to break the symmetry.</details>
 #
 # 2. **Change** `gradient / len(labels)` in `cross_entropy` to `gradient` (a sum in place of the mean). **Predict** which

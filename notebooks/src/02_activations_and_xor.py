@@ -1,8 +1,9 @@
 # %% [markdown]
 # # 02 · Activations and XOR
 #
-# A network without activations is one linear map, however many layers it has. This chapter shows what the activations add: first their
-# formulas and slopes, then the smallest problem that no straight line solves, and last three activations on MNIST.
+# Without a non-linearity between its layers, also called an *activation*, a network is one linear map, however many layers it has. This
+# notebook shows what the activations add: first their formulas and slopes, then the smallest problem that no straight line solves, and
+# last three activations on MNIST.
 #
 # **What you will learn**
 #
@@ -14,6 +15,9 @@
 #
 # **You need** the chain rule, NumPy arrays, and forward and backward passes as in notebook 01. **Time:** 60 minutes to read and
 # under a minute to run, because the trainings are replayed from `results/`; retraining takes about three minutes. **Difficulty:** introductory.
+#
+# The tasks come from two of the assignments in the README's table: XOR from *a report in five parts*, and the four-point XOR, the training
+# loop and MNIST from *a homework on MNIST and CIFAR-10*.
 #
 # **Predict before you look.** What share of XOR can one straight line get right? Which activation should
 # start slowest on MNIST, and will the three differ in the end?
@@ -101,16 +105,18 @@ claim(gap < 1e-6, "two linear layers and the one that they fold into agree to 1e
 
 # %% [markdown]
 # An *activation* is a function that acts on each number between the layers. If it is not linear, the layers no longer fold together.
-# During the backward pass each gradient is multiplied by the activation's slope, so the slope matters as much as the function.
+# During the backward pass each gradient is multiplied by the activation's slope, so the slope matters as much as the function. (The word
+# also stands for the number that the function returns. The number that enters it is the *pre-activation*.)
 #
 # ## Four activations and their slopes
 #
 # **Sigmoid** squeezes any number into (0, 1). With $\sigma(x) = 1/(1 + e^{-x})$, the quotient rule needs the derivative of the
-# denominator, which is $-e^{-x}$. The rule's own minus turns it into a plus:
+# denominator, which is $-e^{-x}$. The rule's own minus turns it into a plus. And $e^{-x}/(1 + e^{-x})$ is $1 - \sigma(x)$:
 #
 # $$\sigma'(x) = -\frac{-e^{-x}}{(1 + e^{-x})^2} = \frac{1}{1 + e^{-x}} \cdot \frac{e^{-x}}{1 + e^{-x}} = \sigma(x)\,(1 - \sigma(x)) \le \tfrac14 .$$
 #
-# The five-part report prints $-e^{-x}/(1+e^{-x})^2$. It lost the inner minus: a rising function would have a negative slope.
+# A product $s(1 - s)$ is largest at $s = \frac12$, which gives the ¼. The five-part report prints $-e^{-x}/(1+e^{-x})^2$. It lost the inner
+# minus: a rising function would have a negative slope.
 #
 # **tanh** is a sigmoid that is centred on 0, $\tanh x = 2\sigma(2x) - 1 = \sinh x/\cosh x$. The quotient rule gives
 #
@@ -125,7 +131,7 @@ claim(gap < 1e-6, "two linear layers and the one that they fold into agree to 1e
 
 # %% [markdown] tags=["exercise"]
 # **Your turn: three activations and their slopes.** Each takes an array of any shape and works number by number. The slopes take the
-# *pre-activation* x.
+# pre-activation x.
 #
 # <details><summary>Hint</summary>On a computer $e^{1000}$ overflows, while $e^{-1000}$ becomes a harmless 0: never give an exponential a
 # positive exponent. For tanh use $\tanh x = 2\sigma(2x) - 1$.</details>
@@ -224,7 +230,9 @@ for ax in axes[:-2]:
     ax.tick_params(labelbottom=False)
 for ax in axes[-2:]:
     ax.set_xlabel("pre-activation x")
-show_figure(fig, "02-activations", "Activations (left) and their slopes (right), by hand and by autograd.")
+show_figure(
+    fig, "02-activations", "Activations (left) and their slopes (right). Lines: by our formulas; dots: by autograd."
+)
 
 # %% [markdown]
 # ### Test a derivative before you trust it
@@ -269,7 +277,8 @@ finding(
 # %% [markdown]
 # ### Swish: smooth, but not monotone
 #
-# Swish falls before it rises. Its slope is negative to the left of its minimum and slightly above 1 for some $x > 0$. We locate both on a fine grid.
+# Swish falls before it rises. Its slope is negative to the left of its minimum and slightly above 1 for some $x > 0$. We locate the minimum and the
+# largest slope on a fine grid.
 
 # %% tags=["key"]
 fine = np.linspace(-8, 8, 160_001)
@@ -287,8 +296,8 @@ claim(abs(slope_of_swish[0]) < 0.01, "its slope is below 0.01 in size at −8")
 
 # %% tags=["finding"]
 finding(
-    f"Swish lets a small gradient through for moderately negative inputs, where ReLU passes none. It does not cure vanishing "
-    f"gradients: at x = −8 its slope is only {slope_of_swish[0]:.4f}."
+    f"Swish lets a small gradient through for moderately negative inputs, where ReLU passes none. But further left it becomes "
+    f"flat, too: at x = −8 its slope is only {slope_of_swish[0]:.4f}."
 )
 
 # %% [markdown]
@@ -296,27 +305,29 @@ finding(
 #
 # | | range | zero-centred | saturates | cost | typical use |
 # |---|---|---|---|---|---|
-# | sigmoid | (0, 1) | no | on both sides, slope ≤ 1/4 | one exponential | a probability at the output, gates |
+# | sigmoid | (0, 1) | no | on both sides, slope ≤ 1/4 | one exponential | a probability at the output |
 # | tanh | (−1, 1) | yes | on both sides, slope ≤ 1 | one exponential | small networks, recurrent networks |
 # | ReLU | [0, ∞) | no | for x < 0, exactly | a comparison | the default of hidden layers |
 # | Swish | [−0.278…, ∞) | no | for x ≪ 0, nearly | one exponential | deep convolutional networks |
 #
-# *Four activations compared.*
+# *Four activations compared. Notebook 06 explains convolutional networks; recurrent networks, for sequences, are not part of this workbook.*
 #
-# - **Zero-centred.** If all inputs of a layer are positive, one example gives all weights of a unit gradients of the same sign.
-#   That example can only raise or lower them together.
-# - **Saturation.** Where the activation is flat, the gradient is multiplied by almost nothing. Layers multiply: six sigmoids pass on at most
-#   $4^{-6}$ of it, times the weights. This is the *vanishing gradient*, which notebook 04 measures.
-# - **Dead units.** For $x > 0$ ReLU has slope 1 and does not saturate. It has a different problem: a unit whose pre-activation is negative for every
-#   example gets no gradient. Only a change in earlier layers can bring it back.
-# - **Swish** is smooth, and its small slope for negative inputs lets such units recover. The lab homework on CIFAR-10 says that it
+# - **Zero-centred.** The gradient of a weight is $x_i\,dy_j$. If all inputs $x_i$ of a unit are positive, as after a sigmoid, one example gives
+#   all its weights gradients of the same sign. That example can only raise all of them or lower all of them.
+# - **Saturation.** A unit is *saturated* where its activation is flat. Its output hardly changes there, and the gradient is multiplied by almost
+#   nothing, so the weights before it hardly learn. Over several layers the slopes multiply: six sigmoids pass on at most $4^{-6}$ of a
+#   gradient, times the weights. This is the *vanishing gradient*, which notebook 04 measures.
+# - **Dead units.** For $x > 0$ a ReLU unit is *on*: it has slope 1 and does not saturate. It has a different problem. A unit whose pre-activation is
+#   negative for every example is *dead*: it outputs 0 and gets no gradient, so its weights do not change. Only a change in earlier layers
+#   can bring it back; in the first layer nothing can.
+# - **Swish** is smooth, and its small slope for negative inputs lets such units recover. Another assignment, the lab homework on CIFAR-10, says that it
 #   prevents vanishing gradients; its slope also goes to 0 for $x \ll 0$, so that is half true.
 
 # %% [markdown]
 # ## Why a line cannot split XOR
 #
 # XOR ("exclusive or") is true when exactly one of two inputs is true. Draw the four cases as the corners of a square, with −1 for false and 1 for true.
-# AND is easy: one line separates its single true corner. For XOR, every line leaves at least one corner on the wrong side.
+# AND, which is true when both are, is easy: one line separates its single true corner. For XOR, every line leaves at least one corner on the wrong side.
 
 # %% tags=["figure"]
 square = np.array([[-1, -1], [-1, 1], [1, -1], [1, 1]])
@@ -342,7 +353,8 @@ show_figure(
 )
 
 # %% [markdown]
-# The right panel is the proof. A perceptron, $\sigma(w^\top x + b)$, is above ½ on one side of a straight line. If both red corners are on its
+# The right panel is the proof. A *perceptron* is a single unit with a sigmoid, $\sigma(w^\top x + b)$. It is above ½ where $w^\top x + b > 0$, and that is
+# one side of a straight line. If both red corners are on its
 # positive side, their midpoint is too. If both blue corners are on its negative side, their midpoint is too. But the two midpoints are the same point,
 # the origin, and it cannot be on both sides.
 #
@@ -368,7 +380,8 @@ many_x, many_y = draw(20_000, 2000)  # 100 points tell 0.97 from 0.99 badly
 
 # %% [markdown]
 # Some points stray over an axis but keep their cloud's label, so no rule is always right. The best rule decides by quadrant. It errs
-# when exactly one coordinate has changed its sign, which each does with probability $p = \Phi(-1/0.4)$:
+# when exactly one coordinate has changed its sign. Each does so with probability $p = \Phi(-1/0.4)$, where $\Phi$ is the distribution function of the
+# standard normal distribution. So the best possible accuracy is
 #
 # $$\text{ceiling} = (1-p)^2 + p^2 .$$
 
@@ -380,8 +393,8 @@ print(f"ceiling {ceiling:.5f}, by simulation {by_quadrant:.5f}")
 print(f"standard deviation of an accuracy on 100 points: {noise:.3f}")
 
 # %% [markdown]
-# What can one line reach here? A training that fails would not show that there is no good line. So we train nothing and
-# try **all** directions in steps of one degree, at all offsets, and keep the best.
+# What accuracy can one line reach here? A failed training would not show that there is no good line. So we train nothing. We
+# try **all** directions in steps of one degree, at all offsets, and keep the best line.
 
 
 # %% tags=["key"]
@@ -420,9 +433,15 @@ finding(
 # %% [markdown]
 # ## Two hidden units are enough
 #
-# One hidden unit gives one line. Two units give two parallel lines, and the output unit keeps what lies between them. With $s = x_1 + x_2$, take
-# $h_1 = f(ws + b)$ and $h_2 = f(-ws + b)$: the first is on where $s$ is not too small, the second where it is not too large. The output,
-# $\sigma(v_1h_1 + v_2h_2 + c)$, asks for both. Nothing is trained here; we choose the five numbers.
+# One hidden unit gives one line. Two units give two lines; we make them parallel, and the output unit keeps what lies between them.
+#
+# Let $s = x_1 + x_2$. It is near 0 at both red corners, and near 2 or −2 at the blue ones. With an activation $f$ take $h_1 = f(ws + b)$ and $h_2 = f(-ws + b)$:
+# the first is large unless $s$ is too small, the second unless $s$ is too large. The output $\sigma(v_1h_1 + v_2h_2 + c)$ is read as the probability of class 1,
+# $P(y = 1)$, and is large only where both units are.
+#
+# Try it with the sigmoid, $w = b = 4$, $v_1 = v_2 = 10$ and $c = -15$. At $s = 0$ both units give $\sigma(4) = 0.98$, and the output is $\sigma(4.6) = 0.99$. At $s = 2$
+# they give 1.00 and $\sigma(-4) = 0.02$, and the output is $\sigma(-4.8) = 0.01$. At $s = -2$ they change places. (With ReLU, $w = 1$ and
+# $b = 0$, the two units add up to $|s|$. So there the signs turn round, and the output is $\sigma(4 - 4|s|)$.) Nothing is trained here; we choose the five numbers.
 
 # %% tags=["key"]
 BY_HAND = {
@@ -483,7 +502,7 @@ show_figure(
 )
 
 # %% [markdown]
-# The right panel shows what the hidden layer achieves. It moves the points so that both red clouds land in one corner of a new plane, and there one line is
+# The right panel shows what the hidden layer achieves: in the plane of $h_1$ and $h_2$ both red clouds land in the same corner, and there one line is
 # enough. In JupyterLab, the sliders below change the five numbers for three activations. Set $v_2$ to 0, make $w$ small, or move the lines
 # apart with $b$. Which settings still solve XOR?
 
@@ -526,7 +545,7 @@ finding(
 )
 
 # %% [markdown]
-# A diagonal strip is not the best boundary; the quadrants are. Training may find something in between.
+# A diagonal strip is not the best boundary; the axes, which separate the quadrants, are. Training may find something in between.
 #
 # ## A network that learns XOR
 #
@@ -541,14 +560,15 @@ show_figure(
 )
 
 # %% [markdown]
-# With $z_1 = XW_1 + b_1$, $a_1 = f(z_1)$, $z_2 = a_1W_2 + b_2$ and $a_2 = g(z_2)$, the squared error is **summed** over the samples,
-# $E = \sum_i (a_{2,i} - y_i)^2$. The chain rule goes through it from the end to the start:
+# The forward pass is $z_1 = XW_1 + b_1$, $a_1 = f(z_1)$, $z_2 = a_1W_2 + b_2$ and $a_2 = g(z_2)$, with an activation $f$ on the hidden units and $g$ on the output.
+# The loss of the report is not the cross-entropy but the squared error, **summed** over the samples: $E = \sum_i (a_{2,i} - y_i)^2$. The chain rule goes through
+# the network from the end to the start:
 #
 # $$dz_2 = 2\,(a_2 - y)\,g'(z_2), \qquad dW_2 = a_1^\top dz_2, \qquad db_2 = \sum_i dz_{2,i},$$
 # $$dz_1 = (dz_2 W_2^\top)\,f'(z_1), \qquad dW_1 = X^\top dz_1, \qquad db_1 = \sum_i dz_{1,i} .$$
 #
-# The report's comment has $2(y - a_2)$, with the sign turned around; its update adds instead of subtracting, so its code is right. A learning rate of 0.001
-# on the sum over 1,000 samples equals a learning rate of 1 on the mean.
+# Products with $g'$ and $f'$ are taken number by number. The report's comment has $2(y - a_2)$, with the opposite sign; its update adds instead of
+# subtracting, so its code is right. A learning rate of 0.001 on the sum over 1,000 samples equals a learning rate of 1 on the mean.
 
 # %% [markdown] tags=["exercise"]
 # **Your turn: the network for XOR.** Two inputs, some hidden units, one output, a sigmoid on both layers. Points are (n, 2), labels and
@@ -601,8 +621,8 @@ show_source(scratch.XorNet)
 show_source(scratch.train_xor)
 
 # %% [markdown]
-# Two checks before training. First, the gradients against central differences. Second, the trap of this exercise: labels of shape
-# `(n,)` against outputs `(n, 1)` broadcast to $n \times n$ differences. The loss would still be a
+# Two checks before training. First, the gradients against central differences. Second, a trap of this exercise: labels of shape
+# `(n,)` and outputs of shape `(n, 1)` broadcast to $n \times n$ differences. The loss would still be a
 # number, and training would still run.
 
 # %% tags=["key"]
@@ -630,9 +650,9 @@ claim(max(errors.values()) < 1e-6, "every gradient of the XOR network is within 
 # %% [markdown]
 # ### As it was published
 #
-# The report uses the activation on the hidden units **and** on the output. Sigmoid and tanh make 10,000 full-batch steps. ReLU makes 100 epochs of single
-# samples, which are 100,000 steps. These are two experiments rather than one, so we also run ReLU like the other two. Targets are 0 and 1
-# and the threshold is ½ for all, tanh included.
+# The report uses the same activation on the hidden units **and** on the output. Sigmoid and tanh make 10,000 full-batch steps. ReLU makes a step after
+# every single sample, for 100 epochs, which gives 100,000 steps. These are two experiments rather than one, so we also run ReLU like the other two.
+# Targets are 0 and 1, and an output above ½ counts as class 1, with tanh too.
 
 
 # %% tags=["key"]
@@ -663,7 +683,7 @@ published = {
 }
 
 # %% [markdown]
-# **The published error series.** For tanh and for ReLU the report prints the mean squared error at ten moments of one run. Ours are ten runs of each. For ReLU
+# **The published error series.** For tanh and for ReLU the report prints the mean squared error at ten moments of one run. We have ten runs of each. For ReLU
 # we take only those that solve the task (0.95 or more on the validation points), because the published run did.
 
 # %% tags=["plumbing"]
@@ -719,16 +739,17 @@ claim(
 # %% tags=["finding"]
 finding(
     f"The published tanh series lies within the range of our runs at all {sum(inside['tanh'])} points, the published ReLU series at "
-    f"{sum(inside['ReLU'])} of 10 ([table](#02-xor-series)). Its first value is lower than ours, whether we measure during that epoch or after it.",
+    f"{sum(inside['ReLU'])} of 10 ([table](#02-xor-series)). The first published ReLU value is lower than ours, during that epoch and after it.",
     when=AS_PUBLISHED,
 )
 
 # %% [markdown]
 # ### The fair version
 #
-# Three things differed at once: the hidden activation, the output, and the way of updating. A ReLU output is the worst of
-# them. Where its input is negative for all samples, output and slope are 0, and the whole network stops learning. So all three
-# now get a sigmoid output and the same number of full-batch steps, on the same drawings. (The sigmoid network stays as it is.)
+# Three things differed at once: the hidden activation, the output, and the way of updating. The riskiest of them is a ReLU
+# output. If its pre-activation is negative for all samples, its output and slope are 0. No gradient gets past it, so the whole network
+# stops learning. So all three networks now get a sigmoid output and the same number of full-batch steps, on the same points. (The sigmoid
+# network has both already.)
 
 # %% tags=["key"]
 fair = {"sigmoid": published["sigmoid"], "tanh": solve("tanh", "sigmoid"), "ReLU": solve("relu", "sigmoid")}
@@ -781,8 +802,8 @@ fig.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", nco
 show_figure(
     fig,
     "02-xor-curves",
-    f"Error on the training points and validation accuracy on XOR, mean ± standard deviation of {len(XOR_SEEDS)} seeds. Dotted: the ceiling. "
-    "Errors above 0.6, in the first steps, are not shown.",
+    f"Error on the training points and validation accuracy on XOR, mean ± standard deviation of {len(XOR_SEEDS)} seeds. Top: the same activation on the output; bottom: a sigmoid there. "
+    "Dotted: the ceiling. Errors above 0.6, in the first steps, are not shown.",
 )
 
 
@@ -874,7 +895,7 @@ asleep = (relu_net.a1 == 0).all(axis=-1).mean(axis=-1)[fair_score["ReLU"].argmin
 # %% tags=["figure"]
 show_table(
     pd.DataFrame({"accuracy on 20,000 new points": map(str, apart.values())}, index=pd.Index(apart, name="networks")),
-    f"Paired differences over {len(XOR_SEEDS)} seeds, where both networks of a seed have the same points: mean, 95 % interval and verdict on the first.",
+    f"Paired differences over {len(XOR_SEEDS)} seeds, where both networks of a seed have the same points: mean, 95 % interval and verdict on the first network (undecided if the interval contains 0).",
     name="02-xor-pairs",
 )
 
@@ -910,7 +931,7 @@ claim(2 * math.sqrt(2) * noise > 0.02, "two points of 100 are less than two stan
 # %% tags=["finding"]
 finding(
     f"Sigmoid against tanh, as published, is undecided over {len(XOR_SEEDS)} seeds ([table](#02-xor-pairs)). The report reads 99 against 97 % as a "
-    "difference: two points of 100, less than two standard errors.",
+    "difference, but two points of 100 are less than two standard errors.",
     when=AS_PUBLISHED,
 )
 
@@ -943,20 +964,21 @@ finding(
 )
 
 # %% [markdown]
-# **Does the boundary change from run to run?** Yes, for two reasons. Other initial weights lead to another of many solutions,
-# and other data move the boundary a little. Where the clouds are, all good boundaries agree; between and beyond them they
-# are free, and differ.
+# **Does the boundary change from run to run?** Yes, for two reasons. There are many solutions, and other initial weights lead to another
+# one; other data move the boundary a little. All good boundaries separate the clouds. Between and beyond the clouds nothing holds the
+# boundary, and the runs differ.
 #
 # The report says that ReLU runs can differ by more than 45 points, and [the runs by seed](#02-xor-by-seed) confirm it. It explains this
-# by vanishing gradients. The cause is the ReLU at the *output*: where its input is negative, output and slope are both 0. A network may start in that
-# state at every point, or a long step may push it there. The report also says that tanh is "less able to fine-tune"; our runs do not show that.
+# by vanishing gradients. The cause is the ReLU at the *output*: where its pre-activation is negative, output and slope are both 0. A network may start
+# like this at every point, or one long step may lead there. The report also says that tanh is "less able to fine-tune"; our runs do not show that.
 
 # %% [markdown]
 # ## XOR on four points, in PyTorch
 #
 # The homework on MNIST and CIFAR-10 keeps only the four corners, now of the unit square. The network is again 2-4-1, with tanh inside and a sigmoid at the end.
-# The loss is the binary cross-entropy and the optimizer Adam. `BCELoss` expects probabilities, so the sigmoid belongs to the network;
-# with `BCEWithLogitsLoss` it must not.
+# The loss is the *binary cross-entropy*, the cross-entropy for two classes: if the output is $p = P(y = 1)$, it is $-\ln p$ for class 1 and
+# $-\ln(1 - p)$ for class 0. The optimizer is Adam, which notebook 03 explains. This loss expects probabilities, so the network ends with a sigmoid.
+# `BCEWithLogitsLoss` would apply the sigmoid itself, and then the network must not have one.
 
 # %% tags=["key"]
 corners = torch.tensor([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
@@ -1038,7 +1060,8 @@ show_table(
 # %% [markdown]
 # No unit is dead: each tells some corners apart. But (0, 1) and (1, 1), which have different classes, look the same to all four units: every unit is
 # saturated at both. The output cannot separate what it cannot distinguish, so it answers about ½. To move the two corners apart, some hidden unit needs a
-# slope there, and a saturated tanh has almost none. We measure both for the closest pair of corners with different classes.
+# slope there, and a saturated tanh has almost none. We measure difference and slope for the pair of corners with different classes that the
+# hidden units tell apart least.
 
 
 # %% tags=["key"]
@@ -1151,17 +1174,18 @@ finding(
     f"{worst_path[4:, 3].max():.3f}, so they stay indistinguishable ([curves](#02-corner-path)).",
 )
 finding(
-    f"At rate 0.1, {failures[0.1]} of 100 seeds fail, all in this way; at 0.01 none does ([table](#02-corners-table)). The difference, {rates:+.2f}, is undecided. "
+    f"At rate 0.1, {failures[0.1]} of 100 seeds fail, all in this way; at 0.01 none fails ([table](#02-corners-table)). The difference, {rates:+.2f}, is undecided. "
     "That large early steps cause the saturation is a *hypothesis*.",
 )
 
 # %% [markdown]
-# Four points are no test of learning: there is nothing to generalise to. Away from the corners, the picture is one of many that fit.
+# Four points do not test whether a network *generalises*, that is, whether it is right on new points: there are no new points. Away from the corners, the
+# picture is one of many that fit.
 #
 # ## The training loop in PyTorch
 #
 # So far each step used all data, or one sample. The homework on MNIST and CIFAR-10 trains in *mini-batches*, with a loop that most PyTorch programs share. It has five
-# parts: a loader, a step, an epoch, an evaluation, and a rule for which weights to keep. We write it out once, on a small part of MNIST.
+# parts: loaders, a step, an epoch, an evaluation, and a rule for which weights to keep. We write it out once, on a small part of MNIST.
 
 # %% tags=["plumbing"]
 digits = data.load("mnist")
@@ -1169,7 +1193,8 @@ REAL = not digits.is_sample
 show_data(digits)
 
 # %% [markdown]
-# **The loaders** shuffle the training images and cut both sets into batches. MNIST has no validation set, so we hold out some training images.
+# **The loaders** cut the training and the validation images into batches; the training images are shuffled in every epoch. MNIST has no validation set,
+# so we hold out some training images. They will choose the weights that we keep, and the test images stay unseen.
 
 # %% tags=["key"]
 images = digits.train_images[:7000, None].float() / 255  # (N, 1, 28, 28), pixels in [0, 1]
@@ -1182,8 +1207,12 @@ val_loader = DataLoader(val_set, batch_size=100)
 
 
 # %% [markdown]
-# **Step, epoch and evaluation.** `zero_grad` is needed because PyTorch *adds* gradients to those that are there. `train()` and `eval()` change nothing
-# for this network, but they do for dropout and batch normalisation. `no_grad` keeps no graph, which saves time and memory.
+# **Step, epoch and evaluation.** A step is a forward pass with its loss, a backward pass and an update of the weights. An epoch is one step for every batch.
+# The evaluation is a forward pass only. Three details matter in PyTorch:
+#
+# - `zero_grad` is needed because `backward` *adds* its gradients to those already stored.
+# - `train()` and `eval()` change nothing for this network, but they do for dropout and batch normalisation (notebooks 05 and 06).
+# - `no_grad` records no operations for a backward pass, which saves time and memory.
 
 
 # %% tags=["key"]
@@ -1213,8 +1242,8 @@ def accuracy_of(model: nn.Module, loader: DataLoader) -> float:
 
 
 # %% [markdown]
-# **The best checkpoint.** After each epoch the weights are kept if the validation accuracy is the best so far. `deepcopy` matters: without it, `state_dict()`
-# refers to the weights that training goes on to change.
+# **The best checkpoint.** A *checkpoint* is a copy of the weights in a file. After each epoch we save one if the validation accuracy is the best so far, and
+# at the end we load it. `deepcopy` matters: `state_dict()` only refers to the weights of the model, and training keeps changing these.
 
 # %% tags=["key"]
 model = models.MLP((784, 128, 64, 10), "relu")
@@ -1363,26 +1392,27 @@ finding(
 )
 
 # %% [markdown]
-# **Which is best, and why?** For a shallow network the choice costs little. A hypothesis for the slow start of the sigmoid, not tested here: it passes on at most
-# ¼ of a change of its input, and its outputs lie around ½ whatever the image is. So one step of Adam, which is as long for small gradients
-# as for large ones, changes the logits less. tanh has slope 1 at 0, and ReLU has slope 1 wherever it is on. In the six-layer network of
+# **Which is best, and why?** For a shallow network the choice matters little. Why does the sigmoid start slowly? A hypothesis, not tested here: a sigmoid passes
+# on at most ¼ of a change of its input, and at first its outputs lie around ½ whatever the image is. So a step of the weights changes the logits less.
+# Adam does not make up for that: its steps are as long for small gradients as for large ones. tanh has slope 1 at 0, and ReLU has slope 1 wherever it is on. In the six-layer network of
 # [notebook 04](04_gradient_flow.ipynb) the sigmoid stays behind even with Adam, and with plain SGD it does not learn.
 #
 # ## What to take along
 #
 # - Linear layers fold into one linear layer. With a non-linearity between them, two hidden units are enough for XOR.
 # - Check a derivative numerically. A wrong sign, or σ′ of the wrong quantity, does not raise an error.
-# - Compare one thing at a time: ReLU "at 97 %" combined a lucky seed, single-sample steps and another output.
-# - Networks get stuck in different ways. A ReLU output can be dead everywhere; live hidden units can still give half of the points, or two corners, one code.
+# - Compare one thing at a time: behind the published 97 % of ReLU were a lucky seed, single-sample steps and another output.
+# - Networks get stuck in different ways. A ReLU output can be dead. Hidden units that are not dead can still map different points to the same numbers: all of
+#   them off, or all of them saturated.
 # - Two points of difference on 100 examples decide nothing. Give the interval, or use more examples and seeds.
-# - A training loop is a loader, a step, an evaluation, and a rule for what to keep. The rule uses validation data.
+# - A training loop has loaders, a step, an epoch, an evaluation, and a rule for which weights to keep. The rule uses validation data.
 #
 # ## Exercises
 #
 # 1. **Change** `XOR_SEEDS` to `range(20)` and `XOR_HIDDEN` from 4 to 2 and to 16, and look at [the runs by seed](#02-xor-by-seed). (The claims
 #    and findings below it are for 4 units and are skipped.) A network fails when it stays below 0.95. **Predict** for which width more of the fair ReLU networks fail.
 #
-#    <details><summary>Answer</summary>With 2 hidden units each must find its own place, and there is none to spare: nearly
+#    <details><summary>Answer</summary>With 2 hidden units each must find its own line, and there is none to spare: nearly
 #    all ReLU networks fail, and about half of the sigmoid and tanh networks too. With 16 none fails. Spare units are insurance.</details>
 #
 # 2. **Change** the output of the fair networks to `"linear"`. **Predict** what the learning rate of 0.001 does now.
