@@ -1157,7 +1157,7 @@ claim(
 claim(failures[0.1] > 0 and failures[0.01] == 0, "some of 100 seeds fail at rate 0.1, and none at 0.01")
 claim(
     ((every[:, 0] == 1) == (every[:, 2] > 0.1)).all(),
-    "a network fails exactly where all hidden units take two such corners for one",
+    "a network fails exactly when all its hidden units give two such corners the same output",
 )
 claim(
     every[every[:, 0] < 1, 3].max() < 1e-3,

@@ -94,7 +94,7 @@ def _edge(ax, start: tuple[float, float], end: tuple[float, float], slope: str) 
 
 def _key(ax, y: float) -> None:
     x = 0.16
-    for words, color in {"value": "black", "derivative of the operation": BLUE, "derivative of the loss": RED}.items():
+    for words, color in {"value": "black", "local derivative": BLUE, "derivative of the loss": RED}.items():
         write(ax, x, y, words, color=color, ha="left", fontsize=8)
         x += width_of(words, 8) + 0.25
 
