@@ -13,7 +13,7 @@
 # - when augmentation helps, and when it harms;
 # - why an L1 term in the loss gives small weights but no zeros, and which step does give zeros.
 #
-# **Before you start.** Notebook 01 (the training loop, mini-batches, an L2 penalty in NumPy) and notebook 03 (SGD with momentum, Adam).
+# **What you need.** Notebook 01 (the training loop, mini-batches, an L2 penalty in NumPy) and notebook 03 (SGD with momentum, Adam).
 # A convolution is taken as given; notebook 06 explains it. **Time:** about 60 minutes to read, a minute to run with the stored
 # results. **Difficulty:** medium.
 #
