@@ -17,7 +17,7 @@ test: $(READY)  ## every test that needs neither a network nor a GPU
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist worksteal
 
 test-faults: $(READY)  ## the fault tests with all their kills and damages, minutes; prints what was injected and lost
-	COURSEKIT_FAULTS=long $(BIN)/python -m pytest tests/faults tests/classroom/test_student.py
+	COURSEKIT_FAULTS=long $(BIN)/python -m pytest tests/faults tests/classroom/test_student.py tests/test_benchmarks.py
 
 test-otter: $(READY)  ## handing out and grading through otter-grader, minutes: `make test` skips these tests where it is not installed
 	$(PYTHON) -m pip --python $(BIN)/python install -q -c constraints.txt -e ".[instructor]"
@@ -38,8 +38,9 @@ notebooks: $(READY)  ## execute notebooks/src into notebooks/, on real data
 	$(BIN)/coursekit run $(ONLY) $(SIDE) --source real -o notebooks --figures figures
 	$(BIN)/coursekit scorecard --into docs/scorecard.md
 
-bench: $(READY)  ## time the courses' way and ours on an idle machine; writes docs/benchmarks.md and into README.md
-	$(BIN)/python -m benchmarks --into README.md
+bench: $(READY)  ## ours beside the courses' way and other libraries on an idle machine, 25 minutes: ONLY="peers costs"
+	$(PYTHON) -m pip --python $(BIN)/python install -q -c constraints.txt -e ".[bench]"
+	$(BIN)/python -m benchmarks $(if $(ONLY),--only $(ONLY))
 
 check-gpu: $(READY)  ## does a GPU compute what a CPU does, and how fast? at most 8 minutes; writes docs/gpu and docs/gpu.md
 	$(BIN)/python -m benchmarks.gpu

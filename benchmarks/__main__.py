@@ -1,16 +1,18 @@
-"""`make bench`: the courses' way and ours side by side; prints the tables and writes them to docs/benchmarks.md."""
+"""`make bench`: ours beside the courses' way and other libraries; prints it all and writes docs/benchmarks.md."""
 
 import argparse
 import json
 import statistics
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import torch
 
-from benchmarks import page, timing
+from benchmarks import bars, page, timing
+from benchmarks.peers.measure import Plan, peers
 from benchmarks.sweeps import InProcesses, evaluation_ways, stacked_way
 from benchmarks.workloads import (
     MLP,
@@ -24,39 +26,61 @@ from benchmarks.workloads import (
     our_batches,
     seeded,
 )
-from coursekit import files, models, settings
+from coursekit import models, settings
 from coursekit.data.datasets import Dataset
 
+PARTS = ("loops", "peers", "sweeps", "evaluations", "costs", "scaling")
 
-def main() -> None:
+
+def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="sample data, one round of a few steps: a test")
+    parser.add_argument("--only", nargs="+", choices=PARTS, metavar="PART", help=f"of {', '.join(PARTS)}")
     parser.add_argument("-o", "--output", type=Path, default=Path("docs/benchmarks.md"), metavar="FILE")
-    parser.add_argument("--into", type=Path, metavar="FILE", help="an extract between the marks of this file")
     parser.add_argument("--rounds", type=int, default=7, metavar="N", help="default 7")
-    options = parser.parse_args()
-    number = 1 if options.quick else options.rounds
+    options = parser.parse_args(arguments)
     size = 256 if options.quick else 2048
     peaks = {str(dtype)[6:]: timing.matmul_peak(dtype, size) for dtype in (torch.float32, torch.bfloat16)}
     datasets = {name: load(name, options.quick) for name in ("mnist", "cifar10")}
-    chosen = [replace(WORKLOADS[2], steps=2)] if options.quick else WORKLOADS
-    found = {
-        "machine": machine() | {"peaks": peaks, "rounds": number, "data": sources(datasets)},
-        "loops": [row for w in chosen for row in loop_rows(w, datasets[w.data], number, peaks)],
-        "sweeps": [
-            row for w in sweeps(options.quick) for row in sweep_rows(w, datasets[w.data], number, options.quick)
-        ],
-        "evaluations": evaluation_rows(datasets, number, options.quick),
-        "costs": cost_rows(datasets, options.quick),
-        "scaling": [] if options.quick else scaling_rows(datasets),
-    }
+    described = machine() | {"peaks": peaks, "rounds": options.rounds, "data": sources(datasets)}
+    measured = measure(options.only or PARTS, datasets, peaks, options.rounds, options.quick)
+    found = joined(options.output.with_suffix(".json"), described, measured)
     text = page.whole(found)
-    print(text)
+    print(text, *bars.verdicts(found), sep="\n")
     options.output.write_text(text)
     options.output.with_suffix(".json").write_text(json.dumps(found, indent=1, default=lambda x: round(x, 4)) + "\n")
-    if options.into:
-        files.write_between(options.into, page.MARK, page.extract(found), "the extract")
+
+
+def measure(parts: Sequence[str], datasets: dict[str, Dataset], peaks: dict, rounds: int, quick: bool) -> dict:
+    """The chosen parts, one after the other."""
+    chosen = [replace(WORKLOADS[2], steps=2)] if quick else WORKLOADS
+    number = 1 if quick else rounds
+    plan = Plan(1, 0.01, short=True) if quick else Plan(rounds, 0.4)
+    ways = {
+        "loops": lambda: [row for w in chosen for row in loop_rows(w, datasets[w.data], number, peaks)],
+        "peers": lambda: peers(plan),
+        "sweeps": lambda: [row for w in sweeps(quick) for row in sweep_rows(w, datasets[w.data], number, quick)],
+        "evaluations": lambda: evaluation_rows(datasets, number, quick),
+        "costs": lambda: cost_rows(datasets, quick),
+        "scaling": lambda: [] if quick else scaling_rows(datasets),
+    }
+    measured = {}
+    for part in (part for part in PARTS if part in parts):
+        start = time.monotonic()
+        measured[part] = ways[part]()
+        print(f"{part}: {(time.monotonic() - start) / 60:.1f} minutes", flush=True)
+    return measured
+
+
+def joined(path: Path, described: dict, measured: dict) -> dict:
+    """What was measured now, and the other parts as they were measured before on the same kind of machine."""
+    before = json.loads(path.read_text()) if path.exists() else {}
+    same = all(before.get("machine", {}).get(name) == described[name] for name in ("cpu", "threads", "torch", "data"))
+    kept = {part: before[part] for part in PARTS if part in before} if same and "dates" in before else {}
+    dates = {part: before["dates"][part] for part in kept} | dict.fromkeys(measured, described["date"])
+    found = {part: (kept | measured)[part] for part in PARTS if part in kept | measured}
+    return {"machine": described, "dates": dates} | found
 
 
 def sources(datasets: dict[str, Dataset]) -> str:
@@ -85,20 +109,20 @@ def loop_rows(workload: Workload, dataset: Dataset, number: int, peaks: dict) ->
     ms = {name: 1e3 * statistics.median(times) / workload.steps for name, times in seconds.items()}
     macs = models.layer_table(seeded(workload), tuple(next(ways["float32"].batches)[0].shape[1:]))["MACs"].sum()
     rows = []
-    for precision, bars in (("float32", workload.bars[:2]), ("bfloat16", workload.bars[2:])):
+    for precision in ("float32", "bfloat16"):
         flops = 6e-6 * macs * workload.batch_size / ms[precision]
         row = {"network": workload.name, "batch": workload.batch_size, "precision": precision}
         row |= {"courses_ms": ms["0"], "courses_2_ms": ms["2"], "ours_ms": ms[precision]}
-        row |= {f"ratio_{w}": timing.ratio(seconds[w], seconds[precision]) for w in "02"} | {"bars": bars}
+        row |= {f"ratio_{w}": timing.ratio(seconds[w], seconds[precision]) for w in "02"}
         rows.append(row | {"gflops": flops, "of_peak": flops / peaks[precision]})
         print(f"{workload.name} {workload.batch_size} {precision}: {ms}", flush=True)
     return rows
 
 
 def sweeps(quick: bool) -> list[Workload]:
-    """The two networks of the bars: factors in float32 and at best."""
-    simple = replace(WORKLOADS[2], bars=(2.2, 3.0), steps=2 if quick else 10)
-    return [simple] if quick else [replace(WORKLOADS[0], bars=(2.7, None), steps=60), simple]
+    """The two networks of the courses' sweeps."""
+    simple = replace(WORKLOADS[2], steps=2 if quick else 10)
+    return [simple] if quick else [replace(WORKLOADS[0], steps=60), simple]
 
 
 def sweep_rows(workload: Workload, dataset: Dataset, number: int, quick: bool, runs: int = 8) -> list[dict]:
@@ -115,13 +139,8 @@ def sweep_rows(workload: Workload, dataset: Dataset, number: int, quick: bool, r
     ms = {name: 1e3 * statistics.median(times) / workload.steps for name, times in seconds.items()}
     print(f"{workload.name}, {runs} runs: {ms}", flush=True)
     row = {"network": workload.name, "batch": workload.batch_size, "runs": runs, "alone_ms": ms["alone"]}
-    bars = {}  # of the better of the two ways
-    for precision, bar in zip(("float32", "bfloat16"), workload.bars, strict=True):
-        bars[min((name for name in ms if name.startswith(precision)), key=ms.get, default="")] = bar
     return [
-        row
-        | {"how": name, "stacked_ms": ms[name], "bar": bars.get(name)}
-        | {"ratio": timing.ratio(seconds["alone"], seconds[name])}
+        row | {"how": name, "stacked_ms": ms[name], "ratio": timing.ratio(seconds["alone"], seconds[name])}
         for name in ways
         if name != "alone"
     ]
@@ -164,21 +183,21 @@ print(time.perf_counter() - start)
 
 
 def cost_rows(datasets: dict[str, Dataset], quick: bool) -> list[dict]:
-    """What else the bars are about: memory, the pipeline's share of a step, imports."""
+    """What else there are bars for: memory, the pipeline's share of a step, imports."""
     rows = []
-    for index, bar in ((2, 0.10), (6, 0.02))[: 1 if quick else 2]:
+    for index in (2, 6)[: 1 if quick else 2]:
         workload = replace(WORKLOADS[index], steps=2 if quick else WORKLOADS[index].steps)
         batches = forever(our_batches(datasets["cifar10"], workload.batch_size, augment=True))
         pipeline = partial(lambda b, n: [next(b) for _ in range(n)], batches, workload.steps)
         step = partial(OurWay(workload, datasets["cifar10"]), workload.steps)
         seconds = timing.rounds({"pipeline": pipeline, "step": step}, 1 if quick else 5)
         share = timing.ratio(seconds["pipeline"], seconds["step"])["median"]
-        rows.append({"what": f"data pipeline, share of a step of {workload.name}", "value": share, "bar": bar})
+        rows.append({"what": f"data pipeline, share of a step of {workload.name}", "value": share})
         memory = timing.in_subprocess(MEMORY.format(index=index, quick=quick, steps=2 if quick else 20))
-        rows.append({"what": f"GB of memory above torch's import, {workload.name}", "value": memory, "bar": 1.2})
-    for what, code, bar in (("import after torch", IMPORT, 0.3), ("`coursekit --help`", HELP, 0.5)):
+        rows.append({"what": f"GB of memory above torch's import, {workload.name}", "value": memory})
+    for what, code in (("import after torch", IMPORT), ("`coursekit --help`", HELP)):
         times = [timing.in_subprocess(code) for _ in range(1 if quick else 3)]
-        rows.append({"what": f"seconds for {what}", "value": min(times), "bar": bar})
+        rows.append({"what": f"seconds for {what}", "value": min(times)})
     return rows
 
 

@@ -1,18 +1,21 @@
-"""The courses' way to train: a torchvision Dataset, PIL images transformed one by one, a DataLoader, `.item()`."""
+"""The courses' way to train: a torchvision Dataset, PIL images transformed one by one, a DataLoader, `.item()`.
+
+torchvision is imported where it is used: that takes seconds, and most processes of a benchmark do without it.
+"""
 
 from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
-from torchvision import transforms
-from torchvision.datasets import CIFAR10, MNIST, VisionDataset
+from torch.utils.data import DataLoader, Dataset
 
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.247, 0.243, 0.261)
 
 
-def dataset(images: Tensor, labels: Tensor, transform: Callable) -> VisionDataset:
+def dataset(images: Tensor, labels: Tensor, transform: Callable) -> Dataset:
     """torchvision's own MNIST or CIFAR10, given its arrays instead of its files."""
+    from torchvision.datasets import CIFAR10, MNIST, VisionDataset
+
     kind = CIFAR10 if images.ndim == 4 else MNIST
     made = kind.__new__(kind)
     VisionDataset.__init__(made, root="", transform=transform)
@@ -20,8 +23,10 @@ def dataset(images: Tensor, labels: Tensor, transform: Callable) -> VisionDatase
     return made
 
 
-def transform(colour: bool, augment: bool) -> transforms.Compose:
+def transform(colour: bool, augment: bool) -> Callable:
     """ToTensor, for colour images Normalize, and RandomCrop and RandomHorizontalFlip on the picture before them."""
+    from torchvision import transforms
+
     first = [transforms.RandomCrop(32, padding=4), transforms.RandomHorizontalFlip()] if augment else []
     last = [transforms.Normalize(MEAN, STD)] if colour else []
     return transforms.Compose([*first, transforms.ToTensor(), *last])

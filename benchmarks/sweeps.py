@@ -16,10 +16,7 @@ from coursekit.training import loop, stacked
 
 def stacked_way(workload: Workload, runs: int, bfloat16: bool = False, quick: bool = False) -> Callable[[], None]:
     """Some steps of all runs as one."""
-    stack = stacked.stack([models.pooling_first(seeded(workload)) for _ in range(runs)])
-    lr = workload.optimizer.keywords["lr"]
-    each = [workload.optimizer(m.parameters(), lr=lr * 2.0**-i, fused=True) for i, m in enumerate(stack.models)]
-    optimizers = each
+    stack, optimizers = stacked_runs(workload, runs)
     batches = forever(our_batches(load(workload.data, quick), workload.batch_size, workload.augment))
 
     def train() -> None:
@@ -29,6 +26,13 @@ def stacked_way(workload: Workload, runs: int, bfloat16: bool = False, quick: bo
             stacked.train_one_epoch(stack, steps, optimizers).tolist()
 
     return train
+
+
+def stacked_runs(workload: Workload, runs: int) -> tuple[stacked.StackedModel, list[torch.optim.Optimizer]]:
+    """The network of a workload so many times, each with half the learning rate of the one before it."""
+    stack = stacked.stack([models.pooling_first(seeded(workload)) for _ in range(runs)])
+    lr = workload.optimizer.keywords["lr"]
+    return stack, [workload.optimizer(m.parameters(), lr=lr * 2.0**-i, fused=True) for i, m in enumerate(stack.models)]
 
 
 def evaluation_ways(model: Callable, dataset: datasets.Dataset, runs: int) -> dict[str, Callable[[], None]]:

@@ -24,10 +24,9 @@ SGD = partial(torch.optim.SGD, lr=0.01, momentum=0.9, weight_decay=1e-4)
 
 @dataclass(frozen=True)
 class Workload:
-    """One network of the courses with its protocol; `steps` are timed at a time; `bars`: ratios that must be met.
+    """One network of the courses with its protocol; `steps` are timed at a time, of `runs` trainings as one.
 
-    `bars` are (0 workers, 2 workers) in float32 and at best; `validate` checks every tenth step: the courses on 5,000
-    images, we on the first 1,000 of them.
+    `validate` checks every tenth step: the courses on 5,000 images, we on the first 1,000 of them.
     """
 
     name: str
@@ -36,21 +35,21 @@ class Workload:
     batch_size: int
     optimizer: Callable[..., torch.optim.Optimizer]
     steps: int
-    bars: tuple[float | None, ...]
     augment: bool = False
     validate: bool = False
+    runs: int = 1
 
 
 MLP = partial(models.MLP, (784, 128, 64, 10))
 SIMPLE_NN = partial(models.SimpleNN, batch_norm=True)
 WORKLOADS = [
-    Workload("MLP", MLP, "mnist", 128, ADAM, 60, (10, 10, None, None)),
-    Workload("MLP", MLP, "mnist", 64, ADAM, 100, (7, 9, None, None)),
-    Workload("SimpleNN, BN, crop + flip", SIMPLE_NN, "cifar10", 128, SGD, 40, (4, 5.5, 4.5, 6.5), augment=True),
-    Workload("SimpleCNN", models.SimpleCNN, "cifar10", 64, ADAM, 50, (2, 2.8, 3.8, 5)),
-    Workload("cnn4", models.cnn4, "cifar10", 50, ADAM, 60, (2.4, 2.4, 4.5, 4.5)),
-    Workload("cnn4, validated", models.cnn4, "cifar10", 50, ADAM, 20, (6, 6, 6, 6), validate=True),
-    Workload("ResNet-20, crop + flip", models.resnet20, "cifar10", 128, SGD, 12, (1.5, 2, 2.6, 3.5), augment=True),
+    Workload("MLP", MLP, "mnist", 128, ADAM, 60),
+    Workload("MLP", MLP, "mnist", 64, ADAM, 100),
+    Workload("SimpleNN, BN, crop + flip", SIMPLE_NN, "cifar10", 128, SGD, 40, augment=True),
+    Workload("SimpleCNN", models.SimpleCNN, "cifar10", 64, ADAM, 50),
+    Workload("cnn4", models.cnn4, "cifar10", 50, ADAM, 60),
+    Workload("cnn4, validated", models.cnn4, "cifar10", 50, ADAM, 20, validate=True),
+    Workload("ResNet-20, crop + flip", models.resnet20, "cifar10", 128, SGD, 12, augment=True),
 ]
 
 

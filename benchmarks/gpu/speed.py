@@ -11,6 +11,7 @@ import torch
 
 from benchmarks import timing
 from benchmarks.gpu.cases import SIMPLE_NN, Cases, Row, Setup, alone, together
+from benchmarks.workloads import WORKLOADS, CoursesWay, OurWay, Workload, our_batches, seeded
 from coursekit import models
 from coursekit.data.augment import crop_flip
 from coursekit.data.datasets import Dataset
@@ -27,16 +28,12 @@ ONE_SEED = 1.5  # of the tolerances that were agreed for the mean of three
 
 def benchmark(setup: Setup) -> Cases:
     """In turns: the course's loop with 0 and 2 workers, ours in float32 (as torch has it) and in bfloat16."""
-    from benchmarks.workloads import WORKLOADS  # torchvision, which nothing else here needs
-
     chosen = [WORKLOADS[index] for index in ((2,) if setup.short else (0, 2, 4, 6))]
     found = {f"{w.name}, {w.batch_size}": partial(_loops, setup, w) for w in chosen}
     return found | {"eight SimpleNN, BN, 128: as one, in turn": partial(_eight, setup, WORKLOADS[2])}
 
 
-def _loops(setup: Setup, workload) -> Row:
-    from benchmarks.workloads import CoursesWay, OurWay
-
+def _loops(setup: Setup, workload: Workload) -> Row:
     dataset, device = setup.load(workload.data), setup.device.type
     workers = ("0",) if setup.short else ("0", "2")
     ways = {f"course, {n} workers": CoursesWay(workload, dataset, int(n), device) for n in workers}
@@ -51,10 +48,8 @@ def _loops(setup: Setup, workload) -> Row:
     return row | {"holds": all(ratio >= BARS[n] for n, ratio in ratios.items()) if setup.is_gpu else None}
 
 
-def _eight(setup: Setup, workload) -> Row:
+def _eight(setup: Setup, workload: Workload) -> Row:
     """Sweeps on a GPU train one run after another; this says whether that is right."""
-    from benchmarks.workloads import OurWay, our_batches, seeded
-
     dataset, device = setup.load(workload.data), setup.device.type
     steps = 2 if setup.short else 20
     turns = [OurWay(workload, dataset, device=device) for _ in range(8)]

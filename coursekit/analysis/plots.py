@@ -25,12 +25,15 @@ LABELS = {
 REGISTRY = {
     **{"ReLU": 0, "sigmoid": 1, "tanh": 2, "Swish": 4},
     **{"SGD": 0, "momentum": 1, "RMSprop": 2, "Adam": 3},
-    **{"mlp1": 5, "mlp2": 6, "cnn3": 2, "cnn4": 0, "cnn5": 1},
+    **{"mlp1": 7, "mlp2": 4, "cnn3": 2, "cnn4": 0, "cnn5": 1},
     **{"CNN_A": 0, "CNN_B": 1, "CNN_C": 2, "CNN_C max": 3, "SimpleCNN": 0},
     **{"LeNet5": 8, "SimpleNN": 9, "SimpleNN-BN": 4, "ResNet-20": 3},
     **{"lr 1": 7, "lr 0.1": 3, "lr 0.05": 1, "lr 0.01": 0, "lr 0.005": 2, "lr 0.001": 4},
     **{"residual": 0, "plain": 1, "published": 7},
     **{"warm-up": 4, "polynomial": 5, "restarts": 9, "one drop": 5, "two drops": 2},
+    **{"three drops": 3, "one cycle": 0},
+    **{"sigmoid, Xavier": 2, "sigmoid, He": 3, "ReLU, He": 4, "sigmoid, Adam": 5, "ReLU, Adam": 9},
+    **{"[0, 1]": 0, "standardised": 2},
 }
 _PALETTE = sns.color_palette("colorblind", 10)
 

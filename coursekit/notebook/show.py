@@ -7,6 +7,7 @@ import inspect
 import io
 import os
 import platform
+import re
 import textwrap
 from html import escape
 
@@ -72,9 +73,14 @@ def show_figure(fig: Figure, name: str, caption: str, pixels: bool = False) -> N
     plt.close(fig)
     content = buffer.getvalue()
     if not pixels:
-        content = content.decode()
+        content = _on_one_line(content.decode())
     _show({mime: content, "text/plain": caption}, {"figure": name, "caption": caption, "width": width})
     _show_caption(caption, name)
+
+
+def _on_one_line(svg: str) -> str:
+    """SVG without comments and line breaks: a notebook keeps each line with its own quotes and indentation."""
+    return " ".join(re.sub(r"<!--.*?-->", "", svg, flags=re.DOTALL).split())
 
 
 def show_table(frame: pd.DataFrame, caption: str, name: str = "") -> None:

@@ -3,10 +3,11 @@
 import math
 import os
 import time
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable
+from typing import Protocol
 
 import torch
+from torch import nn
 
 from coursekit import models, settings
 from coursekit.data import datasets
@@ -14,14 +15,25 @@ from coursekit.errors import NotStored
 from coursekit.models import parameter_count
 from coursekit.training import loop
 
-if TYPE_CHECKING:
-    from coursekit.runs.experiment import Experiment
-
 LIMIT_S = 20 * 60
 TIMED_STEPS = 3
 
 
-def refuse_long(missing: "Iterable[Experiment]") -> None:
+class Training(Protocol):
+    """What decides how long a training takes, of an `Experiment`."""
+
+    model: Callable[[], nn.Module]
+    optimizer: Callable[..., torch.optim.Optimizer]
+    data: str
+    epochs: int
+    batch_size: int
+    validation: int
+    train_size: int | None
+    classes: tuple[int, ...] | None
+    precision: str
+
+
+def refuse_long(missing: Iterable[Training]) -> None:
     """Raise NotStored when these trainings would take more than 20 minutes here, one after the other.
 
     COURSEKIT_TRAIN=1 trains them all the same. Drawn data are small, so nothing is refused for those.
@@ -44,7 +56,7 @@ def refuse_long(missing: "Iterable[Experiment]") -> None:
         )
 
 
-def steps_of(experiment: "Experiment") -> int:
+def steps_of(experiment: Training) -> int:
     """Optimizer steps of the whole training on the published data set."""
     classes = experiment.classes or range(datasets.CLASS_COUNT)
     images = datasets.TRAIN_IMAGES[experiment.data] * len(classes) // datasets.CLASS_COUNT
@@ -52,7 +64,7 @@ def steps_of(experiment: "Experiment") -> int:
     return experiment.epochs * math.ceil(min(experiment.train_size or images, images) / experiment.batch_size)
 
 
-def seconds_of_a_step(experiment: "Experiment") -> float:
+def seconds_of_a_step(experiment: Training) -> float:
     """The shortest of a few steps of this network on random images, after one to warm up."""
     device = settings.device()
     height, width, *channels = datasets.IMAGE_SHAPES[experiment.data]

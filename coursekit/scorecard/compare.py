@@ -4,6 +4,7 @@ A notebook calls `record` where it has a number; `show` puts table and picture o
 is ever recorded from sample data.
 """
 
+import itertools
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
@@ -67,7 +69,7 @@ def record(
     if published.epochs is not None and epochs is None:
         raise UsageError(f"{id}: say from which runs it is, or how many epochs were run")
     if settings.profile() == "sample" or drawn or not when:
-        notebook.show_score(f"scorecard: {published.name}: not recorded: this run is not on the real data", None)
+        notebook.show_score(f"scorecard: {published.name}: not recorded, this run is not on the real data", None)
         return
     images = [run.experiment["train_size"] for run in runs if run.experiment.get("train_size") is not None]
     if images or (published.epochs or 0) > (epochs or 0):
@@ -110,15 +112,15 @@ def table() -> pd.DataFrame:
     """The scorecard as text, one line for each published number."""
     lines = {
         row.published.name: {
+            "notebook": f"{row.published.notebook:02d}",
             "published": _published(row.published),
             "ours": _ours(row) if row.score else "–",
             "seeds": str(row.score.seeds) if row.score else "–",
-            "run": _short(row.score.device) if row.score else f"in {row.published.notebook:02d}",
             "verdict": _verdict(row),
         }
         for row in rows()
     }
-    return pd.DataFrame(lines).T.rename_axis("task")
+    return pd.DataFrame(lines).T.rename_axis("published number")
 
 
 def total(found: Iterable[Row]) -> str:
@@ -156,18 +158,20 @@ def show(name: str = "08-scorecard") -> None:
     notebook.show_table(
         table(),
         f"All {len(found)} published numbers, with tolerance, next to ours: {counts}. Of a series the first and the "
-        "last epoch, and how many are outside; then the largest deviation in tolerances. "
+        "last epoch are shown. The verdict names how many epochs are outside and the largest deviation, in tolerances. "
         "The published ResNet has 38 layers, ours 20. "
         f"Devices: {', '.join(devices) or '–'}.{sample}",
+        name=f"{name}-table",
     )
-    text = "Ours minus published in units of the tolerance (grey), of a series every epoch; arrow heads are farther off"
-    notebook.show_figure(_picture(found), name, f"{text}: {counts}.{sample}")
+    text = "Ours minus published in tolerances, of a series every epoch; in the grey band: reproduced. Arrow heads are "
+    text += f"farther off; on the right: the notebook. In all {counts}.{sample}"
+    notebook.show_figure(_picture(found), name, text)
 
 
 def _picture(found: list[Row]) -> Figure:
-    """The deviations in two columns; a number that was not run keeps its row, with a word in it."""
+    """The deviations in two columns with a line between notebooks; a number that was not run has a word in its row."""
     half = -(-len(found) // 2)
-    fig, axes = plots.figure(1, 2, height=1.2 + 0.175 * half)
+    fig, axes = plots.figure(1, 2, height=1.2 + 0.2 * half)
     shared = dict(linestyle="", markersize=5)
     shades = plots.colors(["reproduced", "outside"])
     style = {
@@ -176,14 +180,28 @@ def _picture(found: list[Row]) -> Figure:
     }
     for ax, part in zip(axes, (found[:half], found[half:]), strict=True):
         plots.deviations({row.published.name: (row.deviations, style.get(row.verdict, {})) for row in part}, ax)
-        ax.tick_params(axis="y", labelsize=9)
+        ax.tick_params(axis="y", labelsize=10)
+        ax.set_ylim(half - 0.4, -0.6)  # rows of both columns are level
         for place, row in enumerate(part):
             if row.verdict not in style:
-                ax.text(0, place, row.verdict, ha="center", va="center", fontsize=8, color="0.4", backgroundcolor="0.9")
+                ax.text(0, place, row.verdict, ha="center", va="center", fontsize=9, color="0.4", backgroundcolor="0.9")
+        _notebooks(ax, [row.published.notebook for row in part])
     seen = [verdict for verdict in style if any(row.verdict == verdict for row in found)]
     handles = [Line2D([], [], label=verdict, **style[verdict]) for verdict in seen]
     fig.legend(handles=handles, loc="outside upper center", ncols=2)
     return fig
+
+
+def _notebooks(ax: Axes, numbers: Sequence[int]) -> None:
+    """The number of each notebook to the right of its rows, and a line between two notebooks."""
+    first = 0
+    for number, group in itertools.groupby(numbers):
+        end = first + len(list(group))
+        if end < len(numbers):
+            ax.axhline(end - 0.5, color="0.5", linewidth=0.8)
+        middle = (first + end - 1) / 2
+        ax.text(1.02, middle, f"{number:02d}", transform=ax.get_yaxis_transform(), va="center", fontsize=10)
+        first = end
 
 
 def _verdict(row: Row) -> str:
@@ -215,8 +233,3 @@ def _texts(numbers: Sequence[float]) -> str:
     decimals = 0 if largest >= 1000 else 1 if largest >= 10 else 4
     texts = [f"{number:,.{decimals}f}" for number in numbers]
     return f"{texts[0]} … {texts[-1]}" if len(texts) > 4 else ", ".join(texts)
-
-
-def _short(device: str) -> str:
-    """The device without its maker and its threads."""
-    return device.split(" (")[0].removeprefix("NVIDIA ")

@@ -100,11 +100,11 @@ def protocol(images: int | None, epochs: int) -> str:
 # ## Why change the rate at all?
 #
 # **Too small, too large.** The picture shows gradient descent in a ravine, $f(x, y) = (x^2 + 18 y^2)/2$. A small rate follows the valley and
-# hardly gets along. A larger one crosses from wall to wall and still arrives. The limit is where a step overshoots by as much as it
+# makes little progress. A larger one crosses from wall to wall and still arrives. The limit is where a step overshoots by as much as it
 # corrects: $2/18 = 0.111$ in the steep direction. Beyond it, every step makes things worse.
 
 # %% tags=["figure"]
-RAVINE = {f"lr {lr:g}": partial(torch.optim.SGD, lr=lr) for lr in (0.01, 0.05, 0.1, 0.12)}
+RAVINE = {f"lr {lr:g}": partial(torch.optim.SGD, lr=lr) for lr in (0.01, 0.05, 0.1, 0.113)}
 show_figure(
     diagrams.optimizer_paths(RAVINE, steps=40, curvature=18.0),
     "07-ravine",
@@ -761,6 +761,7 @@ claim(
     "the lowest validation loss of a run is at most its last one",
 )
 ended, at_lowest = (lenet_runs.compare("polynomial, 4", "polynomial, 1", "val_loss", at=at) for at in ("last", "best"))
+lowest_verdicts = verdicts["lowest val. loss"]
 claim(
     abs(at_lowest.difference) < abs(ended.difference),
     "the powers 4 and 1 differ less in their lowest validation loss than in their last",
@@ -773,14 +774,14 @@ finding(
     when=REAL,
 )
 finding(
-    f"**Noise.** At the lowest validation loss of each run, {verdicts['lowest val. loss']['better']} of {len(decays)} schedules are better than the best constant rate. A gain in accuracy without one in loss is a weak sign of less noise.",
+    f"**Noise.** At the lowest validation loss of each run, {lowest_verdicts['better']} of {len(decays)} schedules are better than the best constant rate, {lowest_verdicts['undecided']} undecided, {lowest_verdicts['worse']} worse: [the intervals](#07-lenet-against).",
     when=REAL,
 )
 
 # %% [markdown]
 # Read the two findings together. A rank correlation near −1 means that the settings which fit their training images best do worst on new
 # ones: memorisation. Where the lowest losses are alike, stopping the constant rate early would do nearly as well as the schedule. *A
-# hypothesis, not tested here:* on more images, which take longer to memorise, the ranking follows the noise instead.
+# hypothesis, not tested here:* with more images, which take longer to memorise, noise matters more.
 #
 # **Limits.** With 27 intervals of 95 %, one or two are expected to miss the true difference, so a single *better* by little is weak
 # evidence. The best epoch flatters a shaky curve, because it picks the luckiest of many; the last epoch does not, so read both columns. The
@@ -881,7 +882,7 @@ window = max(10, DROPS_AT[0] // 10)
 first_gain, second_gain = (published_runs.each(gain_across(step, window))["two drops"] for step in DROPS_AT)
 plateau = published_runs.each(last_tenth)["two drops"]
 drops_test = published_runs.final("test_accuracy")["two drops"]
-ours = [f"{plateau:.4f}", f"{drops_test:.4f}", f"{first_gain:+.4f}", f"{second_gain:+.4f}"]
+ours = [f"{plateau:.4f}", f"{drops_test:.4f}", f"{first_gain:.4f}", f"{second_gain:.4f}"]
 rows = ["plateau: validation, last tenth", "test", "gain across the first drop", "gain across the second drop"]
 show_table(
     pd.DataFrame({"ours": ours, "published": ["about 0.67", "0.6571", "–", "–"]}, index=rows),
@@ -1304,7 +1305,7 @@ finding(
 # - PyTorch, [How to adjust learning rate](https://docs.pytorch.org/docs/stable/optim.html#how-to-adjust-learning-rate): all built-in
 #   schedulers, and how they are combined.
 # - Loshchilov & Hutter 2017, [section 3](https://arxiv.org/abs/1608.03983): cosine annealing with restarts.
-# - Smith & Topin 2018, [section 3](https://arxiv.org/abs/1708.07120): the range test for rates, and one cycle.
+# - Smith & Topin 2018, [the paper](https://arxiv.org/abs/1708.07120): the range test for rates, and one cycle.
 # - Goyal et al. 2017, [section 2.2](https://arxiv.org/abs/1706.02677): why large batches want a warm-up.
 #
 # **Next:** [08 · ResNet-20](08_resnet20.ipynb). With a rate that drops in time and shortcuts around its layers, how deep can a network be?

@@ -40,6 +40,8 @@ def test_histogram_outlines_given_counts_on_a_log_scale():
         ("mlp1", "mlp2", "cnn3", "cnn4", "cnn5"),
         ("LeNet5", "SimpleNN", "SimpleNN-BN", "ResNet-20"),
         ("lr 1", "lr 0.1", "lr 0.05", "lr 0.01", "lr 0.005", "lr 0.001"),
+        ("sigmoid", "ReLU", "sigmoid, Xavier", "sigmoid, He", "ReLU, He", "sigmoid, Adam", "ReLU, Adam"),
+        ("[0, 1]", "standardised"),
     ],
 )
 def test_variants_of_one_kind_have_the_same_colours_in_every_figure_and_all_differ(kind):

@@ -43,6 +43,17 @@ def test_a_figure_is_as_wide_as_what_is_drawn_beside_its_axes_too(shown):
     assert said["width"] == pytest.approx(100 * points / 72 / show.PAGE_WIDTH, abs=5)
 
 
+def test_a_drawing_is_one_line_without_comments_and_draws_all_that_it_did(shown):
+    fig = plots.figure()[0]
+    fig.axes[0].set_title("a title")
+    show.show_figure(fig, "01-x", "What is seen.")
+    drawn = shown[0][0]["image/svg+xml"]
+    assert "\n" not in drawn
+    assert "<!--" not in drawn
+    squeezed = show._on_one_line('<svg>\n <!-- a\nb -->\n <path d="M 0 1\nL 2 3"/>\n</svg>\n')
+    assert squeezed == '<svg> <path d="M 0 1 L 2 3"/> </svg>'
+
+
 def test_a_table_has_a_name_where_it_is_given_one(shown):
     frame = pd.DataFrame({"a": [1]})
     show.show_table(frame, "What is counted.")

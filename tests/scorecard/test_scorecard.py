@@ -1,6 +1,7 @@
 """Published numbers, verdicts, and the small files between the notebooks that measure and the page that shows."""
 
 import math
+import re
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -194,24 +195,24 @@ def test_record_and_read_again(capsys):
         "CPU (2 threads)",
         ["0" * 8, "1" * 8, "2" * 8],
     )
-    line = compare.table().loc["S4.L1.h lr decay"]
+    line = compare.table().loc["SimpleNN with rate drops"]
     assert line.published == "0.6978 ± 0.02"
     assert line.ours == "0.7004 ± 0.0094"
-    assert (line.seeds, line.run, line.verdict) == ("3", "CPU", "reproduced, +0.1")
+    assert (line.notebook, line.seeds, line.verdict) == ("07", "3", "reproduced, +0.1")
     assert "0.7004 ± 0.0094, published 0.6978 ± 0.02: reproduced, +0.1" in capsys.readouterr().out
 
 
 def test_a_note_is_shown_beside_the_verdict(capsys):
     compare.record("S4.L1.h", [0.70], [result()], note="seeds raised after a first look")
     assert "reproduced, +0.1 (seeds raised after a first look)" in capsys.readouterr().out
-    assert compare.table().loc["S4.L1.h lr decay"].verdict.endswith("(seeds raised after a first look)")
+    assert compare.table().loc["SimpleNN with rate drops"].verdict.endswith("(seeds raised after a first look)")
 
 
 def test_record_a_series(capsys):
     series = np.array(PUBLISHED["S2.1A.loss"].values)
     series[4] *= 1.2
     compare.record("S2.1A.loss", [series, series], epochs=10)
-    line = compare.table().loc["S2.1A MLP, Adam: loss"]
+    line = compare.table().loc["MLP with Adam: loss"]
     assert (line.published, line.ours) == ("0.4359 … 0.0280 ± 10 %", "0.4359 … 0.0280")
     assert line.verdict == "outside, 1/10, +2.0"
 
@@ -219,7 +220,7 @@ def test_record_a_series(capsys):
 def test_whole_numbers_stay_whole():
     compare.record("S2.3B.parameters", [[545_098, 1_080_042, 1_259_786]])
     assert row("S2.3B.parameters").verdict == "reproduced"
-    assert compare.table().loc["S2.3B parameters A, B, C"].ours == "545,098, 1,080,042, 1,259,786"
+    assert compare.table().loc["CNN_A, CNN_B, CNN_C: parameters"].ours == "545,098, 1,080,042, 1,259,786"
 
 
 @pytest.mark.parametrize(
@@ -256,7 +257,7 @@ def test_all_seeds_count_and_their_number_can_be_given():
     assert (row("S4.L1.h").verdict, row("S4.L1.h").score.seeds) == ("outside", 3)
     compare.record("S4.L1.h", [0.70], [result(seed) for seed in range(3)], seeds=3)
     assert (row("S4.L1.h").verdict, row("S4.L1.h").score.seeds) == ("reproduced", 3)
-    assert compare.table().loc["S4.L1.h lr decay"].ours == "0.7000"  # no spread of one number
+    assert compare.table().loc["SimpleNN with rate drops"].ours == "0.7000"  # no spread of one number
 
 
 def test_recalled_results_bring_their_device_and_data_but_no_epochs():
@@ -367,7 +368,19 @@ def test_show_gives_table_and_figure(monkeypatch):
     assert "CPU (2 threads), NVIDIA H200" in said["caption"]
     assert drawn["figure"] == "08-scorecard"
     assert "image/svg+xml" in figure
-    assert "H200" in table["text/html"]
+    assert said["table"] == "08-scorecard-table"
+    assert "SimpleNN with rate drops" in table["text/html"]
+
+
+def test_the_picture_numbers_the_notebooks_and_has_a_readable_name_in_every_row():
+    fig = compare._picture(compare.rows())
+    names = [label.get_text() for ax in fig.axes for label in ax.get_yticklabels()]
+    assert names == [published.name for published in PUBLISHED.values()]
+    assert not [name for name in names if re.match(r"S\d\.", name)]
+    texts = [text.get_text() for ax in fig.axes for text in ax.texts]
+    numbers = {f"{published.notebook:02d}" for published in PUBLISHED.values()}
+    assert set(texts) == numbers | {"not run"}
+    plt.close("all")
 
 
 def test_deviations_that_are_far_off_stand_at_the_edge():
