@@ -101,14 +101,14 @@ def protocol(images: int | None, epochs: int) -> str:
 #
 # **Too small, too large.** The picture shows gradient descent in a ravine, $f(x, y) = (x^2 + 18 y^2)/2$. A small rate follows the valley and
 # makes little progress. A larger one crosses from wall to wall and still arrives. The limit is where a step overshoots by as much as it
-# corrects: $2/18 = 0.111$ in the steep direction. Beyond it, every step makes things worse.
+# corrects: $2/18 = 0.111$ in the steep direction. Beyond it, every step makes things worse, and the path diverges.
 
 # %% tags=["figure"]
-RAVINE = {f"lr {lr:g}": partial(torch.optim.SGD, lr=lr) for lr in (0.01, 0.05, 0.1, 0.113)}
+RAVINE = {f"lr {lr:g}": partial(torch.optim.SGD, lr=lr) for lr in (0.01, 0.1)}
 show_figure(
     diagrams.optimizer_paths(RAVINE, steps=40, curvature=18.0),
     "07-ravine",
-    "Forty steps of gradient descent in a ravine, at four constant rates. The star is the minimum.",
+    "Forty steps of gradient descent in a ravine, at two constant rates. The star is the minimum.",
 )
 
 # %% [markdown]
@@ -329,7 +329,9 @@ fig, axes = plots.figure(2, 2, height=3.4)
 for ax, (name, shapes) in zip(axes, OWN.items(), strict=True):
     show_shapes(shapes, 0.1, ax).get_legend().set_title(name)
 show_figure(
-    fig, "07-own", "Four schedules beyond the classics, three settings each, over 30 epochs from a base rate of 0.1."
+    fig,
+    "07-own",
+    "Four schedules beyond the classics, three settings each, over 30 epochs from a base rate of 0.1.",
 )
 
 # %% [markdown]
@@ -835,7 +837,7 @@ published_runs = Runs({"two drops": by_key}) if READ_BY_KEY else sweep({"two dro
 
 
 # %% tags=["figure"]
-def probes(runs: dict, points: int = 60) -> pd.DataFrame:
+def probes(runs: dict, points: int = 25) -> pd.DataFrame:
     """Probes by step: means of neighbours, so that each run has about `points` of them."""
     rows = []
     for name, results in runs.items():
