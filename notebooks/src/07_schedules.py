@@ -547,13 +547,10 @@ FOUR = {
     "CosineDecay": {"total": 30, "min_ratio": 0.02},
     "PolynomialDecay": {"total": 31, "power": 2},
 }
-fig, axes = plots.figure(1, 2)
-for ax, scale in zip(axes, ("linear", "log"), strict=True):
-    shapes = {name: schedules.SCHEDULES[name](param) for name, param in FOUR.items()}
-    show_shapes(shapes, 0.1, ax, 30).set(yscale=scale)
-    ax.get_legend().remove()
-fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize="small")
-show_figure(fig, "07-all", "Four schedules from a base rate of 0.1, on a linear and on a log scale.")
+fig, [ax] = plots.figure()
+show_shapes({name: schedules.SCHEDULES[name](param) for name, param in FOUR.items()}, 0.1, ax, 30).set(yscale="log")
+ax.legend(loc="upper left", bbox_to_anchor=(1, 1))
+show_figure(fig, "07-all", "Four schedules from a base rate of 0.1, on a log scale.")
 show_sliders(draw, SLIDERS)
 
 # %% [markdown]
@@ -1084,6 +1081,7 @@ for place, comparison in enumerate(with_adam_compared.values()):
     right.plot(comparison.difference, place, "D", color="black")
 right.axvline(0, color="black", linestyle=":")
 right.set(yticks=range(len(MEASURES)), yticklabels=[title.replace(", ", "\n") for title in MEASURES])
+right.locator_params(axis="x", nbins=5)
 right.set(xlabel="accuracy, SGD − Adam", ylim=(len(MEASURES) - 0.5, -0.5))
 show_figure(
     fig,
@@ -1121,10 +1119,12 @@ finding(
 # that 11, 10 and 9 epochs; ours are ten each.
 
 # %% tags=["figure"]
-show_figure(
-    diagrams.draw_network(models.SimpleNN(True), (3, 32, 32)),
-    "07-simplenn",
-    "SimpleNN with BatchNorm, for the six rates below. Without it, the two convolutions have no BN, and everything else is the same.",
+layers = models.layer_table(models.SimpleNN(True), (3, 32, 32))
+layers["parameters"] = layers["parameters"].map("{:,}".format)
+show_table(
+    layers[["layer", "output", "parameters"]].set_index("layer"),
+    "SimpleNN with BatchNorm, for the six rates below. Without it, everything but the two BatchNorm layers is the same.",
+    name="07-simplenn",
 )
 
 # %% tags=["key"]
