@@ -30,6 +30,7 @@ REGISTRY = {
     **{"LeNet5": 8, "SimpleNN": 9, "SimpleNN-BN": 4, "ResNet-20": 3},
     **{"lr 1": 7, "lr 0.1": 3, "lr 0.05": 1, "lr 0.01": 0, "lr 0.005": 2, "lr 0.001": 4},
     **{"residual": 0, "plain": 1, "published": 7},
+    **{"warm-up": 4, "polynomial": 5, "restarts": 9, "one drop": 0, "two drops": 2},
     **{"three drops": 3, "one cycle": 0},
     **{"sigmoid, Xavier": 2, "sigmoid, He": 3, "ReLU, He": 4, "sigmoid, Adam": 5, "ReLU, Adam": 9},
     **{"[0, 1]": 0, "standardised": 2},

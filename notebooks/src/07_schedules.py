@@ -1,16 +1,26 @@
 # %% [markdown]
 # # 07 · Learning-rate schedules
 #
-# **Question.** What is gained by changing the learning rate during a training: how fast a network learns, how steadily it
-# ends, and how high?
+# How far should each step of a training go? A large learning rate covers ground quickly and cannot settle, a small one settles and never
+# arrives. A schedule changes the rate on the way. In this notebook you write schedules, check the rate that each epoch really gets, and
+# measure what a schedule adds to a *good* constant rate.
 #
-# First the shapes: which schedules there are, what each is for, three of our own, and the traps between a formula and the
-# rate that an epoch really gets. Then four experiments: nine schedules on LeNet5; the same small CNN with a constant rate,
-# one drop and two drops, against Adam on equal terms; a drop every ten epochs; six constant rates.
+# **What you will learn**
 #
-# **What we expect before looking.** A large rate learns fast and ends noisily, a small one the other way round; a schedule
-# takes the good half of both. So a decaying schedule should end steadier than the constant rate that it starts from, and
-# higher. *Which* decay it is should matter much less than that there is one.
+# 1. To derive why a smaller rate leaves less noise in the weights, and to see it in a simulation.
+# 2. To write a schedule as a function of the epoch, and to use it through PyTorch's `LambdaLR` and `LRScheduler`.
+# 3. To avoid four common mistakes between a formula and the rate that an epoch gets.
+# 4. To compare schedules with the best constant rate, seed by seed, and to ask what else could explain a gain.
+# 5. To recognise a rate that is too large and one that is too small.
+#
+# **What you need.** Gradient descent and momentum (notebook 03), convolutional networks (notebook 06). Variances of independent random
+# numbers, for one derivation.
+#
+# **Time.** About 50 minutes to read, and another 30 for the exercises. The notebook runs in about two minutes, because it replays stored
+# training runs. **Difficulty.** Intermediate.
+#
+# The tasks come from three of the assignments in the README's table: schedule functions and nine experiments from *three problems*, the rates
+# of cnn4 from *a report in five parts*, decay and six rates from *a homework in labs on CIFAR-10*.
 
 # %% tags=["setup"]
 import math
@@ -28,11 +38,14 @@ from coursekit import (
     Runs,
     check,
     data,
+    diagrams,
+    find,
     history,
     models,
     plots,
     schedules,
     scorecard,
+    store,
     sweep,
     validation_slice,
 )
@@ -49,56 +62,144 @@ from coursekit.notebook import (
     show_table,
 )
 
-PROFILE = setup("07_schedules")
+setup("07_schedules")
 
 # %% tags=["parameters"]
 SEEDS = range(budget(3, sample=1))
-# (images, epochs); None: all 45,000. On two cores fewer images, so that the number of epochs, which a schedule counts, stays high.
+# Images (None: all 45,000) and epochs. Published protocols:
+DROPS_IMAGES, DROPS_EPOCHS, DROPS_AT = budget((None, 30, [5_000, 10_000]), sample=(400, 6, [15, 30]))
+DECAY_IMAGES, DECAY_EPOCHS = budget((None, 30), sample=(100, 3))
+RATES_IMAGES, RATES_EPOCHS = budget((None, 30), sample=(100, 2))
+# Our own studies, smaller:
 LENET_IMAGES, LENET_EPOCHS = budget((4_500, 24), sample=(100, 3))
-CNN4_IMAGES, CNN4_EPOCHS = budget((8_000, 10), sample=(400, 3))
-SLOW_SEEDS = range(budget(1, sample=1))  # for the two small constant rates, far behind in any case
-SHARES = budget((1 / 2, 5 / 6), sample=(1 / 2, 5 / 6))  # of the steps, for the two drops
-PROBE_IMAGES = budget(500, sample=50)
-DECAY_IMAGES, DECAY_EPOCHS = budget((10_000, 30), sample=(100, 3))
-RATES_IMAGES, RATES_EPOCHS = budget((10_000, 12), sample=(100, 2))
+LENET_CONSTANTS = (0.05, 0.01, 0.005)
+SMALL_IMAGES, SMALL_EPOCHS, SMALL_PROBE = budget((8_000, 10, 500), sample=(400, 3, 50))
+SMALL_SHARES = (1 / 2, 5 / 6)  # of the steps: when the rate drops
+SLOW_SEEDS = range(1)  # for the two small constant rates
 
-# %%
+# %% tags=["plumbing"]
 cifar = data.load("cifar10")
 REAL = not cifar.is_sample
-SEEDED = history.spread_over(len(SEEDS))
-FULL = REAL and PROFILE == "full"
+SEEDED, N_SEEDS = history.spread_over(len(SEEDS)), history.seeds(len(SEEDS))
 show_data(cifar)
 
+
+def protocol(images: int | None, epochs: int) -> str:
+    """In words, for captions."""
+    return f"{epochs} epochs of {images or 45_000:,} images"
+
+
 # %% [markdown]
-# Everywhere: 45,000 images to train (or the first of them, where two cores need it), 5,000 (500 of each class, fixed) to
-# validate, 10,000 to test; pixels standardised with the statistics of the training images. Choices are made on validation.
+# All networks here learn CIFAR-10. Up to 45,000 of its images are for training, 5,000 (500 of each class, always the same) for
+# validation, and 10,000 for the test; pixels are standardised with the statistics of the training images. All choices are made on
+# validation images.
 #
-# Runs with the same seed share their initial weights and their batches, so two settings are compared seed by seed: the mean of the
-# differences with its 95 % interval. *Better* and *worse* mean that the interval does not contain zero, *undecided* that it does.
+# Runs with the same seed share their initial weights and their batches. So we compare two settings seed by seed and give the mean difference
+# with its 95 % interval. *Better* and *worse* mean that the interval does not contain zero, *undecided* means that it does.
+#
+# ## Why change the rate at all?
+#
+# **Too small, too large.** The picture shows gradient descent in a ravine, $f(x, y) = (x^2 + 18 y^2)/2$. A small rate follows the valley and
+# makes little progress. A larger one crosses from wall to wall and still arrives. The limit is where a step overshoots by as much as it
+# corrects: $2/18 = 0.111$ in the steep direction. Beyond it, every step makes things worse, and the path diverges.
+
+# %% tags=["figure"]
+RAVINE = {f"lr {lr:g}": partial(torch.optim.SGD, lr=lr) for lr in (0.01, 0.1)}
+show_figure(
+    diagrams.optimizer_paths(RAVINE, steps=40, curvature=18.0),
+    "07-ravine",
+    "Forty steps of gradient descent in a ravine, at two constant rates. The star is the minimum.",
+)
+
+# %% [markdown]
+# **Noise.** A mini-batch gives the true gradient plus noise. Take one weight $w$, the loss $\frac h2 w^2$ with its minimum at 0, and noise
+# $\xi$ of mean 0 and variance $\sigma^2$. One step of SGD with the rate $\eta$ is
+#
+# $$w' = w - \eta\,(h w + \xi) = (1 - \eta h)\, w - \eta\, \xi .$$
+#
+# The noise is independent of $w$, so the variances add up: $V' = (1 - \eta h)^2\, V + \eta^2 \sigma^2$. After many steps $V' = V$. Solve
+# for it:
+#
+# $$V \left(2 \eta h - \eta^2 h^2\right) = \eta^2 \sigma^2 \qquad\Rightarrow\qquad
+# V = \frac{\eta\, \sigma^2}{h\,(2 - \eta h)} \approx \frac{\eta\, \sigma^2}{2h} .$$
+#
+# The weight never settles. It keeps moving in a cloud whose variance is proportional to the rate, and the mean loss, $\frac h2 V$, stays
+# that far above its minimum. The way to the cloud takes longer with a small rate: the mean of $w$ shrinks by $1 - \eta h$ in each step.
+# Hence the idea of a schedule: first a large rate to get there, then a small one to shrink the cloud.
+
+
+# %% tags=["key"]
+def noisy_descent(rates, start: float, h: float = 1.0, sigma: float = 1.0, weights: int = 5_000) -> np.ndarray:
+    """SGD on h w² / 2 with noisy gradients, one rate for each step: the path (steps + 1, weights) of many weights."""
+    rng = np.random.default_rng(0)
+    path = [np.full(weights, start)]
+    for lr in rates:
+        gradient = h * path[-1] + rng.normal(0, sigma, weights)
+        path.append(path[-1] - lr * gradient)
+    return np.array(path)
+
+
+# %% tags=["figure"]
+STEPS, DROP = 300, 50
+plans = {"lr 0.2": [0.2] * STEPS, "lr 0.02": [0.02] * STEPS}
+plans["0.2, then 0.02"] = [0.2] * DROP + [0.02] * (STEPS - DROP)
+loss_of = {name: (noisy_descent(rates, 10.0) ** 2).mean(axis=1) / 2 for name, rates in plans.items()}
+cloud = {lr: noisy_descent([lr] * STEPS, 0.0)[-100:].var() for lr in (0.02, 0.05, 0.1, 0.2, 0.5, 1.0)}
+derived = {lr: lr / (2 - lr) for lr in cloud}
+fig, [left, right] = plots.figure(1, 2)
+for (name, losses), color in zip(loss_of.items(), plots.colors(loss_of).values(), strict=True):
+    left.plot(losses, color=color, label=name, linestyle="--" if "then" in name else "-")
+left.set(xlabel="step", ylabel="mean loss", yscale="log")
+left.legend()
+right.plot(list(derived), list(derived.values()), color="0.5", label="derived")
+right.plot(list(cloud), list(cloud.values()), "ko", markersize=5, label="measured")
+right.set(xlabel="learning rate", ylabel="variance of the weight", xscale="log", yscale="log")
+right.legend()
+show_figure(
+    fig,
+    "07-noise",
+    f"Noisy descent on a parabola (h = σ = 1), {5_000:,} weights. Left: two constant rates, and a drop after {DROP} steps. Right: variance after many steps.",
+)
+
+# %% tags=["claim"]
+claim(
+    max(abs(cloud[lr] / derived[lr] - 1) for lr in cloud) < 0.05,
+    "the variance is the derived one within 5% at six rates",
+)
+claim(
+    all(loss_of["0.2, then 0.02"][150] < loss_of[name][150] / 5 for name in ("lr 0.2", "lr 0.02")),
+    "after 150 steps, the rate that dropped has less than a fifth of the loss of both constant rates",
+)
+
+# %% tags=["finding"]
+finding(
+    f"In this simulation a drop beats both constant rates: after 150 steps its mean loss is {loss_of['0.2, then 0.02'][150]:.3f}, against {loss_of['lr 0.2'][150]:.3f} at 0.2 and {loss_of['lr 0.02'][150]:.3f} at 0.02."
+)
+
+# %% [markdown]
+# A parabola with noise of constant size is a model, and a network is not a parabola. Whether it profits in the same way is what the
+# experiments below have to show.
 #
 # ## The shapes
 #
-# (S0.3.1) A schedule is a function of the number of finished epochs $e = 0, 1, 2, \dots$ (or steps) that returns a multiplier of the
-# base rate. Five classics:
+# A schedule is a function of the number of finished epochs $e = 0, 1, 2, \dots$ (or steps). It returns a multiplier of the base rate. Five
+# classics:
 #
-# | schedule | multiplier | what for |
+# | schedule | multiplier | used for |
 # |---|---|---|
-# | step | $\gamma^{\lfloor e/s \rfloor}$ | long stretches at one rate, then a drop: simple, and each drop can be seen in the curves |
-# | multi-step | $\gamma^{\#\{m_i \le e\}}$ | the same with drops where one wants them: where the curve has gone flat |
-# | exponential | $\gamma^{e}$ | no jumps; but with one number it is early too large or late too small |
-# | cosine | $\frac12(1 + \cos \pi e/T)$ | stays high, falls in the middle, ends flat near 0: few choices, needs to know $T$ |
-# | cosine with restarts | the same, again and again | every restart leaves the valley; each end of a cycle is a usable model |
+# | step | $\gamma^{\lfloor e/s \rfloor}$ | long stretches at one rate, then a drop: simple, and visible in the curves |
+# | multi-step | $\gamma^{\#\{m_i \le e\}}$ | the same with drops at chosen times: where the curve has gone flat |
+# | exponential | $\gamma^{e}$ | no jumps; its one number has to fit both the start and the end |
+# | cosine | $\frac12(1 + \cos \pi e/T)$ | stays high, falls in the middle, ends flat near 0; needs to know $T$ |
+# | cosine with restarts | the same, repeated | a restart leaves the valley; each end of a cycle gives a usable model |
 #
 # *Five classic schedules.*
 #
-# Cosine annealing and cosine *with restarts* are two schedules (Loshchilov & Hutter 2017 has both): the handout's "cosine,
-# often with restarts" mixes them.
-#
-# **Why decay at all?** A mini-batch gradient is the true one plus noise. Near a minimum the noise keeps the weights moving in
-# a cloud whose size grows with the rate: a smaller rate makes the cloud smaller. Far from it a small rate wastes time.
+# Cosine annealing and cosine *with restarts* are two schedules, and Loshchilov & Hutter 2017 has both. The assignment's "cosine, often with
+# restarts" mixes them.
 
 # %% [markdown] tags=["exercise"]
-# **Your turn: a schedule factory.** The handout's form: `my_step_decay(param)` takes a dictionary and returns a function of the epoch,
+# **Your turn: a schedule factory.** The assignment's form: `my_step_decay(param)` takes a dictionary and returns a function of the epoch,
 # here with `step_size` and `gamma`. With 10 and 0.5 it gives 1 for epochs 0 to 9, 0.5 for 10 to 19, and so on.
 #
 # <details><summary>Hint</summary>A function inside a function. It computes everything from the epoch and remembers nothing between calls.</details>
@@ -124,7 +225,7 @@ check("step_decay", my_step_decay)
 show_source(schedules.step, schedules.multi_step, schedules.exponential, schedules.cosine, schedules.cosine_restarts)
 
 
-# %%
+# %% tags=["plumbing"]
 def values(schedule, epochs: int = 30) -> list[float]:
     """The multiplier of every epoch."""
     return [schedule(epoch) for epoch in range(epochs)]
@@ -140,6 +241,7 @@ def show_shapes(shapes: dict, base_lr: float, ax, epochs: int = 30):
     return ax
 
 
+# %% tags=["key"]
 CLASSICS = {
     "step, 10 epochs, ×0.5": partial(schedules.step, step_size=10, gamma=0.5),
     "multi-step at 15 and 24, ×0.1": partial(schedules.multi_step, milestones=(15, 24), gamma=0.1),
@@ -157,25 +259,26 @@ show_figure(fig, "07-classics", "The classic schedules over 30 epochs from a bas
 # %% [markdown]
 # ### Three of our own, and one in reserve
 #
-# **WarmupCosine** rises in a straight line over the first epochs and falls as a cosine. At the start the loss can be sharply curved,
-# and one long step may throw the weights where they do not come back from. A few short steps lead to places that bear longer ones.
-# The cosine then makes the quiet ending.
+# **WarmupCosine** rises in a straight line over the first epochs and falls as a cosine. At the start the loss can be sharply curved, so that
+# the limit of the ravine is low and one long step throws the weights far off. A few short steps lead to places that bear longer
+# ones. The cosine then makes the quiet end.
 #
 # **PolynomialDecay** is $(1 - e/T)^p$. One number moves it from a straight line ($p = 1$), which spends half of the time above
-# half of the rate, to an early drop with a long quiet tail ($p = 4$). The power decides how early the noise goes.
+# half of the rate, to an early drop with a long quiet tail ($p = 4$). The power decides how early the noise shrinks.
 #
-# **CosineRestarts** with a decay and a growing period: each cycle may start lower (`decay`) or last longer (`mult`) than the one before
-# (the growing period is that of Loshchilov & Hutter 2017, the decay is ours). The first cycles explore, the last one settles; and if the training is stopped after any cycle, it was a finished one.
+# **CosineRestarts** with a decay and a growing period: each cycle may start lower (`decay`) or last longer (`mult`) than the one before.
+# The growing period is that of Loshchilov & Hutter 2017, the decay is ours. The first cycles explore, the last one settles. A training that
+# is stopped after any cycle was a finished one.
 #
-# **OneCycle**, in reserve: a straight line up over the first 30 % and down again (Smith & Topin 2018). It is made for short
-# trainings with a rate near the largest possible one; notebook 08 uses it.
+# **OneCycle**, in reserve, rises in a straight line over the first 30 % and falls in another (Smith & Topin 2018). It is made for short
+# trainings with a rate near the largest possible one, and notebook 08 uses it.
 
 # %% [markdown] tags=["exercise"]
 # **Your turn: a warm-up with a cosine, and one of your own.** `my_warmup_cosine` rises from 1 / warmup to 1 over `warmup` epochs and falls
-# as half a cosine to 0 at `total`, where it stays. `my_schedule` is any shape that you like, with any parameters; the check looks at
-# what every schedule must be: a number above 0 at the start, at most 1, and the same whenever it is asked.
+# as half a cosine to 0 at `total`, where it stays. `my_schedule` is any shape that you like, with any parameters. The check tests
+# what every schedule must be: a number above 0 at the start, at most 1, and the same whenever it is called.
 #
-# <details><summary>Hint</summary>Epochs count from 0, so the first of them gets (0 + 1) / warmup. `min(epoch, total)` keeps a schedule alive after
+# <details><summary>Hint</summary>Epochs count from 0, so the first of them gets (0 + 1) / warmup. `min(epoch, total)` keeps a schedule valid after
 # its end.</details>
 
 
@@ -195,6 +298,7 @@ def my_warmup_cosine(param: dict):
     # END SOLUTION
 
 
+# %% tags=["exercise"]
 def my_schedule(param: dict):
     """Factory of a schedule of your own."""
     # BEGIN SOLUTION
@@ -225,13 +329,16 @@ fig, axes = plots.figure(2, 2, height=3.4)
 for ax, (name, shapes) in zip(axes, OWN.items(), strict=True):
     show_shapes(shapes, 0.1, ax).get_legend().set_title(name)
 show_figure(
-    fig, "07-own", "Four schedules beside the classics, three settings each, over 30 epochs from a base rate of 0.1."
+    fig,
+    "07-own",
+    "Four schedules beyond the classics, three settings each, over 30 epochs from a base rate of 0.1.",
 )
 
 # %% [markdown]
-# ### Do they give the rates that we think?
+# ## From a function to the rate of an epoch
 #
-# The judge is torch: our function in `LambdaLR` against the scheduler that torch has built in, stepped once after every epoch.
+# In PyTorch a *scheduler* sets the rate of an optimizer. `LambdaLR` takes our function and multiplies the base rate by what it returns. Call
+# `scheduler.step()` once after each epoch.
 
 
 # %% tags=["key"]
@@ -246,7 +353,38 @@ def rates_of(make_scheduler, epochs: int = 30) -> list[float]:
     return seen
 
 
-# %%
+# %% [markdown]
+# **What a scheduler remembers.** All of them derive from `LRScheduler`. It keeps `base_lrs`, the rate that each parameter group started with,
+# and `last_epoch`, which counts the calls of `step()` from 0. A subclass needs one method: `get_lr()` returns the rates for `last_epoch`.
+# `step()` writes them into the optimizer, and `get_last_lr()` returns what it wrote. So there are two ways to a schedule of your own: hand a
+# function to `LambdaLR`, or write a subclass. The subclass can use more state than the count.
+
+
+# %% tags=["key"]
+class WarmupCosineLR(lr_scheduler.LRScheduler):
+    """The warm-up with a cosine, as a subclass."""
+
+    def __init__(self, optimizer, warmup: int, total: int):
+        self.multiplier = partial(schedules.warmup_cosine, warmup=warmup, total=total)
+        super().__init__(optimizer)
+
+    def get_lr(self) -> list[float]:
+        return [base_lr * self.multiplier(self.last_epoch) for base_lr in self.base_lrs]
+
+
+# %% tags=["key"]
+optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1)
+scheduler = WarmupCosineLR(optimizer, warmup=5, total=30)
+for _ in range(7):
+    print("last_epoch", scheduler.last_epoch, " get_last_lr()", [round(lr, 4) for lr in scheduler.get_last_lr()])
+    optimizer.step()
+    scheduler.step()
+
+# %% [markdown]
+# **Are these the rates that we want?** Compare with a second implementation: our functions in `LambdaLR` against the schedulers that
+# PyTorch has built in.
+
+# %% tags=["figure"]
 TWINS = {
     "step": ("step, 10 epochs, ×0.5", partial(lr_scheduler.StepLR, step_size=10, gamma=0.5)),
     "multi-step": ("multi-step at 15 and 24, ×0.1", partial(lr_scheduler.MultiStepLR, milestones=[15, 24], gamma=0.1)),
@@ -259,46 +397,48 @@ for name, (ours, twin) in TWINS.items():
     in_lambda = rates_of(partial(lr_scheduler.LambdaLR, lr_lambda=CLASSICS[ours]))
     differences = np.abs(np.array([in_lambda, values(CLASSICS[ours])]) - rates_of(twin))
     apart[name] = differences.max()
-print("largest difference to torch:", ", ".join(f"{name} {difference:.0e}" for name, difference in apart.items()))
+show_table(
+    pd.DataFrame(
+        {"PyTorch's scheduler": [twin.func.__name__ for _, twin in TWINS.values()]}
+        | {"largest difference": [f"{difference:.0e}" for difference in apart.values()]},
+        index=pd.Index(TWINS, name="ours"),
+    ),
+    "Our schedules, in LambdaLR and without it, against PyTorch's over 30 epochs at a base rate of 1.",
+)
 
 # %% tags=["claim"]
 falling = [*list(CLASSICS.values())[:4], *OWN["PolynomialDecay"].values()]
 cycles = {name: values(shape) for name, shape in OWN["CosineRestarts"].items()}
 warm = [values(shape) for shape in OWN["WarmupCosine"].values()]
-claim(max(apart.values()) < 1e-12, "R37: LambdaLR with ours, and ours alone, equal torch's five schedulers to 1e-12")
-claim(all(shape(0) == 1 for shape in falling), "R37: decays start at 1")
-claim(all(a >= b > 0 for s in falling for a, b in pairwise(values(s))), "R37: decays never rise, and stay above 0")
-claim([w[0] for w in warm] == [1 / 5, 1 / 10, 1 / 5], "R37: a warm-up of w epochs starts at 1/w")
-claim(all(max(w) == 1 and min(w) > 0 for w in warm), "R37: warm-ups reach 1 and waste no epoch at 0")
-claim(cycles["period 10"][:10] * 3 == cycles["period 10"], "R37: restarts are periodic")
-claim(
-    [cycles["period 10, ×0.5"][e] for e in (0, 10, 20)] == [1, 0.5, 0.25], "R37: restarts with decay 0.5: 1, 0.5, 0.25"
-)
+subclass = rates_of(partial(WarmupCosineLR, warmup=5, total=30))
+claim(max(apart.values()) < 1e-12, "our five schedules equal PyTorch's to 1e-12, in LambdaLR and without it")
+claim(np.abs(np.subtract(subclass, warm[0])).max() < 1e-12, "the subclass gives the rates of the function")
+claim(all(shape(0) == 1 for shape in falling), "decays start at 1")
+claim(all(a >= b > 0 for s in falling for a, b in pairwise(values(s))), "decays never rise, and stay above 0")
+claim([w[0] for w in warm] == [1 / 5, 1 / 10, 1 / 5], "a warm-up of w epochs starts at 1/w")
+claim(all(max(w) == 1 and min(w) > 0 for w in warm), "warm-ups reach 1 and waste no epoch at 0")
+claim(cycles["period 10"][:10] * 3 == cycles["period 10"], "restarts are periodic")
+claim([cycles["period 10, ×0.5"][e] for e in (0, 10, 20)] == [1, 0.5, 0.25], "restarts with decay 0.5: 1, 0.5, 0.25")
 claim(
     values(schedules.step)[::10] == [1, 0.5, 0.25],
-    "S0.3.1: the handout's StepDecay is 1, 0.5, 0.25 for epochs 0, 10, 20",
+    "the assignment's StepDecay is 1, 0.5, 0.25 for epochs 0, 10, 20",
 )
 
 # %% [markdown]
 # ### Four traps
 #
-# 1. **Off by one.** Building `LambdaLR` already applies the multiplier of epoch 0. Who calls `scheduler.step()` at the *start* of each
-#    epoch trains nine epochs at the first rate and not ten.
-# 2. **`i % 10 == 0 and i != 0`** after epoch $i$, as one course has it, fires after epochs 10 and 20 counted from 0: 11, 10 and 9 epochs.
-# 3. **Torch's cosine rises again** after `T_max`. Ours stays down.
+# 1. **Off by one.** Building `LambdaLR` already applies the multiplier of epoch 0. If you call `scheduler.step()` at the *start* of each
+#    epoch, nine epochs train at the first rate, not ten.
+# 2. **`i % 10 == 0 and i != 0`** after epoch $i$, as the lab homework on CIFAR-10 has it, divides the rate after the epochs 10 and 20, counted
+#    from 0. The rates last 11, 10 and 9 epochs, although the text says every ten.
+# 3. **PyTorch's cosine rises again** after `T_max`. Ours stays down.
 # 4. **The multiplier multiplies the base rate**, not the present one. Returning 0.1 in every later epoch is one drop, not many. And a
-#    warm-up of `e / w` trains the first epoch with a rate of 0: the whole epoch is wasted. Ours is `(e + 1) / w`.
+#    warm-up of `e / w` trains the first epoch with a rate of 0, which wastes it. Ours is `(e + 1) / w`.
 
 
-# %%
-def lengths(rates: list[float]) -> list[int]:
-    """How many epochs each rate lasts."""
-    changes = [0, *(np.flatnonzero(np.diff(rates)) + 1).tolist(), len(rates)]
-    return [b - a for a, b in pairwise(changes)]
-
-
-def of_the_source(epochs: int = 30) -> list[float]:
-    """The rates of the course's own rule, which divides after the epoch is over."""
+# %% tags=["key"]
+def rule_of_the_homework(epochs: int = 30) -> list[float]:
+    """The rates of the lab homework's rule, which divides when the epoch is over."""
     rates, lr = [], 1.0
     for i in range(epochs):
         rates.append(lr)
@@ -307,13 +447,20 @@ def of_the_source(epochs: int = 30) -> list[float]:
     return rates
 
 
+# %% tags=["figure"]
+def lengths(rates: list[float]) -> list[int]:
+    """How many epochs each rate lasts."""
+    changes = [0, *(np.flatnonzero(np.diff(rates)) + 1).tolist(), len(rates)]
+    return [b - a for a, b in pairwise(changes)]
+
+
 by_tens = partial(schedules.step, step_size=10, gamma=0.1)
 stepped_first = [by_tens(epoch + 1) for epoch in range(30)]  # what stepping at the start of each epoch amounts to
 beyond = rates_of(partial(lr_scheduler.CosineAnnealingLR, T_max=10), 16)[15]
 table = {
     "StepLR, stepped after the epoch": lengths(rates_of(partial(lr_scheduler.StepLR, step_size=10, gamma=0.1))),
     "stepped at the start of the epoch": lengths(stepped_first),
-    "the course's rule": lengths(of_the_source()),
+    "the rule of the lab homework": lengths(rule_of_the_homework()),
 }
 show_table(
     pd.DataFrame({name: "/".join(map(str, row)) for name, row in table.items()}, index=["epochs at each rate"]).T,
@@ -322,19 +469,19 @@ show_table(
 
 # %% tags=["claim"]
 claim(lengths(values(by_tens)) == table["StepLR, stepped after the epoch"] == [10, 10, 10], "ours and StepLR: 10/10/10")
-claim(table["the course's rule"] == [11, 10, 9], "the course's rule: 11/10/9, which it describes as every ten epochs")
+claim(table["the rule of the lab homework"] == [11, 10, 9], "the rule of the lab homework: 11/10/9")
 claim(
     table["stepped at the start of the epoch"] == [9, 10, 10, 1],
     "stepped too early: 9/10/10, and an epoch at a fourth rate",
 )
 claim(
     beyond > 0.4 and schedules.cosine(15, total=10) == 0,
-    "15 epochs into a cosine of 10, torch's is up again, ours is 0",
+    "15 epochs into a cosine of 10, PyTorch's is up again, ours is 0",
 )
 
 # %% [markdown]
-# **A new optimizer is not a new rate.** One course makes a new optimizer at each switch. With plain SGD that is harmless. With momentum
-# (or Adam) it throws away what the optimizer has gathered: change `param_groups[...]["lr"]`, or let a scheduler do it.
+# **Keep the optimizer.** The five-part report makes a new optimizer at each switch. With plain SGD that is harmless. With momentum or Adam
+# it throws away what the optimizer has gathered. Change `param_groups[...]["lr"]`, or let a scheduler do it.
 
 # %% tags=["key"]
 weight = torch.zeros(1, requires_grad=True)
@@ -342,25 +489,25 @@ optimizer = torch.optim.SGD([weight], lr=0.1, momentum=0.9)
 for _ in range(5):
     weight.grad = torch.ones(1)
     optimizer.step()
-buffer = float(optimizer.state[weight]["momentum_buffer"])
+before = float(optimizer.state[weight]["momentum_buffer"])
 optimizer.param_groups[0]["lr"] = 0.01
-after_change = float(optimizer.state[weight]["momentum_buffer"])
-anew = torch.optim.SGD([weight], lr=0.01, momentum=0.9)
+after = float(optimizer.state[weight]["momentum_buffer"])
+replaced = torch.optim.SGD([weight], lr=0.01, momentum=0.9)
+print(f"buffer: {before:.4f}; after a change of the rate: {after:.4f}; in a new optimizer: {dict(replaced.state)}")
+
+# %% tags=["claim"]
 claim(
-    abs(buffer - sum(0.9**i for i in range(5))) < 1e-6 and after_change == buffer and not anew.state,
-    f"five steps with a gradient of 1 gather {buffer:.4f}; it survives a change of the rate, and is gone in a new optimizer",
+    abs(before - sum(0.9**i for i in range(5))) < 1e-6 and after == before and not replaced.state,
+    "five steps with a gradient of 1 gather 4.0951, which survives a change of the rate and is lost with a new optimizer",
 )
 
 # %% [markdown]
-# ### The course's calling form
+# ### The assignment's calling form
 #
-# The handout wants `factory(param)` to return `lr_lambda(epoch)`, factories found by name, and experiments as a dictionary with three keys.
-# Everything that trains below is built this way.
+# The three-problem assignment wants `factory(param)` to return `lr_lambda(epoch)`, factories that are found by name, and experiments as a
+# dictionary with three keys each.
 
-# %%
-show_source(schedules.from_course)
-
-# %%
+# %% tags=["key"]
 exp_dict = {
     "halved": {"Learning_rate": 0.1, "Scheduler": "StepDecay", "Scheduler_param": {"step_size": 10, "gamma": 0.5}}
 }
@@ -371,17 +518,17 @@ print("halved, epochs 0, 9, 10, 29:", [round(lr * lr_lambda(epoch), 4) for epoch
 # %% [markdown]
 # ### Try it
 #
-# In JupyterLab the cell below has a menu and sliders; in a report it has the picture alone. Which two follow one straight line
-# on the log scale, one of them in steps?
+# In JupyterLab the cell below has a menu of seven schedules with sliders. A report has the picture only. Which two of these four follow one
+# straight line on the log scale, one of them in steps?
 
 # %% tags=["figure"]
 SLIDERS = {
     "StepDecay": {"step_size": (1, 30, 1), "gamma": (0.05, 1.0, 0.05)},
     "ExponentialDecay": {"gamma": (0.7, 1.0, 0.01)},
     "CosineDecay": {"total": (10, 60, 1), "min_ratio": (0.0, 0.5, 0.01)},
+    "PolynomialDecay": {"total": (10, 60, 1), "power": (0.5, 6.0, 0.5)},
     "CosineRestarts": {"period": (2, 30, 1), "mult": (1, 3, 1), "decay": (0.1, 1.0, 0.05)},
     "WarmupCosine": {"warmup": (1, 15, 1), "total": (20, 60, 1), "min_ratio": (0.0, 0.5, 0.01)},
-    "PolynomialDecay": {"total": (10, 60, 1), "power": (0.5, 6.0, 0.5)},
     "OneCycle": {"total": (10, 60, 1), "rise": (0.05, 0.95, 0.05)},
 }
 
@@ -394,26 +541,34 @@ def draw(name: str, **param):
     return fig
 
 
-fig, axes = plots.figure(1, 2)
-middle = {
-    n: schedules.SCHEDULES[n]({p: (a + (b - a) * 0.4) // s * s for p, (a, b, s) in r.items()})
-    for n, r in SLIDERS.items()
+FOUR = {
+    "StepDecay": {"step_size": 6, "gamma": 0.5},
+    "ExponentialDecay": {"gamma": 0.5 ** (1 / 6)},
+    "CosineDecay": {"total": 30, "min_ratio": 0.02},
+    "PolynomialDecay": {"total": 31, "power": 2},
 }
-for ax, scale in zip(axes, ("linear", "log"), strict=True):
-    show_shapes(middle, 0.1, ax, 30).set(yscale=scale)
-    ax.get_legend().remove()
-fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize="small")
-show_figure(
-    fig, "07-all", "The schedules, each with its sliders a little below the middle, on a linear and a log scale."
-)
+fig, [ax] = plots.figure()
+show_shapes({name: schedules.SCHEDULES[name](param) for name, param in FOUR.items()}, 0.1, ax, 30).set(yscale="log")
+ax.legend(loc="upper left", bbox_to_anchor=(1, 1))
+show_figure(fig, "07-all", "Four schedules from a base rate of 0.1, on a log scale.")
 show_sliders(draw, SLIDERS)
 
 # %% [markdown]
 # ## Nine schedules on LeNet5
 #
-# (S0.3.2) SGD with momentum 0.9, weight decay 1e-4, batch 128. The base rate is 0.05, too large to stay at and too small
-# to fail; one schedule tries 0.1 behind a warm-up. Each schedule is compared with two constant rates: 0.05, and 0.01, the rate of
-# notebook 06. Neither of them was tuned for this protocol.
+# The three-problem assignment asks for three settings of each of three schedules. We train LeNet5 with SGD, momentum 0.9, weight decay 1e-4
+# and batches of 128.
+
+# %% tags=["figure"]
+show_figure(
+    diagrams.draw_network(models.LeNet5(), (3, 32, 32)),
+    "07-lenet5",
+    "LeNet5 for colour images, from the input to the logits.",
+)
+
+# %% [markdown]
+# The base rate is 0.05; one schedule tries 0.1 behind a warm-up. Beating a constant 0.05 would be easy, because that rate is too large to
+# stay at. So the schedules have to beat the best of several constant rates, and validation accuracy says which of them that is.
 
 # %% tags=["key"]
 THIRD = LENET_EPOCHS // 3
@@ -421,14 +576,13 @@ WARM = max(1, LENET_EPOCHS // 6)
 
 
 def setting(name: str, lr: float = 0.05, **param) -> dict:
-    """An entry of the course's exp_dict."""
+    """An entry of the assignment's exp_dict."""
     return {"Learning_rate": lr, "Scheduler": name, "Scheduler_param": param}
 
 
+# %% tags=["key"]
 lasting = partial(setting, total=LENET_EPOCHS)
-EXP_DICT = {
-    "constant": setting("Constant"),
-    "constant, 0.01": setting("Constant", 0.01),
+EXP_DICT = {f"lr {lr:g}": setting("Constant", lr) for lr in LENET_CONSTANTS} | {
     "warm-up, short": lasting("WarmupCosine", warmup=WARM),
     "warm-up, long": lasting("WarmupCosine", warmup=THIRD),
     "warm-up, short, 0.1": lasting("WarmupCosine", 0.1, warmup=WARM),
@@ -455,27 +609,26 @@ def scheduled(entry: dict) -> Experiment:
 lenet_runs = sweep({name: scheduled(entry) for name, entry in EXP_DICT.items()}, SEEDS)
 
 # %% tags=["figure"]
-FAMILIES = {"constant": "black"} | dict(
-    zip(("warm-up", "polynomial", "restarts"), plots.colors("abc").values(), strict=True)
-)
+LENET_PROTOCOL = f"{protocol(LENET_IMAGES, LENET_EPOCHS)}, {SEEDED}"
+FAMILIES = {"lr": "constant", "warm-up": "warm-up", "polynomial": "polynomial", "restarts": "restarts"}
+decays = [name for name in EXP_DICT if not name.startswith("lr ")]
+best, last = lenet_runs.best("val_accuracy"), lenet_runs.last("val_accuracy")
+BEST_CONSTANT = max((f"lr {lr:g}" for lr in LENET_CONSTANTS), key=lambda name: best[name].mean)
 frame = lenet_runs.frame()
-fig, axes = plots.figure(1, 2, height=4.6)
-for ax, metric in zip(axes, ("train_loss", "val_accuracy"), strict=True):
-    for family, color in FAMILIES.items():
-        members = [name for name in EXP_DICT if name.startswith(family)]
-        for name, style in zip(members, ("-", "--", ":"), strict=False):
-            mean = frame[frame.variant == name].groupby("epoch")[metric].mean()
-            ax.plot(mean.index, mean, style, color=color, label=name)
-    ax.set(xlabel="epoch", ylabel=plots.LABELS[metric])
-fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize="small")
-size = "45,000" if LENET_IMAGES is None else f"{LENET_IMAGES:,}"
-PROTOCOL = f"{LENET_EPOCHS} epochs of {size} images, {SEEDED}"
+fig, axes = plots.figure(4, 2, height=2.5)
+for row, (family, title) in zip(axes.reshape(4, 2), FAMILIES.items(), strict=True):
+    names = [name for name in EXP_DICT if name.startswith(family)]
+    shown = frame[frame.variant.isin({*names, BEST_CONSTANT})]
+    for ax, metric, top in zip(row, ("train_loss", "val_accuracy"), (2.5, None), strict=True):
+        plots.learning_curves(shown, metric, ax)
+        ax.set(xlabel="epoch" if family == "restarts" else "", ylim=(0 if top else 0.1, top or 0.52))
+        ax.get_legend().remove()
+    row[1].legend(*row[1].get_legend_handles_labels(), title=title, loc="upper left", bbox_to_anchor=(1, 1))
 show_figure(
     fig,
     "07-lenet",
-    f"Eleven settings on LeNet5, {LENET_EPOCHS} epochs of {size} images: means over {history.seeds(len(SEEDS))}, one colour a family.",
+    f"LeNet5 under constant rates and three kinds of schedules, each beside the best constant rate, {BEST_CONSTANT[3:]}. {LENET_PROTOCOL}.",
 )
-
 
 # %% tags=["figure"]
 LEVEL = budget(0.4, sample=0.15)
@@ -486,7 +639,6 @@ def last_five(run) -> float:
     return float(np.std([row["val_accuracy"] for row in run.history[-5:]]))
 
 
-best, last = lenet_runs.best("val_accuracy"), lenet_runs.last("val_accuracy")
 at_epoch = lenet_runs.each(lambda run: max(run.history, key=lambda row: row["val_accuracy"])["epoch"])
 speed, shaky = lenet_runs.first_epoch("val_accuracy", LEVEL), lenet_runs.each(last_five)
 table = lenet_runs.table({"best val.": best, "last val.": last}).rename_axis("schedule")
@@ -496,170 +648,216 @@ table.insert(1, "parameters", [", ".join(f"{k} {v:g}" for k, v in param if k != 
 table.insert(3, "at epoch", [f"{epoch.mean:.0f}" for epoch in at_epoch.values()])
 table[f"epochs to {LEVEL:g}"] = [f"{epoch.mean:.1f}" if epoch.mean < math.inf else "–" for epoch in speed.values()]
 table["std of last 5"] = [f"{std.mean:.4f}" for std in shaky.values()]
-show_table(table, f"LeNet5, {PROTOCOL}: how fast, how steadily, how high.", name="07-lenet-table")
+show_table(
+    table,
+    f"LeNet5: the highest validation accuracy, its epoch, the last one, the epochs to {LEVEL:g}, and the standard deviation over the last five epochs. {LENET_PROTOCOL}.",
+    name="07-lenet-table",
+)
 
 # %% tags=["figure"]
-decays = [name for name in EXP_DICT if not name.startswith("constant")]
-CONSTANTS = {"minus constant 0.05": "constant", "minus constant 0.01": "constant, 0.01"}
 against = {
-    title: {name: lenet_runs.compare(name, rate, "val_accuracy", at="best") for name in decays}
-    for title, rate in CONSTANTS.items()
+    "best val. accuracy": [("val_accuracy", "best"), "+.3f"],
+    "last val. accuracy": [("val_accuracy", "last"), "+.3f"],
+    "lowest val. loss": [("val_loss", "best"), "+.2f"],
 }
+verdicts, cells = {}, {}
+for title, ((metric, at), form) in against.items():
+    compared = {name: lenet_runs.compare(name, BEST_CONSTANT, metric, at=at) for name in decays}
+    verdicts[title] = Counter(comparison.verdict for comparison in compared.values())
+    cells[title] = {name: f"{comparison:{form}}: {comparison.verdict}" for name, comparison in compared.items()}
 show_table(
-    pd.DataFrame(against).map(str).rename_axis("schedule"),
-    f"Best validation accuracy of each schedule compared with the two constant rates: mean difference over {history.seeds(len(SEEDS))}, 95 % interval, verdict.",
+    pd.DataFrame(cells).rename_axis("schedule"),
+    f"Each schedule minus the best constant rate, {BEST_CONSTANT[3:]}: mean difference over {N_SEEDS}, 95 % interval, verdict. {protocol(LENET_IMAGES, LENET_EPOCHS)}.",
     name="07-lenet-against",
-)
-
-# %% tags=["figure"]
-losses = {
-    "last training loss": lenet_runs.last("train_loss"),
-    "last validation loss": lenet_runs.last("val_loss"),
-    "lowest validation loss": lenet_runs.best("val_loss"),
-}
-show_table(
-    lenet_runs.table(losses, ".2f").rename_axis("schedule"),
-    f"LeNet5, {PROTOCOL}: what the training images and the validation images say at the end.",
-    name="07-lenet-losses",
-)
-
-# %% tags=["figure"]
-fig, [left, right] = plots.figure(1, 2, height=4.2)
-plots.compare({name: last[name].values for name in EXP_DICT}, "validation accuracy after the last epoch", left)
-plots.compare({name: shaky[name].values for name in EXP_DICT}, "std of the last five epochs", right)
-right.set(yticklabels=[], xscale="log")
-show_figure(
-    fig,
-    "07-lenet-ends",
-    f"Where the settings end, and how steadily: one dot a seed, bars are means; {LENET_EPOCHS} epochs of {size} images.",
 )
 
 # %% tags=["claim"]
 winner = max(decays, key=lambda name: best[name].mean)
 to_the_end = [name for name in decays if not name.startswith("restarts")]
-verdicts = {title: Counter(comparison.verdict for comparison in rows.values()) for title, rows in against.items()}
-above_005, above_001 = verdicts.values()
+shakiest = f"lr {LENET_CONSTANTS[0]:g}"
+levels = verdicts["best val. accuracy"]
 claim(
-    all((shaky[name].values < shaky["constant"].values).all() for name in to_the_end),
-    "in every seed, every schedule without restarts moves less in its last five epochs than the constant 0.05",
-    REAL,
+    all(best[BEST_CONSTANT].mean >= best[f"lr {lr:g}"].mean for lr in LENET_CONSTANTS),
+    "the best constant rate has the highest validation accuracy of all constant rates",
 )
+claim(levels.total() == verdicts["lowest val. loss"].total() == 9, "nine schedules were compared with it")
 claim(
-    against["minus constant 0.05"][winner].better,
-    "the schedule with the highest validation accuracy is better than the constant 0.05",
-    REAL,
-)
-claim(above_001["better"] < above_005["better"], "fewer schedules are better than the constant 0.01", REAL)
-by_power = [f"polynomial, {power}" for power in (4, 2, 1)]
-claim(
-    all(lenet_runs.compare(a, b, "val_loss", at="last").better for a, b in pairwise(by_power)),
-    "the higher the power of the polynomial, the better the validation loss after the last epoch",
+    all(shaky[name].mean < shaky[shakiest].mean for name in to_the_end),
+    f"every schedule without restarts moves less in its last five epochs than the constant {shakiest[3:]}, on average",
     REAL,
 )
 
 # %% tags=["finding"]
 test = lenet_runs.final("best_test_accuracy")[winner]
+on_images = f"on {LENET_IMAGES or 45_000:,} images"
 finding(
-    f"**Level.** {above_005['better']} of {len(decays)} schedules are better than the constant 0.05, but only {above_001['better']} than the constant 0.01: [the intervals](#07-lenet-against). "
-    f"The highest on validation, “{winner}”, scores {test:.3f} on the test set.",
+    f"**Level.** {levels['better']} of {len(decays)} schedules are better than the best constant rate, {levels['undecided']} undecided, {levels['worse']} worse: [the intervals](#07-lenet-against), {on_images}. “{winner}” is highest.",
     when=REAL,
-    headline=f"{above_005['better']} of {len(decays)} learning-rate schedules on LeNet5 are better than a constant rate of 0.05, {above_001['better']} are better than a constant 0.01.",
+    headline=f"{levels['better']} of {len(decays)} learning-rate schedules on LeNet5 are better than the best of {len(LENET_CONSTANTS)} constant rates, {on_images}.",
 )
-fastest = min(EXP_DICT, key=lambda name: speed[name].mean)
-sooner = history.compare(speed[fastest].values, speed["constant"].values, lower_is_better=True)
+fastest = min(decays, key=lambda name: speed[name].mean)
+sooner = history.compare(speed[fastest].values, speed[BEST_CONSTANT].values, lower_is_better=True)
 finding(
-    f"**Speed.** “{fastest}” reaches a validation accuracy of {LEVEL:g} first, after {speed[fastest].mean:.1f} epochs on average. Its difference from the constant 0.05 is {sooner:+.1f} epochs: {sooner.verdict}.",
-    when=REAL,
-)
-steadier = [history.compare(shaky[name].values, shaky["constant"].values, lower_is_better=True) for name in to_the_end]
-finding(
-    f"**Stability.** In every seed the {len(to_the_end)} schedules without restarts move less in their last five epochs than the constant 0.05. "
-    f"The mean difference is decided for {sum(comparison.better for comparison in steadier)} of them, since the constant varies between {shaky['constant'].values.min():.3f} and {shaky['constant'].values.max():.3f}.",
+    f"**Speed.** “{fastest}” reaches a validation accuracy of {LEVEL:g} first of the schedules. Against the best constant rate the difference is {sooner:+.1f} epochs: {sooner.verdict}.",
     when=REAL,
 )
-ended, lowest = (lenet_runs.compare("polynomial, 4", "polynomial, 1", "val_loss", at=at) for at in ("last", "best"))
+steadier = [history.compare(shaky[name].values, shaky[shakiest].values, lower_is_better=True) for name in to_the_end]
 finding(
-    f"**Memorisation.** The last validation loss under the power 4 is {ended.verdict} than under the power 1, {ended:+.3f}. For the lowest validation loss of the same runs this is {lowest.verdict}: {lowest:+.3f}.",
+    f"**Stability.** All {len(to_the_end)} schedules without restarts end more steadily on average than the constant {shakiest[3:]}. The interval decides for {sum(comparison.better for comparison in steadier)} of them.",
     when=REAL,
 )
 
 # %% [markdown]
-# **Why.** These runs do not decide between two explanations. *Noise*: a falling schedule ends with steps too small to throw the weights
-# about, as a constant 0.05 still does. *Early stopping*: two dozen epochs of 4,500 images are enough to memorise them. The longer a
-# polynomial keeps its rate high, the lower its training loss ends and the higher its validation loss ([the losses](#07-lenet-losses)); the
-# power 4, whose rate is small after a third of the epochs, stops learning before it has memorised. That is probably a part of its
-# lead. All 45,000 images, which take longer to memorise, would separate the two; this was not tested here.
+# ### Why? Two explanations
 #
-# With eighteen intervals of 95 %, about one is expected to miss the true difference, so a single *better* by little is weak evidence.
-# A smaller constant rate is the other way to end higher; look at what it costs in speed, and whether it ends quietly. Behind a warm-up a
-# rate of 0.1 trains; whether it would without is exercise 1. The best over all epochs flatters a shaky curve, because it picks the
-# luckiest of many; the last epoch does not, so look at both columns of [the table](#07-lenet-table).
+# *Noise.* Small last steps let the weights settle, as in the simulation. Then a schedule should lower even the *lowest* validation loss
+# of a run.
 #
-# ## One network, three rates, two drops
+# *Early stopping.* A network that has memorised its training images does worse on others. A rate that falls early stops the training before
+# that. Then runs with a low training loss should have a high validation loss, and much of the difference should vanish at each run's best
+# epoch, because to pick the best epoch *is* early stopping.
 #
-# (S1.5.1) cnn4 with plain SGD (no momentum), batch 50: constant at 0.1, 0.01 and 0.001; then 0.1 with a switch to 0.01; then with a second switch to
-# 0.001. The course switches at steps 5,000 and 10,000 of 27,000. (Comments in its code say 500 and 2,000, and 5,000 training images; neither
-# fits the 45,000 images and 900 steps per epoch of the code itself.) On two cores there are so few steps that 0.1 still learns fast at that share
-# of the run; there we switch later, after one half and five sixths (exercise 2 is about what happens otherwise). Validation accuracy is read every ten steps on a fixed 1,000 of the
-# validation images (500 on two cores), on all 5,000 once an epoch: all 5,000 every ten steps, as in the course, would cost three times the training.
+# The figure shows both: every run after its last epoch, and at its lowest validation loss.
 
-# %%
-STEPS_PER_EPOCH = math.ceil((CNN4_IMAGES or 45_000) / 50)
-STEPS = CNN4_EPOCHS * STEPS_PER_EPOCH
-SWITCHES = [round(STEPS * share) for share in SHARES]
-WINDOW = max(10, SWITCHES[0] // 10)
-print(f"the course: 27,000 steps, switches after {5_000 / 900:.2f} and {10_000 / 900:.2f} epochs")
-print(
-    f"here: {STEPS:,} steps of {STEPS_PER_EPOCH} an epoch, switches at {SWITCHES}, windows of {WINDOW} steps around them"
+# %% tags=["figure"]
+train_loss, val_loss = lenet_runs.last("train_loss"), lenet_runs.last("val_loss")
+lowest = lenet_runs.best("val_loss")
+family_colors = plots.colors(["lr 0.01", *list(FAMILIES)[1:]])
+fig, [left, right] = plots.figure(1, 2)
+for (family, title), color, marker in zip(FAMILIES.items(), family_colors.values(), "osD^", strict=True):
+    names = [name for name in EXP_DICT if name.startswith(family)]
+    for ax, losses in ((left, val_loss), (right, lowest)):
+        points = [np.concatenate([of[name].values for name in names]) for of in (train_loss, losses)]
+        ax.plot(*points, marker, color=color, label=title, alpha=0.7)
+left.set(xlabel="last training loss (nats)", ylabel="last validation loss (nats)", ylim=(0, None))
+right.set(xlabel="last training loss (nats)", ylabel="lowest validation loss (nats)", ylim=left.get_ylim())
+fig.legend(*left.get_legend_handles_labels(), loc="outside upper center", ncols=4)
+show_figure(
+    fig,
+    "07-lenet-losses",
+    f"LeNet5: validation loss against training loss, a mark for each run. Left: after the last epoch. Right: the lowest validation loss of the same run. {LENET_PROTOCOL}.",
 )
+
+# %% tags=["figure"]
+columns = {"last training loss": train_loss, "last validation loss": val_loss, "lowest validation loss": lowest}
+show_table(
+    lenet_runs.table(columns, ".2f").rename_axis("schedule"),
+    f"LeNet5: losses at the end, and the lowest validation loss of each run. {LENET_PROTOCOL}.",
+    name="07-lenet-loss-table",
+)
+
+# %% tags=["claim"]
+means = pd.DataFrame({title: [spread.mean for spread in of.values()] for title, of in columns.items()})
+order = means["last training loss"].corr(means["last validation loss"], method="spearman")
+by_power = [f"polynomial, {power}" for power in (1, 2, 4)]
+claim(
+    all(train_loss[a].mean < train_loss[b].mean for a, b in pairwise(by_power)),
+    "the higher the power of the polynomial, the higher the last training loss",
+    REAL,
+)
+claim(
+    all((lowest[name].values <= val_loss[name].values).all() for name in EXP_DICT),
+    "the lowest validation loss of a run is at most its last one",
+)
+ended, at_lowest = (lenet_runs.compare("polynomial, 4", "polynomial, 1", "val_loss", at=at) for at in ("last", "best"))
+lowest_verdicts = verdicts["lowest val. loss"]
+claim(
+    abs(at_lowest.difference) < abs(ended.difference),
+    "the powers 4 and 1 differ less in their lowest validation loss than in their last",
+    REAL,
+)
+
+# %% tags=["finding"]
+finding(
+    f"**Memorisation.** After the last epoch, training and validation loss have a rank correlation of {order:.2f} over the settings. Power 4 minus power 1: last validation loss {ended.difference:+.2f} ({ended.verdict}), lowest {at_lowest.difference:+.2f} ({at_lowest.verdict}).",
+    when=REAL,
+)
+finding(
+    f"**Noise.** At the lowest validation loss of each run, {lowest_verdicts['better']} of {len(decays)} schedules are better than the best constant rate, {lowest_verdicts['undecided']} undecided, {lowest_verdicts['worse']} worse: [the intervals](#07-lenet-against).",
+    when=REAL,
+)
+
+# %% [markdown]
+# Read the two findings together. A rank correlation near −1 means that the settings which fit their training images best do worst on new
+# ones: memorisation. Where the lowest losses are alike, stopping the constant rate early would do nearly as well as the schedule. *A
+# hypothesis, not tested here:* with more images, which take longer to memorise, noise matters more.
+#
+# **Limits.** With 27 intervals of 95 %, one or two are expected to miss the true difference, so a single *better* by little is weak
+# evidence. The best epoch flatters a shaky curve, because it picks the luckiest of many; the last epoch does not, so read both columns. The
+# constants were tuned on a coarse grid, the schedules' base rate was not tuned at all.
+
+# %% [markdown]
+# ## cnn4: two drops
+#
+# The five-part report trains cnn4 with plain SGD (no momentum) and batches of 50: 0.1 first, 0.01 from step 5,000 on, and 0.001 from step
+# 10,000, of 27,000 steps in 30 epochs. (Comments in its code say steps 500 and 2,000, and 5,000 training images. Neither fits the 45,000 images
+# and the 900 steps an epoch of the code itself.)
+
+# %% tags=["figure"]
+show_figure(
+    diagrams.draw_network(models.cnn4(), (3, 32, 32)),
+    "07-cnn4-network",
+    "cnn4 of the five-part report, from the input to the logits.",
+)
+
+# %% [markdown]
+# Every ten steps we read the validation accuracy on the same 1,000 of the 5,000 validation images, and on all of them once an epoch. All 5,000
+# every ten steps, as in the report, would cost three times the training. The network computes in bfloat16, numbers with eight significant
+# bits.
+#
+# The three runs below were trained with this configuration and are read from the results store by their keys. The store cannot confirm
+# the source code of the functions that they used, as it does for all other runs here. So we check what they recorded instead.
 
 # %% tags=["key"]
-probe = partial(validation_slice, name="cifar10", count=PROBE_IMAGES)
-cnn4 = partial(on_cifar, models.cnn4, train_size=CNN4_IMAGES, batch_size=50, probe=probe)
-plain_sgd, adam = partial(torch.optim.SGD, lr=0.1), partial(torch.optim.Adam, lr=1e-3)
-drops = {
-    name: partial(schedules.multi_step, milestones=SWITCHES[:n], gamma=0.1)
-    for n, name in enumerate(("", "one drop", "two drops"))
-}
-
-rates = {f"lr {lr:g}": cnn4(partial(torch.optim.SGD, lr=lr), epochs=CNN4_EPOCHS * 2 // 3) for lr in (0.1, 0.01, 0.001)}
-constant = sweep({"lr 0.1": rates.pop("lr 0.1")}, SEEDS) | sweep(rates, SLOW_SEEDS)
-long = partial(cnn4, epochs=CNN4_EPOCHS)
-common = len(constant["lr 0.1"][0].history)  # the epochs that the constant runs have too
-dropping = sweep(
-    {name: long(plain_sgd, schedule=drops[name], schedule_by="step") for name in ("one drop", "two drops")}, SEEDS
+published_cnn4 = on_cifar(
+    models.cnn4,
+    partial(torch.optim.SGD, lr=0.1),
+    train_size=DROPS_IMAGES,
+    batch_size=50,
+    probe=partial(validation_slice, name="cifar10", count=1000),
+    precision="bfloat16",
+    epochs=DROPS_EPOCHS,
+    schedule=partial(schedules.multi_step, milestones=DROPS_AT, gamma=0.1),
+    schedule_by="step",
 )
-with_adam = sweep({"Adam": long(adam)}, SEEDS)
+
+# %% tags=["plumbing"]
+# Their configuration is the one above, but `find` does not find them: a function handed over had another source then.
+STORED = (
+    "4f53e66d1b26c99c12d0c26c5bc8c6347c3aa03a0a26cd8140d91ed1699d2327",
+    "db4d983dfa04eadd5a570494a72bfbc0cefda4ca24d28d888211c0d969e8ce59",
+    "a315b306fb54ee892b7ad55a3653cca565d71d82d39cdc1200c73c00021e3b5b",
+)
+by_key = [store.load(key) for key in STORED] if REAL and find(published_cnn4) is None else [None]
+READ_BY_KEY = None not in by_key
+published_runs = Runs({"two drops": by_key}) if READ_BY_KEY else sweep({"two drops": published_cnn4}, SEEDS)
 
 
 # %% tags=["figure"]
-def probes(runs: dict, points: int = 60) -> pd.DataFrame:
-    """Validation accuracy by step: means of neighbouring probes, so that each run has about so many points."""
+def probes(runs: dict, points: int = 25) -> pd.DataFrame:
+    """Probes by step: means of neighbours, so that each run has about `points` of them."""
     rows = []
     for name, results in runs.items():
-        for seed, r in enumerate(results):
-            frame = pd.DataFrame(r.probes)
-            means = frame.groupby(np.arange(len(frame)) // max(1, STEPS // 10 // points)).mean()
-            rows.append(means.assign(variant=name, seed=seed))
+        for r in results:
+            probed = pd.DataFrame(r.probes)
+            means = probed.groupby(np.arange(len(probed)) // max(1, len(probed) // points)).mean()
+            rows.append(means.assign(variant=name, seed=r.seed))
     return pd.concat(rows)
 
 
-SGD_AND_ADAM = Runs({"SGD, two drops": dropping["two drops"], "Adam": with_adam["Adam"]})
-panels = (constant, {"lr 0.1": constant["lr 0.1"]} | dropping, SGD_AND_ADAM)
-fig, axes = plots.figure(2, 2)
-for ax, runs, start in zip(axes, panels, (0, SWITCHES[0] // 2, 0), strict=False):
-    curves = probes(runs)
-    plots.learning_curves(curves[curves.step >= start], "val_accuracy", ax, x="step")
-for ax, switches in ((axes[1], SWITCHES), (axes[2], SWITCHES)):
-    for switch in switches:
-        ax.axvline(switch, color="black", linestyle=":", linewidth=1.2)
-on_test = SGD_AND_ADAM.final("test_accuracy")
-plots.compare({name: spread.values for name, spread in on_test.items()}, "test accuracy", axes[3])
-CNN4_PROTOCOL = f"{CNN4_EPOCHS} epochs of {'45,000' if CNN4_IMAGES is None else f'{CNN4_IMAGES:,}'} images, {SEEDED}"
+curves = probes(published_runs).rename(columns={"loss": "train_loss"})
+fig, axes = plots.figure(1, 2)
+for ax, metric in zip(axes, ("train_loss", "val_accuracy"), strict=True):
+    plots.learning_curves(curves, metric, ax, x="step").get_legend().remove()
+    for step in DROPS_AT:
+        ax.axvline(step, color="black", linestyle=":", linewidth=1.2)
+if REAL:
+    axes[1].axhline(0.67, color="0.5", linestyle="--", linewidth=1.2)
+DROPS_PROTOCOL = f"{protocol(DROPS_IMAGES, DROPS_EPOCHS)}, {SEEDED}"
 show_figure(
     fig,
-    "07-cnn4",
-    f"cnn4: constant rates; one and two drops (dotted) beside the constant rate, from shortly before the first; against Adam on equal terms, with the test accuracy of every seed. {CNN4_PROTOCOL} (of 0.01 and 0.001: {len(SLOW_SEEDS)}).",
+    "07-published",
+    f"cnn4 with two drops (dotted), means of neighbouring probes; dashed: the published plateau. {DROPS_PROTOCOL}.",
 )
 
 
@@ -674,32 +872,151 @@ def last_tenth(run) -> float:
     return val_mean(run, run.probes[-1 - len(run.probes) // 10]["step"])
 
 
+def gain_across(step: int, window: int):
+    """By how much the mean of a window after a step is above that of a window before it, as a function of a run."""
+    return lambda run: val_mean(run, step, step + window) - val_mean(run, step - window, step)
+
+
+window = max(10, DROPS_AT[0] // 10)
+first_gain, second_gain = (published_runs.each(gain_across(step, window))["two drops"] for step in DROPS_AT)
+plateau = published_runs.each(last_tenth)["two drops"]
+drops_test = published_runs.final("test_accuracy")["two drops"]
+ours = [f"{plateau:.4f}", f"{drops_test:.4f}", f"{first_gain:.4f}", f"{second_gain:.4f}"]
+rows = ["plateau: validation, last tenth", "test", "gain across the first drop", "gain across the second drop"]
+show_table(
+    pd.DataFrame({"ours": ours, "published": ["about 0.67", "0.6571", "–", "–"]}, index=rows),
+    f"cnn4 with two drops: accuracies, and what the mean of {window} steps after a drop is above that of {window} steps before it. {DROPS_PROTOCOL}.",
+    name="07-published-table",
+)
+
+# %% tags=["claim"]
+in_store = published_runs["two drops"]
+claim(
+    all(
+        run.experiment["epochs"] == 30
+        and run.experiment["schedule"]["milestones"] == DROPS_AT
+        and "train_size" not in run.experiment
+        for run in in_store
+    ),
+    "each of the runs trained 30 epochs of all images, with drops at steps 5,000 and 10,000",
+    REAL,
+)
+claim([run.seed for run in in_store] == list(SEEDS), "their seeds are 0, 1 and 2", REAL)
+claim(
+    all(sorted({row["lr"] for row in run.history}, reverse=True) == [0.1, 0.01, 0.001] for run in in_store),
+    "the rates that they recorded are 0.1, 0.01 and 0.001",
+    REAL,
+)
+on_all = np.mean([[row["val_accuracy"] for row in run.history[-3:]] for run in in_store], axis=1)
+claim(
+    np.abs(on_all - plateau.values).max() < 0.015,
+    "on all 5,000 validation images, the last three epochs give the same plateau within 0.015, one standard error",
+    REAL,
+)
+claim(abs(drops_test.mean - 0.6571) <= 0.02, "the mean test accuracy is within 0.02 of the published one", REAL)
+claim(abs(plateau.mean - 0.67) <= 0.02, "the plateau is within 0.02 of the published one", REAL)
+claim(first_gain.values.min() > 0.02, "accuracy rises by more than 0.02 across the first drop in every seed", REAL)
+claim(
+    (second_gain.values < first_gain.values / 3).all(),
+    "in every seed, it rises by less than a third of that across the second",
+    REAL,
+)
+
+# %% tags=["finding"]
+finding(
+    f"The published result holds: the test accuracy is {drops_test.mean:.4f} on average (published 0.6571), the plateau {plateau.mean:.3f} (about 0.67). Accuracy jumps by {first_gain.mean:+.3f} at the first drop and hardly moves at the second.",
+    when=REAL,
+)
+
+# %% [markdown]
+# The plateau of 0.67 was read off a printed curve. Ours is measured on 1,000 images, where one standard error is 0.015.
+#
+# ### Constant rates, one drop, two drops
+#
+# A jump at a drop proves little by itself: validation accuracy rises anyway while a network learns. We need the same run *without* the drop.
+# The report also asks what a constant 0.1, 0.01 and 0.001 do. A small study of ours answers both, with fewer images and epochs, in float32, and
+# probes on 500 images. In so few steps a rate of 0.1 still learns fast after a fifth of them, where the report drops. So
+# we drop later, after one half and after five sixths of the steps. Exercise 2 is about what happens otherwise.
+
+# %% tags=["key"]
+STEPS_PER_EPOCH = math.ceil((SMALL_IMAGES or 45_000) / 50)
+SWITCHES = [round(SMALL_EPOCHS * STEPS_PER_EPOCH * share) for share in SMALL_SHARES]
+probe = partial(validation_slice, name="cifar10", count=SMALL_PROBE)
+cnn4 = partial(on_cifar, models.cnn4, train_size=SMALL_IMAGES, batch_size=50, probe=probe)
+long = partial(cnn4, epochs=SMALL_EPOCHS)
+plain_sgd, adam = partial(torch.optim.SGD, lr=0.1), partial(torch.optim.Adam, lr=1e-3)
+drops = {
+    name: partial(schedules.multi_step, milestones=SWITCHES[:n], gamma=0.1)
+    for n, name in enumerate(("one drop", "two drops"), 1)
+}
+
+# %% tags=["key"]
+short = partial(cnn4, epochs=SMALL_EPOCHS * 2 // 3)  # the report: 20 of 30 epochs
+rates = {f"lr {lr:g}": short(partial(torch.optim.SGD, lr=lr)) for lr in (0.1, 0.01, 0.001)}
+constant = sweep({"lr 0.1": rates.pop("lr 0.1")}, SEEDS) | sweep(rates, SLOW_SEEDS)
+dropping = sweep({name: long(plain_sgd, schedule=drops[name], schedule_by="step") for name in drops}, SEEDS)
+with_adam = sweep({"Adam": long(adam)}, SEEDS)
+
+# %% tags=["figure"]
+common = len(constant["lr 0.1"][0].history)  # the epochs that the constant runs have too
+shared = history.seeds(len(SLOW_SEEDS))
+fig, axes = plots.figure(1, 2)
+for ax, runs, start in zip(
+    axes, (constant, {"lr 0.1": constant["lr 0.1"]} | dropping), (0, SWITCHES[0] // 2), strict=True
+):
+    curves = probes(runs)
+    plots.learning_curves(curves[curves.step >= start], "val_accuracy", ax, x="step")
+    ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=3, columnspacing=1)
+for step in SWITCHES:
+    axes[1].axvline(step, color="black", linestyle=":", linewidth=1.2)
+SMALL_PROTOCOL = f"{protocol(SMALL_IMAGES, SMALL_EPOCHS)}, {SEEDED}"
+show_figure(
+    fig,
+    "07-cnn4",
+    f"cnn4, a small study: constant rates (left); one and two drops (dotted) beside a constant 0.1, from shortly before the first (right). {SMALL_PROTOCOL}; of 0.01 and 0.001 {shared}; constant rates {common} epochs.",
+)
+
+# %% tags=["figure"]
 cnn4_runs = constant | dropping | with_adam
-plateau, cnn4_test = cnn4_runs.each(last_tenth), cnn4_runs.final("test_accuracy")
 columns = {
-    "validation, last tenth": plateau,
+    "validation, last tenth": cnn4_runs.each(last_tenth),
     "best validation": cnn4_runs.best("val_accuracy"),
-    "test, last weights": cnn4_test,
+    "test, last weights": cnn4_runs.final("test_accuracy"),
 }
 table = cnn4_runs.table(columns).rename_axis("cnn4")
 table.insert(0, "epochs", [len(results[0].history) for results in cnn4_runs.values()])
 table.insert(1, "seeds", [len(results) for results in cnn4_runs.values()])
 show_table(
-    table,
-    f"cnn4, SGD without momentum and Adam: {CNN4_PROTOCOL}; constant rates run {common} epochs (in the course 20 of 30).",
+    table, f"cnn4, SGD without momentum and Adam, a small study: {SMALL_IMAGES:,} images, {SEEDED} where there is a ±."
+)
+
+# %% tags=["claim"]
+ends = constant.last("val_accuracy")
+large, middle_rate = (constant.compare(name, "lr 0.001", "val_accuracy", at="last") for name in ("lr 0.1", "lr 0.01"))
+claim(min(large.differences) >= 0.10, f"0.1 ends above 0.001 by at least 0.10 in every run of both ({shared})", REAL)
+claim(min(middle_rate.differences) >= 0.10, f"0.01 ends above 0.001 by at least 0.10, likewise ({shared})", REAL)
+claim(
+    ends["lr 0.1"].values.min() - ends["lr 0.01"].mean > 2 * np.ptp(ends["lr 0.1"].values),
+    "0.01 ends below every seed of 0.1, by more than twice the range of these seeds",
+    REAL,
+)
+claim(ends["lr 0.001"].mean < 0.15, "0.001 ends near chance, 0.1", REAL)
+
+# %% tags=["finding"]
+finding(
+    f"**Speed and level.** In {common} epochs, the larger rate learns faster and ends higher: validation accuracy {ends['lr 0.1'].mean:.3f} at 0.1, {ends['lr 0.01'].mean:.3f} at 0.01, and 0.001 is still near chance. "
+    f"Smaller rates: {shared}.",
+    when=REAL,
 )
 
 # %% [markdown]
-# **What did the drop do?** Validation accuracy rises anyway while a network learns, so "higher after than before" proves little. The run
-# that stays at 0.1 has the same initial weights and the same batches; up to the switch only rounding separates the two, and the cell
-# below says how far that has carried them. So compare what each *gains* across the switch.
-
+# "Ends" means *within this budget*. 0.001 has not converged, and nothing here says where it would end after many more epochs.
+#
+# **Did the schedule work?** Until the first drop, the run that drops and the run that stays at 0.1 have the same weights and the same
+# batches, up to rounding. So compare what each of them *gains* across that step.
 
 # %% tags=["figure"]
-def gain(run) -> float:
-    """By how much the mean of a window after the first switch is above that of a window before it."""
-    switch = SWITCHES[0]
-    return val_mean(run, switch, switch + WINDOW) - val_mean(run, switch - WINDOW, switch)
+small_window = max(10, SWITCHES[0] // 10)
 
 
 def after_common(run) -> float:
@@ -707,97 +1024,108 @@ def after_common(run) -> float:
     return run.history[common - 1]["val_accuracy"]
 
 
+gain = gain_across(SWITCHES[0], small_window)
 comparisons = {
-    "gain across the first switch: two drops - constant 0.1": cnn4_runs.compare("two drops", "lr 0.1", gain),
-    f"after epoch {common}: one drop - constant 0.1": cnn4_runs.compare("one drop", "lr 0.1", after_common),
-    "last tenth of the steps: two drops - one drop": cnn4_runs.compare("two drops", "one drop", last_tenth),
+    "gain across the first drop: two drops − constant 0.1": cnn4_runs.compare("two drops", "lr 0.1", gain),
+    f"after epoch {common}: one drop − constant 0.1": cnn4_runs.compare("one drop", "lr 0.1", after_common),
+    "last tenth of the steps: two drops − one drop": cnn4_runs.compare("two drops", "one drop", last_tenth),
 }
 show_table(
     pd.DataFrame({name: {"difference": f"{c}", "verdict": c.verdict} for name, c in comparisons.items()}).T,
-    f"What the drops change in validation accuracy: mean difference over {history.seeds(len(SEEDS))}, 95 % interval, verdict.",
+    f"cnn4, a small study: what the drops change in validation accuracy, mean difference over {N_SEEDS} with its 95 % interval. The gain is that of {small_window} steps after over {small_window} before.",
     name="07-drops",
 )
 
 # %% tags=["claim"]
-scorecard.record("S1.5.1.c.test", cnn4_test["two drops"].values, dropping["two drops"])
-scorecard.record("S1.5.1.c.plateau", plateau["two drops"].values, dropping["two drops"])
-large, middle_rate = (constant.compare(name, "lr 0.001", "val_accuracy", at="last") for name in ("lr 0.1", "lr 0.01"))
-shared = history.seeds(len(SLOW_SEEDS))
-claim(min(large.differences) >= 0.10, f"0.1 ends above 0.001 by at least 0.10 in every run of both ({shared})", REAL)
-claim(min(middle_rate.differences) >= 0.10, f"0.01 ends above 0.001 by at least 0.10, likewise ({shared})", REAL)
-claim(
-    min(map(gain, dropping["two drops"])) > 0, "across the first switch validation accuracy rises in every seed", REAL
-)
-drop = comparisons["gain across the first switch: two drops - constant 0.1"]
-claim(drop.better, "it rises by more than in the run that stays at 0.1", REAL)
+drop, kept, second = comparisons.values()
 pairs = zip(dropping["two drops"], constant["lr 0.1"], strict=True)
 same = max(abs(val_mean(a, 0, SWITCHES[0]) - val_mean(b, 0, SWITCHES[0])) for a, b in pairs)
-print(f"up to the switch the runs with and without the drop differ by {same:.1g} in mean validation accuracy")
-
+claim(min(map(gain, dropping["two drops"])) > 0, "accuracy rises across the first drop in every seed", REAL)
+claim(drop.better, "it rises by more than in the run that stays at 0.1", REAL)
+claim(same < 0.01, "until the drop, the mean accuracies of both runs differ by less than 0.01", REAL)
 
 # %% tags=["finding"]
-def steps_to(results: list, level: float) -> str:
-    """When three probes in a row first reach the level, on average over the seeds that do."""
-    firsts = []
-    for r in results:
-        accuracies = pd.Series([row["val_accuracy"] for row in r.probes]).rolling(3).min()
-        firsts += [r.probes[i]["step"] for i in [int((accuracies >= level).argmax())] if accuracies[i] >= level]
-    return f"{np.mean(firsts):,.0f} steps" if len(firsts) == len(results) else "more steps than it had"
-
-
 finding(
-    f"**The rate and the speed (S1.5.2.1).** In these runs ({shared} of the smaller rates) speed grows with the rate: to a validation accuracy of 0.4, 0.1 takes {steps_to(constant['lr 0.1'], 0.4)}, "
-    f"0.01 {steps_to(constant['lr 0.01'], 0.4)}, and 0.001 {steps_to(constant['lr 0.001'], 0.4)}.",
-    when=REAL,
-)
-ends = constant.last("val_accuracy")
-finding(
-    f"**The rate and the end (S1.5.2.2).** *Within this budget* the order is the same: after {common} epochs 0.1 reaches {ends['lr 0.1']:.3f}, 0.01 {ends['lr 0.01']:.3f}, 0.001 {ends['lr 0.001']:.3f}. "
-    f"0.001 has not converged: its training loss is still {constant['lr 0.001'][0].history[-1]['train_loss']:.2f}.",
-    when=REAL,
-)
-finding(
-    f"**Did the schedule work? (S1.5.2.3)** The first drop adds {drop:+.3f} to the gain across the switch: {drop.verdict}. "
-    f"One drop against none after epoch {common} and two drops against one: [{', '.join(c.verdict for c in list(comparisons.values())[1:])}](#07-drops).",
+    f"**Did it work?** The first drop adds {drop.difference:+.3f} to the gain across that step: {drop.verdict}. After epoch {common}, one drop is {kept.verdict} against none; at the end, two drops are {second.verdict} against one ([the intervals](#07-drops)).",
     when=REAL,
 )
 
 # %% [markdown]
-# **Against Adam (S1.5.2.4).** The course sets SGD after 30 epochs (0.6571) against Adam after 15, each with its own unseeded split and one run, on an axis cut to 0.65 to
-# 0.675. Adam's dot lies between 0.65 and SGD's, so they are at most 0.007 apart, while the difference of two accuracies near 0.66 would have a
-# standard deviation of 0.0067 on two independent test sets of 10,000 images (less on a common one), and training again with another seed moves each of
-# them as well. (The figure 21 that the text cites does not exist.) Here both have the same split, epochs and seeds, each with one rate that was not tuned:
+# ### Against Adam, on equal terms
+#
+# The report compares its SGD after 30 epochs (0.6571) with Adam after 15. Each has its own unseeded split and one run, and the two dots stand on
+# an axis that is cut to 0.65 to 0.675. (The figure 21 that the text cites does not exist.) Adam's dot lies between 0.65 and SGD's, so they
+# are at most 0.007 apart. A test accuracy $p$ near 0.66 on $n$ = 10,000 images has a standard deviation of $\sqrt{p(1-p)/n} = 0.0047$, and the
+# difference of two of them, on independent test sets, $\sqrt2$ times that: 0.0067. Training again with another seed moves both as well. The
+# published comparison decides nothing.
+#
+# In our small study both have the same split, the same epochs and the same seeds. Each has one rate, 0.1 with two drops and a constant
+# 1e-3, and neither rate was tuned.
 
 # %% tags=["figure"]
-half = CNN4_EPOCHS // 2  # of 30: the 15 epochs that the course gave to Adam
+half = SMALL_EPOCHS // 2  # of 30: the 15 epochs that the report gave to Adam
 MEASURES = {
-    "validation until the first switch": lambda run: val_mean(run, 0, SWITCHES[0]),
-    f"after {half} epochs": lambda run: run.history[half - 1]["val_accuracy"],
-    f"after {CNN4_EPOCHS}": lambda run: run.last("val_accuracy"),
+    "validation, until the first drop": lambda run: val_mean(run, 0, SWITCHES[0]),
+    f"validation, after {half} epochs": lambda run: run.history[half - 1]["val_accuracy"],
+    f"validation, after {SMALL_EPOCHS} epochs": lambda run: run.last("val_accuracy"),
     "test": lambda run: run.final("test_accuracy"),
 }
-table = SGD_AND_ADAM.table({title: SGD_AND_ADAM.each(read) for title, read in MEASURES.items()}).rename_axis("cnn4")
-with_adam_compared = {title: SGD_AND_ADAM.compare(*SGD_AND_ADAM, read) for title, read in MEASURES.items()}
-table.loc["SGD - Adam"] = [f"{comparison:+.3f}" for comparison in with_adam_compared.values()]
-table.loc["SGD is"] = [comparison.verdict for comparison in with_adam_compared.values()]
-show_table(table, f"SGD at 0.1 with two drops and Adam at a constant 1e-3, {SEEDED}; differences with 95 % intervals.")
-sgd_test = cnn4_test["two drops"].mean
-print(
-    f"s.d. of a test accuracy of {sgd_test:.3f} on 10,000 images: {math.sqrt(sgd_test * (1 - sgd_test) / 10_000):.4f}"
+sgd_and_adam = Runs({"two drops": dropping["two drops"], "Adam": with_adam["Adam"]})
+with_adam_compared = {title: sgd_and_adam.compare(*sgd_and_adam, read) for title, read in MEASURES.items()}
+fig, [left, right] = plots.figure(1, 2)
+plots.learning_curves(probes(sgd_and_adam), "val_accuracy", left, x="step").legend(loc="lower right")
+for place, comparison in enumerate(with_adam_compared.values()):
+    if math.isfinite(comparison.low):
+        right.plot([comparison.low, comparison.high], [place, place], color="black")
+    right.plot(comparison.differences, [place] * len(comparison.differences), "o", color="0.6", markersize=5)
+    right.plot(comparison.difference, place, "D", color="black")
+right.axvline(0, color="black", linestyle=":")
+right.set(yticks=range(len(MEASURES)), yticklabels=[title.replace(", ", "\n") for title in MEASURES])
+right.locator_params(axis="x", nbins=5)
+right.set(xlabel="accuracy, SGD − Adam", ylim=(len(MEASURES) - 0.5, -0.5))
+show_figure(
+    fig,
+    "07-adam",
+    f"cnn4, a small study: SGD at 0.1 with two drops and Adam at 1e-3. Right: differences of each seed (grey), their mean and its 95 % interval. {SMALL_PROTOCOL}.",
 )
 
+# %% tags=["figure"]
+table = sgd_and_adam.table({title: sgd_and_adam.each(read) for title, read in MEASURES.items()}).rename_axis("cnn4")
+table.loc["SGD − Adam"] = [f"{comparison:+.3f}" for comparison in with_adam_compared.values()]
+table.loc["SGD is"] = [comparison.verdict for comparison in with_adam_compared.values()]
+show_table(
+    table,
+    f"cnn4, a small study: SGD with two drops and Adam, {SEEDED}; differences with 95 % intervals.",
+    name="07-adam-table",
+)
+
+# %% tags=["claim"]
+early, at_end = with_adam_compared["validation, until the first drop"], with_adam_compared["test"]
+one_test, sd = 10_000, math.sqrt(0.6571 * (1 - 0.6571) / 10_000)
+claim(abs(sd - 0.0047) < 1e-4 and abs(sd * math.sqrt(2) - 0.0067) < 1e-4, "standard deviations of 0.0047 and 0.0067")
+claim(len(at_end.differences) == len(SEEDS), "SGD and Adam are compared on all seeds")
+
 # %% tags=["finding"]
-early, at_end = (with_adam_compared[title] for title in ("validation until the first switch", "test"))
 finding(
-    f"On the test set, SGD with two drops against Adam: {at_end.verdict} over {history.seeds(len(SEEDS))}, {at_end:+.3f}. Until the first switch, SGD at 0.1 against Adam: {early.verdict}, {early:+.3f}.",
+    f"**Against Adam.** On the test set, SGD with two drops is {at_end.verdict} against Adam: {at_end.difference:+.3f} over {N_SEEDS}. Until the first drop it is {early.verdict}: {early.difference:+.3f} ([the intervals](#07-adam-table)).",
     when=REAL,
 )
 
 # %% [markdown]
 # ## A drop every ten epochs
 #
-# (S4.L1.h) SimpleNN as in notebook 06 (SGD 0.01, momentum 0.9, weight decay 1e-4, batch 128, no augmentation), with the rate divided by ten every ten
-# epochs, and without. The course reports 0.6978 with and 0.6564 without, one run each, as the best of 30 epochs.
+# The lab homework on CIFAR-10 trains SimpleNN with SGD (0.01, momentum 0.9, weight decay 1e-4, batches of 128, no augmentation), and divides the
+# rate by ten every ten epochs. It reports a best validation accuracy of 0.6978 with the decay and 0.6564 without, one run each. Its rule made
+# that 11, 10 and 9 epochs; ours are ten each.
+
+# %% tags=["figure"]
+layers = models.layer_table(models.SimpleNN(True), (3, 32, 32))
+layers["parameters"] = layers["parameters"].map("{:,}".format)
+show_table(
+    layers[["layer", "output", "parameters"]].set_index("layer"),
+    "SimpleNN with BatchNorm, for the six rates below. Without it, everything but the two BatchNorm layers is the same.",
+    name="07-simplenn",
+)
 
 # %% tags=["key"]
 simple = partial(
@@ -809,43 +1137,59 @@ decay_runs = sweep({"no decay": simple(), "×0.1 every ten epochs": simple(sched
 # %% tags=["figure"]
 thirds = [DECAY_EPOCHS // 3, 2 * (DECAY_EPOCHS // 3)]
 fig = plots.learning_curve_panels(decay_runs.frame(), ("val_loss", "val_accuracy"), thirds)
-DECAY_PROTOCOL = (
-    f"{DECAY_EPOCHS} epochs of {'45,000' if DECAY_IMAGES is None else f'{DECAY_IMAGES:,}'} images, {SEEDED}"
-)
-show_figure(fig, "07-decay", f"SimpleNN without augmentation, with and without decay (dotted): {DECAY_PROTOCOL}.")
-
-# %% tags=["claim"]
-DECAYED = "×0.1 every ten epochs"
-decayed = decay_runs.best("val_accuracy")[DECAYED]
-best_gain, last_gain = (decay_runs.compare(DECAYED, "no decay", "val_accuracy", at=at) for at in ("best", "last"))
-loss_gain = decay_runs.compare(DECAYED, "no decay", "val_loss", at="last")
-scorecard.record("S4.L1.h", decayed.values, decay_runs[DECAYED])
-claim(best_gain.difference >= 0.015, "R27: the decay adds at least 0.015 to the best validation accuracy", FULL)
-claim(last_gain.better, "after the last epoch the run with decay has the better validation accuracy", REAL)
-claim(loss_gain.better, "after the last epoch the run with decay has the better validation loss", REAL)
+DECAY_PROTOCOL = f"{protocol(DECAY_IMAGES, DECAY_EPOCHS)}, {SEEDED}"
+show_figure(fig, "07-decay", f"SimpleNN without augmentation, with and without decay (dotted). {DECAY_PROTOCOL}.")
 
 # %% tags=["figure"]
-columns = {
-    "best val. accuracy": decay_runs.best("val_accuracy"),
-    "last val. accuracy": decay_runs.last("val_accuracy"),
-    "last training loss": decay_runs.last("train_loss"),
-    "last val. loss": decay_runs.last("val_loss"),
+DECAYED = "×0.1 every ten epochs"
+rows = {
+    "best val. accuracy": ("val_accuracy", "best", ".3f"),
+    "last val. accuracy": ("val_accuracy", "last", ".3f"),
+    "lowest val. loss": ("val_loss", "best", ".2f"),
+    "last val. loss": ("val_loss", "last", ".2f"),
+    "last training loss": ("train_loss", "last", ".2f"),
 }
-show_table(decay_runs.table(columns), f"SimpleNN with and without decay, {DECAY_PROTOCOL}.", name="07-decay-table")
+gains = {title: decay_runs.compare(DECAYED, "no decay", metric, at=at) for title, (metric, at, _) in rows.items()}
+cells = {
+    title: [f"{getattr(decay_runs, at)(metric)[name]:{form}}" for name in decay_runs]
+    + [f"{gains[title]:+{form}}", gains[title].verdict]
+    for title, (metric, at, form) in rows.items()
+}
+show_table(
+    pd.DataFrame(cells, index=[*decay_runs, "difference", "with decay"]).T,
+    f"SimpleNN with and without decay, and the difference with its 95 % interval. {DECAY_PROTOCOL}.",
+    name="07-decay-table",
+)
+
+# %% tags=["claim"]
+best_gain, last_gain, lowest_gain, loss_gain, train_gain = gains.values()
+claim(best_gain.difference >= 0.015, "the decay adds at least 0.015 to the best validation accuracy", REAL)
+claim(best_gain.better, "with decay, the best validation accuracy is better", REAL)
+claim(last_gain.better, "with decay, the last validation accuracy is better", REAL)
+claim(loss_gain.better, "with decay, the last validation loss is better", REAL)
+claim(lowest_gain.better, "with decay, the lowest validation loss is better too", REAL)
+claim(min(train_gain.differences) > 0, "with decay, the last training loss is higher in every seed", REAL)
 
 # %% tags=["finding"]
 finding(
-    f"Best over the epochs, the decay changes validation accuracy by {best_gain:+.3f}: {best_gain.verdict} over {history.seeds(len(SEEDS))} (published, one run: +0.041). After the last epoch it is {last_gain.verdict}: {last_gain:+.3f}.",
+    f"The decay raises the best validation accuracy by {best_gain.difference:+.3f}, with the interval [{best_gain.low:.3f}, {best_gain.high:.3f}] (published, one run each: +0.041). It also lowers the lowest validation loss: {lowest_gain.difference:+.2f}.",
+    when=REAL,
+)
+finding(
+    f"After the last epoch the gains are larger: accuracy {last_gain.difference:+.3f}, loss {loss_gain.difference:+.2f}. The training loss is higher with decay, so it memorises less.",
     when=REAL,
 )
 
 # %% [markdown]
-# Without decay the training loss goes on falling while the validation loss rises ([the losses](#07-decay-table)); with decay both stop where they were
-# at the drop. So the drop also stops the network early. The best epoch hides that, because it may be the epoch before the overfitting.
+# Here the two explanations come apart. Without decay the training loss keeps falling while the validation loss rises; after a drop both move
+# slowly. So the drop also works as early stopping, and the last epoch shows mostly that. But the best epoch of the run without decay *is* early
+# stopping, and the run with decay is still better than it. *A hypothesis:* the rest is less noise, as in the simulation. It fits
+# that the validation loss falls at once at the first drop.
 #
 # ## Six rates
 #
-# (S4.L2.c.i) SimpleNN with BatchNorm, crop and flip, and a constant rate from 1 to 0.001. What is the best one, and what does too much look like?
+# The homework then trains SimpleNN with BatchNorm, crop and flip at six constant rates from 1 to 0.001. Which one is best, and what does too much
+# look like? **Predict** the shape of the curve first: best accuracy against the rate, on a log axis.
 
 # %% tags=["key"]
 RATES = (1.0, 0.1, 0.05, 0.01, 0.005, 0.001)
@@ -862,9 +1206,7 @@ plots.learning_curves(rate_runs.frame(), "val_accuracy", left).legend(
 plots.by_value(
     {lr: scores.values for lr, scores in by_rate.items()}, "learning rate", "best validation accuracy", right
 )
-RATES_PROTOCOL = (
-    f"{RATES_EPOCHS} epochs of {'45,000' if RATES_IMAGES is None else f'{RATES_IMAGES:,}'} images, {SEEDED}"
-)
+RATES_PROTOCOL = f"{protocol(RATES_IMAGES, RATES_EPOCHS)}, {SEEDED}"
 show_figure(
     fig,
     "07-rates",
@@ -872,7 +1214,7 @@ show_figure(
 )
 
 # %% tags=["figure"]
-PUBLISHED = dict(zip(RATES, (0.1054, 0.6780, 0.7120, 0.7218, 0.6986, 0.6448), strict=True))
+PUBLISHED = {lr: scorecard.PUBLISHED[f"S4.L2.c.i.{lr:g}"].values[0] for lr in RATES}
 top = max(by_rate, key=lambda lr: by_rate[lr].mean)
 below_top = {lr: rate_runs.compare(f"lr {lr:g}", f"lr {top:g}", "val_accuracy", at="best") for lr in RATES if lr != top}
 columns = {"last training loss": rate_runs.last("train_loss"), "last val. loss": rate_runs.last("val_loss")}
@@ -881,86 +1223,105 @@ table.insert(1, f"minus {top:g}", [str(below_top.get(lr, "–")) for lr in RATES
 table.insert(2, "published", [f"{PUBLISHED[lr]:.4f}" for lr in RATES])
 show_table(
     table,
-    f"Six constant rates, {RATES_PROTOCOL}, and the difference from the highest mean with its 95 % interval; published: 30 epochs of 45,000, one run each.",
+    f"Six constant rates, {RATES_PROTOCOL}, and the difference from the highest mean with its 95 % interval; published: one run each.",
+    name="07-rates-table",
 )
 
 # %% tags=["claim"]
-for lr, scores in by_rate.items():
-    scorecard.record(f"S4.L2.c.i.{lr:g}", scores.values, rate_runs[f"lr {lr:g}"])
 means = [by_rate[lr].mean for lr in RATES]
 peak = means.index(max(means))
 claim(
     means[: peak + 1] == sorted(means[: peak + 1]) and means[peak:] == sorted(means[peak:], reverse=True),
-    "R30: the means have one maximum",
+    "the means have one maximum",
     REAL,
 )
 smaller, larger = (rate_runs.compare("lr 0.01", name, "val_accuracy", at="best") for name in ("lr 0.001", "lr 0.1"))
-claim(smaller.low >= 0.02, "R30: 0.01 is better than 0.001 by at least 0.02 (lower end of the interval)", REAL)
-# In a short training a large rate loses less: there this margin lies now on one side of 0.02, now on the other.
-claim(larger.difference >= 0.02, "R30: 0.01 is above 0.1 by at least 0.02 on average", FULL)
+claim(smaller.low >= 0.02, "0.01 is better than 0.001 by at least 0.02 (lower end of the interval)", REAL)
+claim(larger.difference >= 0.02, "0.01 is above 0.1 by at least 0.02 on average", REAL)
 collapsed = [r.history[-1] for r in rate_runs["lr 1"]]
 claim(
     all(row["val_accuracy"] <= 0.2 and abs(row["val_loss"] - math.log(10)) < 0.1 for row in collapsed),
-    "R29: at lr 1 every seed ends at accuracy near 0.1 and loss near ln 10, as a constant answer does",
+    "at 1 every seed ends at accuracy near 0.1 and loss near ln 10, as a constant answer does",
     REAL,
 )
+slow = [r.history[-1]["train_loss"] - r.history[-6]["train_loss"] for r in rate_runs["lr 0.001"]] if REAL else []
+claim(all(change < 0 for change in slow), "at 0.001 the training loss still falls over the last five epochs", REAL)
 
 # %% tags=["finding"]
 undecided = [f"{lr:g}" for lr, comparison in below_top.items() if comparison.verdict != "worse"]
 finding(
-    f"{top:g} has the highest mean, {by_rate[top]:.3f}. Over {history.seeds(len(SEEDS))} its lead is undecided against {' and '.join(undecided) or 'none'}; the other rates are worse.",
+    f"{top:g} has the highest mean, {by_rate[top].mean:.3f}. Its lead is undecided against {' and '.join(undecided) or 'none'}; the other rates are worse ([the intervals](#07-rates-table)).",
     when=REAL,
 )
 finding(
-    f"At 1 every run collapses: the validation loss ends at {np.mean([row['val_loss'] for row in collapsed]):.3f}, near ln 10 = {math.log(10):.3f}. The course calls that jumping around the optimum; it is nowhere near one.",
+    f"At 1 every run collapses: the validation loss ends at {np.mean([row['val_loss'] for row in collapsed]):.3f}, near ln 10 = {math.log(10):.3f}. The homework calls that jumping around the optimum, but a guess among ten classes has this loss.",
     when=REAL,
 )
 
 # %% [markdown]
-# At 1 the weights were probably thrown, within a few epochs, to where every image gets about the same probabilities; then mostly the biases of
-# the last layer still learn, from each batch's mix of classes. (The gradients were not measured here.) At 0.001 nothing is wrong but
-# the time: the training loss is still falling. How far 0.1 is behind 0.01 depends on the number of epochs, since a large rate loses less in a
-# short training.
+# *A hypothesis:* within the first epochs, the rate of 1 threw the weights to where every image gets about the same probabilities. We did not
+# measure the gradients there. At 0.001 nothing is wrong but the time: the training loss is still falling.
 #
-# **Too large and too small are different failures.** Too large: the loss explodes, or the net collapses onto one answer; more epochs do not help. Too small: everything
-# works and nothing arrives; more epochs do help. In between the curve is flat, over a factor of five or so. Finding its order of magnitude
-# is most of the work; a schedule then makes the exact number matter less.
+# **Too large and too small are different failures.** With too large a rate the loss explodes, or the network collapses onto one answer, and
+# more epochs do not help. With too small a rate everything works and takes too long, and more epochs do help. Between them the curve
+# is flat, over a factor of five or so. Most of the work is to find the order of magnitude.
 #
 # ## What to take along
 #
-# - A schedule is a function of a counter. Plot what an epoch really gets, and compare with a second implementation.
-# - High while there is far to go, low at the end. How early to come down has to be tried.
-# - The jump at a drop is noise that goes away. To see what a drop did, compare with the gain of a run without it in the same steps.
+# - A schedule is a function of a counter. Print the rate that an epoch really gets, and compare with a second implementation.
+# - Noise leaves a cloud whose variance is proportional to the rate: large while there is far to go, small at the end.
+# - A schedule has to be better than the *best* constant rate. Beating one that is too large is easy.
+# - A lower rate also learns less, which is early stopping. Look at the lowest validation loss, not only at the last.
+# - To see what a drop did, compare with a run without it over the same steps.
 # - A comparison is fair with the same split, the same epochs and the same seeds, and says "undecided" where the interval contains zero.
-# - A schedule has to be better than a *good* constant rate. Beating a constant that is too large is easy.
-# - Corrected on the way: every ten epochs means 10/10/10; a new optimizer forgets its momentum; a loss of ln 10 is a collapse, not a bounce;
-#   and "Adam against SGD" at 15 against 30 epochs compares epochs.
+# - Corrected on the way: every ten epochs means 10/10/10; a new optimizer forgets its momentum; a loss of ln 10 is a collapse; Adam after 15
+#   epochs against SGD after 30 compares epochs.
 #
 # ## Exercises
 #
 # 1. **Change** `warmup` of "warm-up, short, 0.1" to 1; then, with the old warm-up, the rate to 0.2. **Predict** which hurts more.
 #
-#    <details><summary>Answer</summary>Compare each with its row in [the table](#07-lenet-table). With `warmup=1` the first epoch already has the full rate: there is no warm-up. Look at the first epochs. A loss that
+#    <details><summary>Answer</summary>Compare each with its row in [the table](#07-lenet-table). With `warmup=1` the first epoch already has the full rate, so there is no warm-up. Look at the first epochs. A loss that
 #    comes to rest at 2.303 there is a collapse, and a longer warm-up may be the cure. A run that survives the start and stays behind has simply too
 #    large a rate, and no warm-up mends that.</details>
 #
-# 2. **Set** `SHARES` to the course's (5 / 27, 10 / 27) in profile cpu. **Predict** the jump, and who is ahead at the end.
+# 2. **Set** `SMALL_SHARES` to the report's shares of its steps, (5 / 27, 10 / 27). **Predict** the jump, and who is ahead at the end.
 #
-#    <details><summary>Answer</summary>There is a jump all the same, because noise goes away whenever the rate falls. But the run that stays at 0.1 catches
+#    <details><summary>Answer</summary>There is a jump all the same, because noise shrinks whenever the rate falls. But the run that stays at 0.1 catches
 #    up and passes before its end, and Adam is expected ahead of both: a drop pays at once, and costs all that the large rate would still have
 #    learnt. Drop when the curve has gone flat.</details>
 #
 # 3. **Give** Adam the same two drops (`long(adam, schedule=drops["two drops"], schedule_by="step")`). **Predict** whether the comparison with SGD changes.
 #
 #    <details><summary>Answer</summary>Expect a jump for Adam too: its steps do not shrink by themselves near a minimum, since it divides the gradient by
-#    its own size. What the course compared was a schedule against none as much as SGD against Adam.</details>
+#    its own size. What the report compared was a schedule against none as much as SGD against Adam.</details>
 #
 # 4. **Look up** in `lenet_runs["restarts"]` the validation accuracy after `2 * THIRD` epochs and after one more. **Predict** it first.
 #
 #    <details><summary>Answer</summary>Clearly below: the rate is up again. A training with restarts is finished only at the end of a cycle.</details>
+#
+# ## Further reading
+#
+# - Zhang et al., *Dive into Deep Learning*, [section 12.11](https://d2l.ai/chapter_optimization/lr-scheduler.html): schedulers in code, with
+#   warm-up and cosine.
+# - PyTorch, [How to adjust learning rate](https://docs.pytorch.org/docs/stable/optim.html#how-to-adjust-learning-rate): all built-in
+#   schedulers, and how they are combined.
+# - Loshchilov & Hutter 2017, [section 3](https://arxiv.org/abs/1608.03983): cosine annealing with restarts.
+# - Smith & Topin 2018, [the paper](https://arxiv.org/abs/1708.07120): the range test for rates, and one cycle.
+# - Goyal et al. 2017, [section 2.2](https://arxiv.org/abs/1706.02677): why large batches want a warm-up.
+#
+# **Next:** [08 · ResNet-20](08_resnet20.ipynb). With a rate that drops in time and shortcuts around its layers, how deep can a network be?
+
+# %% tags=["scorecard"]
+unconfirmed = "read by key: source of the run's functions not confirmed" if READ_BY_KEY else ""
+scorecard.record("S1.5.1.c.test", drops_test.values, published_runs["two drops"], note=unconfirmed)
+scorecard.record("S1.5.1.c.plateau", plateau.values, published_runs["two drops"], note=unconfirmed)
+scorecard.record("S4.L1.h", decay_runs.best("val_accuracy")[DECAYED].values, decay_runs[DECAYED])
+for lr, scores in by_rate.items():
+    scorecard.record(f"S4.L2.c.i.{lr:g}", scores.values, rate_runs[f"lr {lr:g}"])
 
 # %% [markdown]
 # ## References
 
 # %% tags=["hide-input"]
-show_references("cifar10", "loshchilov2017", "smith2018")
+show_references("cifar10", "goyal2017", "loshchilov2017", "smith2018")
