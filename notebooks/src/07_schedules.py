@@ -39,13 +39,11 @@ from coursekit import (
     check,
     data,
     diagrams,
-    find,
     history,
     models,
     plots,
     schedules,
     scorecard,
-    store,
     sweep,
     validation_slice,
 )
@@ -804,9 +802,6 @@ show_figure(
 # Every ten steps we read the validation accuracy on the same 1,000 of the 5,000 validation images, and on all of them once an epoch. All 5,000
 # every ten steps, as in the report, would cost three times the training. The network computes in bfloat16, numbers with eight significant
 # bits.
-#
-# The three runs below were trained with this configuration and are read from the results store by their keys. The store cannot confirm
-# the source code of the functions that they used, as it does for all other runs here. So we check what they recorded instead.
 
 # %% tags=["key"]
 published_cnn4 = on_cifar(
@@ -820,17 +815,7 @@ published_cnn4 = on_cifar(
     schedule=partial(schedules.multi_step, milestones=DROPS_AT, gamma=0.1),
     schedule_by="step",
 )
-
-# %% tags=["plumbing"]
-# Their configuration is the one above, but `find` does not find them: a function handed over had another source then.
-STORED = (
-    "4f53e66d1b26c99c12d0c26c5bc8c6347c3aa03a0a26cd8140d91ed1699d2327",
-    "db4d983dfa04eadd5a570494a72bfbc0cefda4ca24d28d888211c0d969e8ce59",
-    "a315b306fb54ee892b7ad55a3653cca565d71d82d39cdc1200c73c00021e3b5b",
-)
-by_key = [store.load(key) for key in STORED] if REAL and find(published_cnn4) is None else [None]
-READ_BY_KEY = None not in by_key
-published_runs = Runs({"two drops": by_key}) if READ_BY_KEY else sweep({"two drops": published_cnn4}, SEEDS)
+published_runs = sweep({"two drops": published_cnn4}, SEEDS)
 
 
 # %% tags=["figure"]
@@ -1313,9 +1298,8 @@ finding(
 # **Next:** [08 · ResNet-20](08_resnet20.ipynb). With a rate that drops in time and shortcuts around its layers, how deep can a network be?
 
 # %% tags=["scorecard"]
-unconfirmed = "read by key: source of the run's functions not confirmed" if READ_BY_KEY else ""
-scorecard.record("S1.5.1.c.test", drops_test.values, published_runs["two drops"], note=unconfirmed)
-scorecard.record("S1.5.1.c.plateau", plateau.values, published_runs["two drops"], note=unconfirmed)
+scorecard.record("S1.5.1.c.test", drops_test.values, published_runs["two drops"])
+scorecard.record("S1.5.1.c.plateau", plateau.values, published_runs["two drops"])
 scorecard.record("S4.L1.h", decay_runs.best("val_accuracy")[DECAYED].values, decay_runs[DECAYED])
 for lr, scores in by_rate.items():
     scorecard.record(f"S4.L2.c.i.{lr:g}", scores.values, rate_runs[f"lr {lr:g}"])
