@@ -9,20 +9,24 @@ import inspect
 import json
 import linecache
 import math
+import os
 import sys
 import textwrap
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import MISSING, fields, is_dataclass
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from types import CodeType, FunctionType, ModuleType, SimpleNamespace
 
 import numpy as np
+import psutil
 
 from coursekit.errors import UsageError
 
 # Raise it when the numbers of the machinery (loop, evaluation, batches, stacks, NumPy trainings) change on purpose:
 # every stored result is then trained again. `tests/test_golden.py` fails when they change.
 NUMERICS = 1
+
+STARTED = psutil.Process().create_time()  # files that are older are what this process has imported
 
 # Rooms whose code a run can hand over. Code of any other room is machinery, which NUMERICS stands for.
 HANDED_OVER = {
@@ -172,7 +176,7 @@ def _normalised(thing, _codes: tuple[CodeType, ...]) -> tuple[str, frozenset[str
         # Two of them on one line have the same name and the same source.
         raise UsageError(f"cannot build a key from a lambda in {thing.__module__}: give the function a name")
     try:
-        tree = ast.parse(textwrap.dedent(inspect.getsource(thing)))
+        tree = ast.parse(textwrap.dedent(_text(thing, _codes)))
     except (OSError, TypeError):
         tree = _class_in_cell(thing)
     for node in ast.walk(tree):
@@ -219,6 +223,40 @@ def _plain(node):
     if isinstance(node, list):
         return [_plain(part) for part in node]
     return node if node is None or type(node) in (bool, int, str) else repr(node)
+
+
+def _text(thing, codes: tuple[CodeType, ...]) -> str:
+    """The source that these codes were compiled from.
+
+    Line numbers are those of the file when it was read. Raises UsageError where that code is no longer in the file.
+    """
+    path = inspect.getsourcefile(thing) or ""
+    if thing.__module__ == "__main__" or not os.path.exists(path) or os.stat(path).st_mtime <= STARTED:
+        return inspect.getsource(thing)
+    lines = Path(path).read_text(encoding="utf-8").splitlines(keepends=True)
+    in_file = {code.co_qualname: code for code in _codes_in(compile("".join(lines), path, "exec"))}
+    if not all(_same(code, in_file.get(code.co_qualname)) for code in codes if code.co_filename == path):
+        raise UsageError(f"{thing.__qualname__}: {path} was edited after it was imported; restart the kernel")
+    if isinstance(thing, type):
+        return inspect.getsource(thing)  # found by its name
+    return "".join(inspect.getblock(lines[in_file[thing.__qualname__].co_firstlineno - 1 :]))
+
+
+def _codes_in(code: CodeType) -> Iterator[CodeType]:
+    yield code
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _codes_in(constant)
+
+
+def _same(code: CodeType, other: CodeType | None) -> bool:
+    """Whether two codes compute the same, whatever their lines are."""
+    if other is None or (code.co_code, code.co_names) != (other.co_code, other.co_names):
+        return False
+    pairs = zip(code.co_consts, other.co_consts, strict=False)
+    return len(code.co_consts) == len(other.co_consts) and all(
+        _same(a, b) if isinstance(a, CodeType) and isinstance(b, CodeType) else a == b for a, b in pairs
+    )
 
 
 def _class_in_cell(cls: type) -> ast.AST:

@@ -680,3 +680,49 @@ def test_code_installed_elsewhere_is_not_ours(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(folder)
     assert not fingerprint._is_ours(importlib.import_module("installed_there").twice)
     assert fingerprint._is_ours(test_code_installed_elsewhere_is_not_ours)
+
+
+EDITED = """\
+import torch
+
+
+def halved(epoch):
+    return 0.5**epoch
+
+
+class Net(torch.nn.Linear):
+    def __init__(self):
+        super().__init__(4, 2)
+
+    def forward(self, x):
+        return super().forward(x).relu()
+"""
+
+
+@pytest.fixture
+def module(tmp_path, monkeypatch):
+    (tmp_path / "edited.py").write_text(EDITED)
+    monkeypatch.syspath_prepend(tmp_path)
+    yield importlib.import_module("edited")
+    del sys.modules["edited"]
+
+
+@pytest.mark.parametrize("name", ["halved", "Net"])
+def test_lines_that_move_in_a_file_while_it_is_in_use_change_no_key(module, name):
+    def key_now():
+        fingerprint._normalised.cache_clear()
+        return key("", getattr(module, name))
+
+    before = key_now()
+    Path(module.__file__).write_text("# a comment\n\n\ndef other(epoch):\n    return 1\n\n\n" + EDITED)
+    assert key_now() == before
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new"), [("halved", "0.5", "0.6"), ("Net", "relu", "tanh"), ("halved", "halved", "x")]
+)
+def test_code_that_is_no_longer_in_its_file_gives_no_key(module, name, old, new):
+    Path(module.__file__).write_text(EDITED.replace(old, new))
+    fingerprint._normalised.cache_clear()
+    with pytest.raises(UsageError, match=rf"{name}: .*edited.py was edited after it was imported; restart the kernel"):
+        key("", getattr(module, name))
