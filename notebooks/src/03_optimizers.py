@@ -1,43 +1,52 @@
 # %% [markdown]
 # # 03 · Optimizers
 #
-# **Question.** Four rules turn the same gradients into steps. How much does the rule matter, and how much the learning rate
-# that comes with it?
+# Backpropagation gives a gradient. An optimizer turns it into a step. Four rules do this in four ways, and the homework on MNIST and
+# CIFAR-10 asks which one is best.
 #
-# The MLP of notebook 01 learns MNIST with plain SGD, SGD with momentum, RMSprop and Adam, 20 epochs each, over several
-# seeds. The course that set this task published the loss and the test accuracy after every epoch, so each of our curves has
-# a yardstick.
+# **What you will learn**
 #
-# **What we expect before looking.** Plain SGD at lr 0.01 should be far behind, momentum should catch up with the adaptive
-# rules, and those should be quickest in the first epochs. Where they all end, a few tenths of a percent may well be luck.
+# - why plain gradient descent zigzags in a ravine, and which learning rates it can use there;
+# - what momentum, RMSprop and Adam remember, and how to derive their step lengths;
+# - why Adam corrects the bias of its averages;
+# - how to compare optimizers fairly: each at its own tuned rate, seed by seed;
+# - how to investigate a published curve that you cannot reproduce.
+#
+# **You need** the training loop of [notebook 01](01_mlp_from_scratch.ipynb) and partial derivatives. **Difficulty:** medium. **Time:** an
+# hour to read with the exercises; about a minute to run, because stored trainings are replayed.
+#
+# **Predict before you look.** Plain SGD at learning rate 0.01 should be far behind. Momentum should catch up with RMSprop and Adam, which
+# should be quickest in the first epochs. Will these differences remain when every rule gets its own best rate?
 
 # %% tags=["setup"]
 import math
 import statistics
 import time
-from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
+from itertools import permutations
 
+import numpy as np
 import pandas as pd
 import torch
 
 from coursekit import (
-    Comparison,
     Experiment,
-    Result,
     Runs,
     Spread,
     check,
     data,
+    diagrams,
     history,
     models,
     plots,
+    recall,
     scorecard,
     settings,
     sweep,
     training,
 )
+from coursekit.analysis.diagrams import descent
 from coursekit.notebook import (
     budget,
     claim,
@@ -46,6 +55,7 @@ from coursekit.notebook import (
     show_data,
     show_figure,
     show_references,
+    show_sliders,
     show_source,
     show_table,
 )
@@ -55,41 +65,204 @@ setup("03_optimizers")
 # %% tags=["parameters"]
 EPOCHS = budget(20, sample=3)
 SEEDS = range(budget(8, sample=2))
-CONTROL_SEEDS = SEEDS[: budget(5, sample=1)]
-TIMING_ROUNDS, TIMING_STEPS = budget((15, 200), sample=(3, 10))
+TUNING_SEED, TUNED_SEEDS = 100, SEEDS[: budget(5, sample=2)]
+CONTROL_EPOCHS, CONTROL_SEEDS = budget(10, sample=3), SEEDS[: budget(3, sample=2)]
+MORE_SEEDS = range(len(SEEDS), budget(24, sample=3))
+EQUAL_WITHIN = 0.003  # of two test accuracies
+TIMING_ROUNDS, TIMING_STEPS = budget((11, 50), sample=(3, 10))
 
-# %%
+# %% tags=["plumbing"]
 digits = data.load("mnist")
 REAL = not digits.is_sample
 show_data(digits)
 
 # %% [markdown]
-# ## The four rules
+# ## Down a ravine
 #
-# Let $g_t$ be the gradient of the batch loss at the weights $w_t$ and $\eta$ the learning rate. All operations are element by
-# element; $m$ and $v$ start at 0. Adam is Kingma & Ba 2015.
+# Picture a long, narrow valley. Its walls are steep, its floor falls gently. The gradient points down the nearest wall, hardly along the floor.
+# The smallest such landscape has two weights:
 #
-# | | what is remembered | step |
-# |:--------|:----------------------------|:-------------------------|
-# | SGD | nothing | $w_{t+1} = w_t - \eta\, g_t$ |
-# | momentum | $m_t = \mu\, m_{t-1} + g_t$ | $w_{t+1} = w_t - \eta\, m_t$ |
-# | RMSprop | $v_t = \alpha\, v_{t-1} + (1-\alpha)\, g_t^2$ | $w_{t+1} = w_t - \eta\, g_t / (\sqrt{v_t} + \epsilon)$ |
-# | Adam | $m_t = \beta_1 m_{t-1} + (1-\beta_1) g_t$ and $v_t$ as above with $\beta_2$ | $w_{t+1} = w_t - \eta\, \hat m_t / (\sqrt{\hat v_t} + \epsilon)$ |
+# $$f(x, y) = \tfrac12 \left(x^2 + 20\, y^2\right), \qquad \nabla f = (x,\; 20\, y).$$
+#
+# The curvature is 1 along the floor ($x$) and 20 across it ($y$). **Stochastic gradient descent** (SGD) subtracts the gradient $g_t$ times the
+# learning rate $\eta$:
+#
+# $$w_{t+1} = w_t - \eta\, g_t.$$
+
+# %% tags=["figure"]
+show_figure(
+    diagrams.optimizer_paths({f"SGD, η = {lr:g}": partial(torch.optim.SGD, lr=lr) for lr in (0.02, 0.09)}),
+    "03-ravine",
+    "Forty steps of plain gradient descent from the upper left; the star marks the minimum. A small rate creeps along the floor, a large one "
+    "bounces between the walls.",
+    pixels=True,
+)
+
+# %% [markdown]
+# In this valley each weight is multiplied by a fixed factor at every step:
+#
+# $$x_{t+1} = (1 - \eta)\, x_t, \qquad y_{t+1} = (1 - 20\,\eta)\, y_t.$$
+#
+# A factor below −1 means divergence, so $y$ demands $\eta < 2/20 = 0.1$. Near that limit $x$ still shrinks by only 10 % a step. The steepest
+# direction limits the learning rate, and the flattest one pays for it. The other three rules attack this problem.
+
+# %% tags=["claim"]
+factors = [descent.descend(partial(torch.optim.SGD, lr=lr), 100, 20.0, (-6.0, 1.2))[-1] for lr in (0.099, 0.101)]
+claim(abs(factors[0][1]) < 1.2 < abs(factors[1][1]), "across the valley η = 0.099 converges and η = 0.101 diverges")
+claim(np.isclose(factors[0][0], -6 * 0.901**100), "along the floor each step multiplies x by 1 − η")
+
+# %% [markdown]
+# ## Momentum: an average of past gradients
+#
+# Across the valley the gradient changes its sign at every bounce; along the floor it keeps it. So add up the past gradients, with weights that fade:
+# bounces cancel and agreement accumulates.
+
+# %% tags=["figure"]
+MU = (0, 0.5, 0.8, 0.97)
+show_figure(
+    diagrams.optimizer_paths({f"μ = {mu:g}": partial(torch.optim.SGD, lr=0.02, momentum=mu) for mu in MU}),
+    "03-momentum",
+    "Forty steps at η = 0.02 with four values of μ. Too little momentum creeps, too much overshoots the minimum and swings back.",
+    pixels=True,
+)
+
+# %% [markdown]
+# In a formula:
+#
+# $$m_t = \mu\, m_{t-1} + g_t, \qquad w_{t+1} = w_t - \eta\, m_t.$$
+#
+# Inserting the first formula into itself shows what $m_t$ is. From $m_0 = 0$,
+#
+# $$m_t = g_t + \mu\, (g_{t-1} + \mu\, m_{t-2}) = \dots = \sum_{i=0}^{t-1} \mu^i g_{t-i}.$$
+#
+# This is an *exponential average*, up to a factor. If all gradients equal $g$, the sum is a geometric series:
+#
+# $$m_t = g \sum_{i=0}^{t-1} \mu^i = g\, \frac{1 - \mu^t}{1 - \mu} \;\longrightarrow\; \frac{g}{1 - \mu}.$$
+#
+# With $\mu = 0.9$ the limit is $10\, g$: momentum takes steps ten times as long as plain SGD at the same $\eta$. If the gradients alternate, $g, -g,
+# g, \dots$, the limit is $g/(1 + \mu)$, about half. The zigzag is damped and progress along the floor is ten times as fast.
+
+# %% [markdown]
+# Move the sliders (in JupyterLab): which momentum suits a larger rate, and from where does the path diverge?
+
+# %% tags=["key"]
+SLIDERS = {
+    "SGD": {"rate": (0.005, 0.12, 0.005), "momentum": (0.0, 0.98, 0.02)},
+    "RMSprop": {"rate": (0.01, 0.5, 0.01), "momentum": (0.0, 0.98, 0.02)},
+    "Adam": {"rate": (0.01, 1.0, 0.01), "beta1": (0.0, 0.98, 0.02)},
+}
+
+
+def draw(rule: str, rate: float, **memory: float):
+    """The path of one rule down the ravine."""
+    options = {"betas": (memory["beta1"], 0.999)} if rule == "Adam" else memory
+    return diagrams.optimizer_paths({rule: partial(getattr(torch.optim, rule), lr=rate, **options)})
+
+
+show_sliders(draw, SLIDERS)
+
+# %% [markdown]
+# ## RMSprop: a step length for each weight
+#
+# The other idea is to measure how steep each direction usually is, and to divide by it. Then the steps down a steep wall are no longer than those along the flat floor.
+
+# %% tags=["figure"]
+RAVINE = {
+    "SGD": partial(torch.optim.SGD, lr=0.09),
+    "momentum": partial(torch.optim.SGD, lr=0.02, momentum=0.8),
+    "RMSprop": partial(torch.optim.RMSprop, lr=0.15),
+    "Adam": partial(torch.optim.Adam, lr=0.4),
+}
+show_figure(
+    diagrams.optimizer_paths({rule: RAVINE[rule] for rule in ("SGD", "RMSprop")}),
+    "03-rmsprop",
+    "Forty steps of SGD at η = 0.09 and of RMSprop at η = 0.15. RMSprop begins diagonally: it divides the steepness out.",
+    pixels=True,
+)
+
+# %% [markdown]
+# RMSprop (Hinton 2012) keeps an exponential average of squared gradients; squares, root and division are element by element:
+#
+# $$v_t = \alpha\, v_{t-1} + (1 - \alpha)\, g_t^2, \qquad w_{t+1} = w_t - \eta\, \frac{g_t}{\sqrt{v_t} + \epsilon}.$$
+#
+# Here the weights of the average add up to $(1 - \alpha)(1 + \alpha + \alpha^2 + \dots) = 1$, so $\sqrt{v_t}$ is a typical gradient (its root mean
+# square). A step is about $\eta$ long in *every* direction, however steep that is. Its $\eta$ is therefore in another unit than SGD's.
+#
+# The average starts at $v_0 = 0$ and needs time to fill. At the first step $v_1 = (1 - \alpha)\, g_1^2$, so the step is
+# $\eta / \sqrt{1 - \alpha}$: ten times $\eta$ for the usual $\alpha = 0.99$. You can see that long first step in the picture.
+#
+# ## Adam: both ideas, without the bias
+#
+# Adam (Kingma & Ba 2015) steers like momentum and measures like RMSprop.
+
+# %% tags=["figure"]
+show_figure(
+    diagrams.optimizer_paths({rule: RAVINE[rule] for rule in ("momentum", "Adam")}),
+    "03-adam",
+    "Forty steps of momentum (η = 0.02, μ = 0.8) and of Adam (η = 0.4). Adam begins diagonally like RMSprop, without its long first step, "
+    "and overshoots like momentum.",
+    pixels=True,
+)
+
+# %% [markdown]
+# It averages the gradients *and* their squares:
+#
+# $$m_t = \beta_1 m_{t-1} + (1-\beta_1)\, g_t, \qquad v_t = \beta_2\, v_{t-1} + (1-\beta_2)\, g_t^2.$$
+#
+# Both start at zero, so both are too small at first. By how much? Suppose that all gradients have the same mean, $\mathbb{E}[g_i] = \bar g$. Then
+#
+# $$\mathbb{E}[m_t] = (1 - \beta_1) \sum_{i=0}^{t-1} \beta_1^i\; \bar g = (1 - \beta_1^t)\, \bar g,$$
+#
+# and likewise $\mathbb{E}[v_t] = (1 - \beta_2^t)\, \mathbb{E}[g^2]$. Dividing by these factors removes that bias:
+#
+# $$\hat m_t = \frac{m_t}{1-\beta_1^t}, \qquad \hat v_t = \frac{v_t}{1-\beta_2^t}, \qquad w_{t+1} = w_t - \eta\, \frac{\hat m_t}{\sqrt{\hat v_t} + \epsilon}.$$
+#
+# Without the correction a constant gradient would give steps of $(1-\beta_1^t)/\sqrt{1-\beta_2^t}$ times $\eta$. Since $\beta_2 = 0.999$ fills much more slowly
+# than $\beta_1 = 0.9$, the divisor is too small for a thousand steps.
+
+# %% tags=["figure"]
+t = np.arange(1, 3001)
+uncorrected = (1 - 0.9**t) / np.sqrt(1 - 0.999**t)
+fig, axes = plots.figure(1, 1, height=2.8)
+axes[0].plot(t, uncorrected, color="0.5", linestyle="--", label="without correction")
+axes[0].plot(t, np.ones(len(t)), color=plots.colors(["Adam"])["Adam"], label="Adam")
+axes[0].set(xscale="log", xlabel="step", ylabel="length of the step / η", ylim=(0, 8))
+axes[0].legend()
+show_figure(
+    fig, "03-bias", "Length of Adam's steps under a constant gradient, with the bias correction and without it."
+)
+
+# %% tags=["claim"]
+adam = descent.descend(partial(torch.optim.Adam, lr=0.01), 1, 20.0, (-6.0, 1.2))
+claim(
+    np.allclose(np.abs(np.diff(adam, axis=0)), 0.01), "Adam's first step has length η in both directions, steep or flat"
+)
+claim(
+    uncorrected.max() > 6.5 and t[uncorrected.argmax()] < 20,
+    "without correction the longest step is over 6.5 η, before step 20",
+)
+
+# %% tags=["finding"]
+finding(
+    f"Without the correction Adam would start with steps up to {uncorrected.max():.1f} times its learning rate, the longest at step {t[uncorrected.argmax()]}. "
+    "With it, a constant gradient gives steps of one learning rate from the start."
+)
+
+# %% [markdown]
+# ## The four rules in one table
+#
+# | | what is remembered | step | usual constants |
+# |:--------|:-----------------|:------------------|:-------------|
+# | SGD | nothing | $w_{t+1} = w_t - \eta\, g_t$ | |
+# | momentum | $m_t = \mu\, m_{t-1} + g_t$ | $w_{t+1} = w_t - \eta\, m_t$ | $\mu = 0.9$ |
+# | RMSprop | $v_t = \alpha\, v_{t-1} + (1-\alpha)\, g_t^2$ | $w_{t+1} = w_t - \eta\, g_t / (\sqrt{v_t} + \epsilon)$ | $\alpha = 0.99$ |
+# | Adam | $m_t$ and $v_t$ as averages with $\beta_1$, $\beta_2$ | $w_{t+1} = w_t - \eta\, \hat m_t / (\sqrt{\hat v_t} + \epsilon)$ | $\beta_1 = 0.9$, $\beta_2 = 0.999$ |
 #
 # *What each rule remembers, and its step.*
-#
-# with $\hat m_t = m_t/(1-\beta_1^t)$ and $\hat v_t = v_t/(1-\beta_2^t)$, which undo the start at zero. The usual constants:
-# $\mu = 0.9$, $\alpha = 0.99$, $\beta_1 = 0.9$, $\beta_2 = 0.999$.
-#
-# Two things can be read off before any run. With momentum a gradient that stays the same is added up to
-# $g\,(1 + \mu + \mu^2 + \dots) = g/(1-\mu)$, so $\mu = 0.9$ takes steps *ten times as long* as plain SGD at the same $\eta$. And
-# RMSprop and Adam divide by the size of the gradient: their $\eta$ sets the length of a step, whatever that size is. With Adam a
-# step is about $\eta$ while the gradients agree and a fraction of it when they are noise, with RMSprop ten times $\eta$ at the very
-# first. None of this can be compared with SGD's $\eta$.
 
 # %% [markdown] tags=["exercise"]
 # **Your turn: three of the four rules.** Each function takes the weights `w`, their gradient `g` and what the rule remembers, all of one
-# shape, and returns the new weights and the new memory. Nothing is changed in place. Adam's `t` counts steps from 1.
+# shape, and returns the new weights and the new memory. Change nothing in place. Adam's `t` counts steps from 1.
 #
 # <details><summary>Hint</summary>First remember, then step: the step uses the new m and v. ε stands outside the root.</details>
 
@@ -103,6 +276,7 @@ def my_momentum(w, g, m, lr: float, mu: float) -> tuple:
     # END SOLUTION
 
 
+# %% tags=["exercise"]
 def my_rmsprop(w, g, v, lr: float, alpha: float, eps: float) -> tuple:
     """One step of RMSprop; returns the new w and v."""
     # BEGIN SOLUTION
@@ -125,6 +299,11 @@ check("momentum", my_momentum)
 check("rmsprop", my_rmsprop)
 check("adam", my_adam)
 
+# %% [markdown]
+# ### An optimizer is its memory, and it can be lost
+#
+# In torch, `momentum` is an option of `SGD`. These are the published settings:
+
 # %% tags=["key"]
 OPTIMIZERS = {
     "SGD": partial(torch.optim.SGD, lr=0.01),
@@ -134,10 +313,8 @@ OPTIMIZERS = {
 }
 
 # %% [markdown]
-# ### What an optimizer remembers, and how to lose it
-#
-# Feed each rule the same gradient of 1 for ten steps. Halfway we change nothing at all, or we make the optimizer anew, as
-# some course code does in order to change the learning rate.
+# Feed each rule the same gradient of 1 for ten steps. In a second run, create a new optimizer halfway, as some course code does in order to change
+# the learning rate.
 
 
 # %% tags=["key"]
@@ -157,7 +334,7 @@ def steps_under_constant_gradient(make, renew_after: int = 0, count: int = 10) -
 # %% tags=["figure"]
 fig, axes = plots.figure(1, 2)
 palette = plots.colors(OPTIMIZERS)
-for ax, renew_after, title in zip(axes, (0, 5), ("kept", "made anew after step 5"), strict=True):
+for ax, renew_after, title in zip(axes, (0, 5), ("one optimizer", "a new one after step 5"), strict=True):
     for name, make in OPTIMIZERS.items():
         lengths = steps_under_constant_gradient(make, renew_after)
         ax.plot(range(1, 11), lengths, "o-", color=palette[name], label=name, markersize=4)
@@ -170,30 +347,45 @@ show_figure(
 # %% tags=["claim"]
 kept = steps_under_constant_gradient(OPTIMIZERS["momentum"])
 renewed = steps_under_constant_gradient(OPTIMIZERS["momentum"], renew_after=5)
+rmsprop, adam = (steps_under_constant_gradient(OPTIMIZERS[name]) for name in ("RMSprop", "Adam"))
 claim(
     abs(kept[4] - (1 - 0.9**5) / (1 - 0.9)) < 1e-3,
-    "momentum has added five gradients of 1 up to (1 - 0.9⁵) / 0.1 = 4.095",
+    "after five gradients of 1 momentum has summed (1 - 0.9⁵) / 0.1 = 4.095",
 )
 claim(abs(renewed[5] - 1) < 1e-3, "the first step of a new optimizer is that of plain SGD: the buffer was lost")
+claim(abs(rmsprop[0] - 10) < 1e-2, "the first step of RMSprop is ten times its learning rate")
+claim(max(abs(x - 1) for x in adam) < 1e-2, "all steps of Adam are one learning rate long")
 
 # %% tags=["finding"]
 finding(
-    f"After five steps momentum strides at {kept[4]:.3f} times the learning rate and goes on to {kept[9]:.2f} in the tenth; made anew it "
-    f"falls back to {renewed[5]:.3f}. A changed learning rate therefore belongs in `optimizer.param_groups[0]['lr']`, which keeps "
-    f"the buffers. RMSprop too starts over: its first steps are long because $v$ starts at 0 and nothing corrects that, while Adam's "
-    f"correction makes its steps equal from the first on."
+    f"A new optimizer forgets: momentum falls from {kept[4]:.3f} times the learning rate back to {renewed[5]:.3f}. To change the rate, set "
+    "`optimizer.param_groups[0]['lr']`, which keeps the buffers."
 )
 
 # %% [markdown]
-# ## The experiment
+# ## Four rules on MNIST
 #
-# Net 784-128-64-10 with ReLU, batches of 128 from all 60,000 training images, raw pixels in [0, 1]. The training loss of an epoch is
-# the mean over its batches, taken while the weights change, as in the published series. The test
-# accuracy is watched after every epoch because the published series did so; nothing is chosen by it. One seed gives all
-# four rules the same initial weights and the same order of the batches.
+# Now a real loss surface, with 109,386 weights. The homework on MNIST and CIFAR-10 trains the network of notebook 01 with all four rules for 20
+# epochs, and publishes the training loss and the test accuracy after each.
+
+# %% tags=["figure"]
+show_figure(
+    diagrams.draw_network(models.MLP((784, 128, 64, 10)), (1, 28, 28)),
+    "03-network",
+    "The network: two hidden layers with ReLU, ten logits.",
+)
 
 # %%
 show_source(training.train_step)
+
+# %% [markdown]
+# Batches hold 128 of the 60,000 training images, with pixels in [0, 1]. The training loss of an epoch is the mean over its images, taken while the weights
+# change. The test accuracy is watched after every epoch because the published series did so; nothing is chosen by it.
+#
+# One seed fixes the initial weights and the order of the batches for all four rules. So two rules can be compared seed by seed: we report the mean of
+# the differences with its 95 % interval. *Better* and *worse* mean that the interval excludes
+# zero, *undecided* that it does not. We call two test accuracies *equal* if the interval lies within ±0.003, which is two standard errors of an accuracy near 0.978
+# on 10,000 images.
 
 # %% tags=["key"]
 base = Experiment(
@@ -205,318 +397,95 @@ base = Experiment(
     watch_test=True,
 )
 runs = sweep({name: replace(base, optimizer=optimizer) for name, optimizer in OPTIMIZERS.items()}, SEEDS)
-frame = runs.frame()
 assert runs.ok == runs
 
 # %% tags=["figure"]
 METRICS = ("train_loss", "test_accuracy")
-yardstick = {(m, name): scorecard.PUBLISHED[f"S2.2A.{name}.{m.split('_')[1]}"] for m in METRICS for name in OPTIMIZERS}
-published = {m: {name: yardstick[m, name].values[:EPOCHS] for name in OPTIMIZERS} for m in METRICS}
-fig = plots.learning_curve_panels(frame, METRICS)
+series = {(m, name): scorecard.PUBLISHED[f"S2.2A.{name}.{m.split('_')[1]}"] for m in METRICS for name in OPTIMIZERS}
+fig = plots.learning_curve_panels(runs.frame(), METRICS)
 dot = dict(linestyle="", marker="o", markersize=3.5, markeredgecolor="black", markeredgewidth=0.4)
-for ax, table in zip(fig.axes, published.values(), strict=True):
-    for name, series in table.items():
-        ax.plot(range(1, EPOCHS + 1), series, color=palette[name], **dot)
+for ax, metric in zip(fig.axes, METRICS, strict=True):
+    for name in OPTIMIZERS:
+        ax.plot(range(1, EPOCHS + 1), series[metric, name].values[:EPOCHS], color=palette[name], **dot)
 fig.axes[0].set_yscale("log")
 if REAL:
     fig.axes[1].set_ylim(0.87, 0.985)
 show_figure(
     fig,
     "03-optimizers",
-    f"Four optimizers: lines are our mean ± std of {len(SEEDS)} seeds, dots the published run. The accuracy of SGD starts below "
-    "the panel.",
-)
-
-# %% [markdown]
-# ### Against the published series, epoch by epoch
-#
-# Tolerances agreed on beforehand: the loss within 10 % (SGD: 5 % up to epoch 4, then 3 %; RMSprop and Adam up to epoch 10,
-# after which a loss near 0.01 is mostly noise), the test accuracy within 0.005 (SGD: 0.12 at epoch 1, 0.01 after epoch 3).
-
-# %%
-by_epoch = {
-    (metric, name): [Spread(rows[metric]) for _, rows in frame[frame.variant == name].groupby("epoch")]
-    for metric in published
-    for name in OPTIMIZERS
-}
-
-
-def tolerance(metric: str, name: str, epoch: int) -> float:
-    """Largest agreed deviation: relative for the loss, absolute for the accuracy; infinite where none was agreed."""
-    return yardstick[metric, name].tolerance[epoch - 1]
-
-
-def deviation(metric: str, ours: float, theirs: float) -> float:
-    """How far our value is from theirs, in the unit of the tolerance."""
-    return ours / theirs - 1 if metric == "train_loss" else ours - theirs
-
-
-def lower(a: Spread, b: Spread) -> Comparison:
-    """Paired comparison of two losses over the same seeds."""
-    return history.compare(a.values, b.values, lower_is_better=True)
-
-
-# %% tags=["figure"]
-rows = []
-for (metric, name), spreads in by_epoch.items():
-    for epoch, (ours, theirs) in enumerate(zip(spreads, published[metric][name], strict=True), 1):
-        off = deviation(metric, ours.mean, theirs)
-        outside = abs(off) > tolerance(metric, name, epoch)
-        rows.append(
-            dict(
-                metric=metric,
-                name=name,
-                epoch=epoch,
-                off=off,
-                outside=outside,
-                sigmas=abs(ours.mean - theirs) / ours.std,
-            )
-        )
-deviations = pd.DataFrame(rows)
-cells = deviations.assign(
-    text=[
-        (f"{row.off:+.1%}" if row.metric == "train_loss" else f"{row.off:+.4f}") + (" !" if row.outside else "")
-        for row in deviations.itertuples()
-    ]
-)
-table = cells.pivot(index="epoch", columns=["metric", "name"], values="text")
-table = table[[(metric, name) for metric in published for name in OPTIMIZERS]]
-table.columns = [f"{name}, {'loss' if metric == 'train_loss' else 'acc.'}" for metric, name in table.columns]
-show_table(
-    table,
-    f"Our mean over {len(SEEDS)} seeds minus the published run: relative for the loss, absolute for the test accuracy; ! marks what "
-    "is outside the tolerance.",
-)
-
-# %% tags=["figure"]
-fig, axes = plots.figure(2, 2, height=2.7)
-for ax, name in zip(axes, OPTIMIZERS, strict=True):
-    spreads, theirs = by_epoch["train_loss", name], published["train_loss"][name]
-    limits = [tolerance("train_loss", name, epoch) for epoch in range(1, EPOCHS + 1)]
-    agreed = [(epoch, limit) for epoch, limit in enumerate(limits, 1) if math.isfinite(limit)]
-    ax.fill_between([e for e, _ in agreed], [-t for _, t in agreed], [t for _, t in agreed], color="0.88", step="mid")
-    ratios = [ours.mean / their - 1 for ours, their in zip(spreads, theirs, strict=True)]
-    ax.errorbar(
-        range(1, EPOCHS + 1),
-        ratios,
-        [s.std / t for s, t in zip(spreads, theirs, strict=True)],
-        fmt="o",
-        ms=3,
-        color=palette[name],
-    )
-    ax.axhline(0, color="black", linewidth=0.8)
-    ax.yaxis.set_major_formatter("{x:+.0%}")
-    ax.set(title=name, xlabel="epoch", ylabel="loss, ours / published - 1")
-show_figure(
-    fig,
-    "03-deviations",
-    f"Deviation of our training loss from the published run: mean ± std of {len(SEEDS)} seeds. Grey is the agreed tolerance.",
-)
-
-# %% tags=["claim"]
-loss_after = {name: by_epoch["train_loss", name] for name in OPTIMIZERS}
-first = {name: spreads[0] for name, spreads in loss_after.items()}
-final = runs.last("test_accuracy")
-others = [name for name in OPTIMIZERS if name != "SGD"]
-claim(
-    all(lower(first[a], first[b]).better for a, b in (("RMSprop", "Adam"), ("Adam", "momentum"), ("momentum", "SGD"))),
-    "R11: loss of the first epoch: RMSprop below Adam below momentum below SGD, each paired interval below 0",
-    REAL,
-)
-claim(
-    min(final[name].values.min() for name in others) - final["SGD"].values.max() >= 0.02,
-    "R11: SGD ends lowest, by at least 0.02, for every pair of seeds",
-    REAL,
-)
-claim(2.10 <= first["SGD"].mean <= 2.25, "R12: the loss of SGD in epoch 1 is in [2.10, 2.25]", REAL)
-claim(0.60 <= loss_after["SGD"][2].mean <= 0.80, "R12: the loss of SGD in epoch 3 is in [0.60, 0.80]", REAL)
-
-
-def kept_within(metric: str, name: str) -> bool:
-    """Whether our mean is within the tolerance after every epoch for which one was agreed."""
-    return not deviations[(deviations.metric == metric) & (deviations.name == name)].outside.any()
-
-
-# %%
-outside = deviations[deviations.outside]
-
-
-def span(values: pd.Series, form: str, word: str) -> str:
-    """Smallest and largest with a word between, or the only one."""
-    low, high = format(values.min(), form), format(values.max(), form)
-    return low if low == high else f"{low} {word} {high}"
-
-
-where = "; ".join(
-    f"{name} {'loss' if metric == 'train_loss' else 'test accuracy'} at {len(rows)} of {EPOCHS} epochs "
-    f"({span(rows.epoch, 'd', 'to')}), by {span(rows.sigmas, '.1f', 'to')} standard deviations between seeds"
-    for (metric, name), rows in outside.groupby(["metric", "name"], sort=False)
-)
-print("outside the tolerance:", where or "nothing")
-
-# %% tags=["claim"]
-for (metric, name), row in yardstick.items():
-    scorecard.record(row.id, [[epoch[metric] for epoch in r.history] for r in runs[name]], runs[name])
-
-# %% tags=["claim"]
-for name in others:
-    claim(kept_within("train_loss", name), f"S2.2A: the loss of {name} is within its tolerance after every epoch", REAL)
-for name in ("momentum", "Adam"):
-    claim(
-        kept_within("test_accuracy", name),
-        f"S2.2A: the test accuracy of {name} is within 0.005 after every epoch",
-        REAL,
-    )
-claim(kept_within("test_accuracy", "SGD"), "S2.2A: the test accuracy of SGD is within 0.01 after epoch 3", REAL)
-dip = yardstick["test_accuracy", "RMSprop"].values[9:12]
-claim(
-    min(dip[0], dip[2]) - dip[1] > 0.005,
-    f"the published accuracy of RMSprop itself dips at epoch 11: {dip[1]:.4f} between {dip[0]:.4f} and {dip[2]:.4f}",
-)
-
-# %% [markdown]
-# ### Why is our plain SGD a little faster?
-#
-# The loss of SGD is off by more than its tolerance, always to the same side, at most epochs by more than one standard deviation between seeds. Points
-# of one run are not independent: a run that is ahead stays ahead, so this is one deviation and not many. One suspect is the number of images, which the
-# source does not state. Many MNIST programs keep 5,000 of the 60,000 for validation; an epoch then has fewer steps, and a slow learner lags.
-# If that were it, momentum would have to fit as well.
-
-# %%
-fewer = {name: replace(base, optimizer=OPTIMIZERS[name], train_size=55_000) for name in ("SGD", "momentum")}
-fewer_runs = sweep(fewer, CONTROL_SEEDS)
-
-
-def loss_deviations(name: str, losses: Iterable[float]) -> list[float]:
-    """Training losses against the published ones, epoch by epoch, relative."""
-    return [ours / theirs - 1 for ours, theirs in zip(losses, published["train_loss"][name], strict=True)]
-
-
-def mean_deviation(name: str, result: Result) -> float:
-    """How far the training loss of one run is from the published one: mean over the epochs, without the sign."""
-    return statistics.mean(map(abs, loss_deviations(name, [row["train_loss"] for row in result.history])))
-
-
-# %% tags=["figure"]
-fig, axes = plots.figure(1, 2)
-for ax, name in zip(axes, fewer, strict=True):
-    for images, of_size in (("60,000 images", runs), ("55,000 images", fewer_runs)):
-        losses = of_size.frame().query("variant == @name").groupby("epoch").train_loss.mean()
-        ax.plot(losses.index, loss_deviations(name, losses), "o-", markersize=4, label=images)
-    ax.axhline(0, color="black", linewidth=0.8)
-    ax.yaxis.set_major_formatter("{x:+.0%}")
-    ax.set(title=name, xlabel="epoch", ylabel="loss, ours / published - 1")
-axes[0].legend()
-show_figure(
-    fig,
-    "03-fewer-images",
-    f"Deviation from the published loss with all training images ({len(SEEDS)} seeds) and with the first 55,000 ({len(CONTROL_SEEDS)} seeds).",
-)
-
-# %% tags=["claim"]
-typical, farther = {}, {}
-for name in fewer:
-    both = Runs({"60,000 images": runs[name], "55,000 images": fewer_runs[name]})
-    typical[name] = both.each(partial(mean_deviation, name))
-    farther[name] = both.compare("55,000 images", "60,000 images", partial(mean_deviation, name))
-table = pd.DataFrame({name: {images: f"{x:.3f}" for images, x in row.items()} for name, row in typical.items()})
-table.loc["difference"] = [f"{difference:+.3f}" for difference in farther.values()]
-show_table(
-    table.rename_axis("trained on"),
-    "Deviation of the training loss from the published one, relative, as the mean over epochs of one run: mean ± std over seeds, and the "
-    f"paired difference over {len(CONTROL_SEEDS)} seeds with its 95 % interval.",
-    name="03-fewer-table",
-)
-claim(farther["momentum"].low > 0, "with 55,000 images the loss of momentum is farther from the published one", REAL)
-claim(farther["SGD"].verdict == "undecided", "whether that of SGD is nearer is undecided", REAL)
-
-# %% tags=["finding"]
-finding(
-    f"Why the published SGD run was slower remains open. With 55,000 images the change of SGD's deviation is undecided, {farther['SGD']:+.3f}; "
-    f"momentum's grows by {farther['momentum']:+.3f}, so we keep 60,000 ([table](#03-fewer-table)).",
-    when=REAL,
+    f"Four optimizers at the published rates: lines are our mean ± std of {len(SEEDS)} seeds, dots the published run. The first epochs of SGD are "
+    "below the right panel.",
 )
 
 # %% [markdown]
 # ### What a step costs
 #
-# The source reports 137.9 s for plain SGD, 81.3 s for momentum, 92.7 s for RMSprop and 121.3 s for Adam, and reads them as the
-# cost of the rules. That cannot be: SGD does a part of what momentum does. Runs that were made one after the other on a
-# busy machine measure the machine. So: warm up first, let the four take turns in short rounds, wait for the device
-# before reading the clock, and take the median over the rounds.
+# The homework also compares times: 137.9 s for plain SGD, 81.3 s for momentum, 92.7 s for RMSprop and 121.3 s for Adam. It reads them as the cost of the
+# rules. That cannot be right, because SGD does only a part of what momentum does. Runs that follow one another on a busy machine measure the machine.
+#
+# A fair stopwatch warms up first, lets the four take turns in short rounds, waits for the device before it reads the clock, and takes the median.
 
 
-# %%
-class Stopwatch:
-    """One net with its optimizer, timed over some steps on one fixed batch."""
-
-    def __init__(self, make, images, labels):
-        torch.manual_seed(0)
-        self.model = base.model().to(images.device)
-        self.optimizer, self.batch = make(self.model.parameters()), (images, labels)
-
-    def milliseconds(self, steps: int) -> float:
-        """Mean time of a step, update included; the device has finished when the clock is read."""
-        start = time.perf_counter()
-        for _ in range(steps):
-            _, loss = training.train_step(self.model, *self.batch, self.optimizer)
-        loss.item()  # waits for the device
-        return 1000 * (time.perf_counter() - start) / steps
+# %% tags=["key"]
+def milliseconds(model, optimizer, images, labels, steps: int) -> float:
+    """Mean time of a training step on one fixed batch."""
+    start = time.perf_counter()
+    for _ in range(steps):
+        _, loss = training.train_step(model, images, labels, optimizer)
+    loss.item()  # waits for the device
+    return 1000 * (time.perf_counter() - start) / steps
 
 
-# %%
+# %% tags=["plumbing"]
 batch = next(iter(data.Batches(digits.train_images[:1000], digits.train_labels[:1000], 128, device=settings.device())))
-watches = {name: Stopwatch(make, *batch) for name, make in OPTIMIZERS.items()}
-for watch in watches.values():
-    watch.milliseconds(TIMING_STEPS)  # warm-up
-rounds = [{name: watch.milliseconds(TIMING_STEPS) for name, watch in watches.items()} for _ in range(TIMING_ROUNDS)]
+timed = {}
+for name, make in OPTIMIZERS.items():
+    torch.manual_seed(0)
+    model = base.model().to(settings.device())
+    timed[name] = partial(milliseconds, model, make(model.parameters()), *batch, TIMING_STEPS)
+    timed[name]()  # warm-up
+rounds = [{name: clock() for name, clock in timed.items()} for _ in range(TIMING_ROUNDS)]
 cost = {name: statistics.median(row[name] for row in rounds) for name in OPTIMIZERS}
 ratio = {name: statistics.median(row[name] / row["SGD"] for row in rounds) for name in OPTIMIZERS}
 steps = runs["SGD"][0].history[-1]["step"]
-scorecard.record(
-    "S2.2A.seconds",
-    [[cost[name] * steps / 1000 for name in OPTIMIZERS]],
-    [r for results in runs.values() for r in results],
-)
-PUBLISHED_SECONDS = dict(zip(OPTIMIZERS, scorecard.PUBLISHED["S2.2A.seconds"].values, strict=True))
+
+# %% tags=["figure"]
+published_seconds = dict(zip(OPTIMIZERS, scorecard.PUBLISHED["S2.2A.seconds"].values, strict=True))
 table = pd.DataFrame(
     {
         "ms a step": {name: f"{cost[name]:.3f}" for name in OPTIMIZERS},
         "ratio to SGD": {name: f"{ratio[name]:.2f}" for name in OPTIMIZERS},
-        "published ratio": {name: f"{s / PUBLISHED_SECONDS['SGD']:.2f}" for name, s in PUBLISHED_SECONDS.items()},
+        "published ratio": {name: f"{s / published_seconds['SGD']:.2f}" for name, s in published_seconds.items()},
     }
 )
 show_table(
     table.rename_axis("optimizer"),
     f"Time of a training step (forward, backward, update; batch 128) on {settings.device_name()}: median of {TIMING_ROUNDS} "
-    f"interleaved rounds of {TIMING_STEPS} steps; the ratio is the median of the ratios within a round. Optimizers as their "
-    "constructors make them, unfused.",
+    f"interleaved rounds of {TIMING_STEPS} steps. The ratio is the median of the ratios within a round.",
+    name="03-cost",
 )
 
 # %% tags=["claim"]
-times = [row["SGD"] for row in rounds]
-undisturbed = max(times) < 1.3 * min(times)  # a machine with other work says nothing about optimizers
 claim(
-    min(ratio.values()) > 0.85,
-    "E15: no rule is much cheaper than plain SGD; the published 0.59 of momentum is not seen",
-    REAL and undisturbed,
+    min(ratio.values()) > 0.75,
+    "no rule is much cheaper than plain SGD; the published ratio of 0.59 for momentum is not seen",
+    REAL,
 )
 
 # %% tags=["finding"]
-quick, slow = min(cost, key=cost.get), max(cost, key=cost.get)
 finding(
-    f"A step costs {cost['SGD']:.2f} ms with plain SGD; momentum takes {ratio['momentum']:.2f} times as long, RMSprop {ratio['RMSprop']:.2f} times, "
-    f"Adam {ratio['Adam']:.2f} times. The rules differ by a few passes over {models.parameter_count(base.model()):,} numbers, forward and backward do the rest. The "
-    f"published ratio of {PUBLISHED_SECONDS['momentum'] / PUBLISHED_SECONDS['SGD']:.2f} for momentum says what else that machine was doing.",
+    f"Plain SGD is not the slowest rule: a step of momentum takes {ratio['momentum']:.2f} times as long, one of Adam {ratio['Adam']:.2f} times "
+    "([table](#03-cost)). A hypothesis for the published times, not tested here: the machine had other work.",
     when=REAL,
 )
 
 # %% [markdown]
-# ### The table that was asked for
+# ### The table that the homework asks for
 
 # %% tags=["figure"]
-REACHED = 0.95
-epochs_to_95 = runs.first_epoch("test_accuracy", REACHED)
+final = runs.last("test_accuracy")
+first_loss = runs.each(lambda run: run.history[0]["train_loss"])
+epochs_to_95 = runs.first_epoch("test_accuracy", 0.95)
 
 
 def median_and_range(counts: Spread) -> str:
@@ -527,50 +496,55 @@ def median_and_range(counts: Spread) -> str:
     return f"{median:g} ({counts.values.min():g} to {counts.values.max():g})"
 
 
-columns = {
-    "training loss, epoch 1": first,
-    "last epoch": runs.last("train_loss"),
-    "test accuracy": final,
-    "best epoch": runs.best("test_accuracy"),
-}
-table = runs.table(columns, ".4f")
+table = runs.table({"loss, epoch 1": first_loss, "last epoch": runs.last("train_loss"), "test accuracy": final}, ".4f")
 table["epochs to 95 %"] = [median_and_range(epochs_to_95[name]) for name in runs]
 table["seconds"] = [f"{cost[name] * steps / 1000:.1f}" for name in runs]
 show_table(
     table.rename_axis("optimizer"),
-    f"After {EPOCHS} epochs: mean ± std of {len(SEEDS)} seeds; epochs to 95 % test accuracy as median and range; seconds: all "
-    "steps at the cost measured side by side. The best epoch is picked on the test set, which flatters every rule: read the column beside it.",
+    f"Training loss and final test accuracy at the published rates after {EPOCHS} epochs: mean ± std of {len(SEEDS)} seeds; epochs to 95 % test accuracy as "
+    "median and range; seconds: all steps at the cost measured above.",
+    name="03-table",
 )
 
 # %% tags=["figure"]
-PAIRS = (("RMSprop", "Adam"), ("RMSprop", "momentum"), ("momentum", "Adam"))
-last_loss, last_accuracy = (
-    {(a, b): runs.compare(a, b, metric, at="last") for a, b in PAIRS} for metric in ("train_loss", "test_accuracy")
-)
-table = pd.DataFrame(
-    {
-        "training loss": [str(comparison) for comparison in last_loss.values()],
-        "test accuracy": [str(comparison) for comparison in last_accuracy.values()],
-    },
-    index=pd.Index([f"{a} − {b}" for a, b in PAIRS], name="last epoch"),
-)
+PAIRS = (("RMSprop", "Adam"), ("RMSprop", "momentum"), ("momentum", "Adam"), ("momentum", "SGD"))
+
+
+def paired(of: Runs) -> pd.DataFrame:
+    """Differences between the rules at the end, seed by seed."""
+    compared = {
+        f"last {metric.replace('_', ' ')}": [
+            str(of.compare(a, b, metric, None if metric == "train_loss" else EQUAL_WITHIN, at="last")) for a, b in PAIRS
+        ]
+        for metric in METRICS
+    }
+    return pd.DataFrame(compared, index=pd.Index([f"{a} − {b}" for a, b in PAIRS], name="rules"))
+
+
 show_table(
-    table,
-    f"Paired differences after {EPOCHS} epochs over {len(SEEDS)} seeds, each with its 95 % interval. The verdict is on the first of the two.",
+    paired(runs),
+    f"At the published rates: paired differences after {EPOCHS} epochs over {len(SEEDS)} seeds, with 95 % intervals. The verdict is on the first of the two.",
     name="03-pairs",
 )
 
 # %% tags=["claim"]
-claim(last_accuracy["RMSprop", "Adam"].better, "RMSprop ends above Adam on the test set", REAL)
+accuracy = {(a, b): runs.compare(a, b, "test_accuracy", EQUAL_WITHIN, at="last") for a, b in PAIRS}
+starts = {(a, b): history.compare(first_loss[a].values, first_loss[b].values, lower_is_better=True) for a, b in PAIRS}
+claim(accuracy["RMSprop", "Adam"].better, "RMSprop ends above Adam on the test set", REAL)
+claim(sum(d > 0 for d in accuracy["RMSprop", "Adam"].differences) == len(SEEDS), "with every seed", REAL)
+claim(accuracy["RMSprop", "momentum"].verdict == "equal", "RMSprop and momentum end equal there, within 0.003", REAL)
+claim(accuracy["momentum", "Adam"].verdict == "undecided", "momentum against Adam is undecided there", REAL)
+claim(accuracy["momentum", "SGD"].low > 0.02, "momentum ends above SGD by more than 0.02", REAL)
 claim(
-    {last_accuracy[pair].verdict for pair in PAIRS[1:]} == {"undecided"},
-    "RMSprop against momentum and momentum against Adam are undecided there",
+    all(min(final[a].values) - max(final["SGD"].values) >= 0.02 for a in OPTIMIZERS if a != "SGD"),
+    "SGD ends lowest, by at least 0.02, with every pair of seeds",
     REAL,
 )
 claim(
-    lower(loss_after["RMSprop"][-1], loss_after["momentum"][-1]).better
-    and lower(loss_after["Adam"][-1], loss_after["momentum"][-1]).better,
-    "the training loss of RMSprop and of Adam ends below that of momentum",
+    starts["RMSprop", "Adam"].better
+    and starts["momentum", "Adam"].verdict == "worse"
+    and starts["momentum", "SGD"].better,
+    "loss of the first epoch: RMSprop below Adam below momentum below SGD, each paired interval below 0",
     REAL,
 )
 claim(
@@ -580,46 +554,54 @@ claim(
 )
 
 # %% tags=["finding"]
-rmsprop, momentum = (yardstick["test_accuracy", name].values for name in ("RMSprop", "momentum"))
 finding(
-    f"At these learning rates RMSprop ends above Adam in test accuracy, by {last_accuracy['RMSprop', 'Adam']:+.4f} over {len(SEEDS)} seeds. The other two "
-    "pairs of fast rules are undecided ([table](#03-pairs)).",
+    f"At the published rates RMSprop ends above Adam by {accuracy['RMSprop', 'Adam']:+.4f} in test accuracy, and equal to momentum within {EQUAL_WITHIN:g}. SGD is far behind, and "
+    "momentum against Adam is undecided ([table](#03-pairs)).",
     when=REAL,
 )
+
+# %% tags=["claim"]
+rmsprop, momentum = (series["test_accuracy", name].values for name in ("RMSprop", "momentum"))
+claim(
+    rmsprop[-1] - max(momentum) < final["RMSprop"].std,
+    "the published lead is smaller than the standard deviation between seeds",
+    REAL,
+)
+
+# %% tags=["finding"]
 finding(
-    "One run of each rule cannot rank them: the course calls RMSprop best, whose last epoch there is "
-    f"{rmsprop[-1] - max(momentum):.4f} above momentum's best.",
+    f"One run of each rule cannot rank them. The homework calls RMSprop best: its last epoch is {rmsprop[-1] - max(momentum):.4f} above momentum's best, and "
+    f"the standard deviation between our seeds is {final['RMSprop'].std:.4f}.",
     when=REAL,
 )
 
 # %% [markdown]
 # ## Is plain SGD slower, or only its step shorter?
 #
-# The source blames SGD's fixed learning rate. But momentum's is fixed as well, and by the formula above it walks like plain SGD with
-# ten times the learning rate. That can be tried.
-#
-# We call the two test accuracies equal if the 95 % interval of their difference lies within ±0.003: that is two standard errors of an
-# accuracy near 0.978 on 10,000 images.
+# The homework blames SGD's fixed learning rate. But momentum's rate is fixed as well, and by the derivation above momentum moves like plain SGD with ten times the
+# rate. That can be tried: SGD at 0.1.
 
 # %% tags=["key"]
-control = {"SGD lr 0.1": replace(base, optimizer=partial(torch.optim.SGD, lr=0.1))}
-with_control = runs | sweep(control, CONTROL_SEEDS)
+longer = {"SGD lr 0.1": replace(base, optimizer=partial(torch.optim.SGD, lr=0.1))}
+with_longer = runs | sweep(longer, TUNED_SEEDS)
 
 # %% tags=["figure"]
-fig = plots.learning_curve_panels(with_control.frame().query("variant not in ('RMSprop', 'Adam')"), METRICS)
+fig = plots.learning_curve_panels(with_longer.frame().query("variant not in ('RMSprop', 'Adam')"), METRICS)
+for lines in (*(ax.lines for ax in fig.axes), fig.legends[0].get_lines()):
+    lines[2].set_linestyle("--")  # it covers momentum's
 fig.axes[0].set_yscale("log")
 if REAL:
     fig.axes[1].set_ylim(0.87, 0.985)
 show_figure(
     fig,
     "03-long-step",
-    f"Plain SGD with lr 0.01 and 0.1, and momentum 0.9 with lr 0.01; mean ± std of {len(SEEDS)} and {len(CONTROL_SEEDS)} seeds.",
+    f"Plain SGD with lr 0.01 and 0.1, and momentum 0.9 with lr 0.01; mean ± std of {len(SEEDS)} seeds, for lr 0.1 of {len(TUNED_SEEDS)}.",
 )
 
 # %% tags=["claim"]
-accuracy_gap = with_control.compare("SGD lr 0.1", "momentum", "test_accuracy", equal_within=0.003, at="last")
-loss_gap = with_control.compare("SGD lr 0.1", "momentum", "train_loss", at="last")
-slow_gap = with_control.compare("SGD", "momentum", "train_loss", at="last")
+accuracy_gap = with_longer.compare("SGD lr 0.1", "momentum", "test_accuracy", EQUAL_WITHIN, at="last")
+loss_gap = with_longer.compare("SGD lr 0.1", "momentum", "train_loss", at="last")
+slow_gap = with_longer.compare("SGD", "momentum", "train_loss", at="last")
 claim(accuracy_gap.verdict == "equal", "plain SGD at lr 0.1 ends equal to momentum at lr 0.01, within 0.003", REAL)
 claim(
     max(-loss_gap.low, loss_gap.high) < slow_gap.low / 10,
@@ -629,76 +611,497 @@ claim(
 
 # %% tags=["finding"]
 finding(
-    f"Plain SGD at lr 0.1 ends at the test accuracy of momentum at lr 0.01, {accuracy_gap!s}. Their training losses differ by {loss_gap.difference:+.4f}, "
-    f"those of SGD at lr 0.01 and momentum by {slow_gap.difference:+.2f}.",
+    f"Plain SGD at lr 0.1 ends at the test accuracy of momentum at lr 0.01: {accuracy_gap!s}. The training loss of SGD at lr 0.01 is higher by {slow_gap.difference:.2f}.",
     when=REAL,
-    headline=f"Plain SGD at lr 0.1 ends at {with_control.last('test_accuracy')['SGD lr 0.1']:.4f} on MNIST, momentum at lr 0.01 at {final['momentum']:.4f}: what separates them in "
-    "the published comparison is the learning rate.",
 )
 
 # %% [markdown]
-# ## What the source left out
+# ## Each rule at its own rate
 #
-# Neither batch size nor pixel scaling was published, and both decide how fast plain SGD starts. Three epochs of SGD in four
-# settings show which of them fits the published series.
+# So far each rule ran at one usual rate, and a slower rule may only have had the wrong one. A fair comparison tunes all of them with the same effort, on data that
+# decide nothing else:
+#
+# 1. hold out 500 training images per digit for validation, and train at five or six rates with one extra seed;
+# 2. take the rate with the highest validation accuracy, averaged over the last five epochs because a single epoch is noisy;
+# 3. train at that rate on all 60,000 images with other seeds, and read the test set at the end.
 
-# %%
-short = replace(base, epochs=3)
-settings = {
-    "batch 64, [0, 1]": replace(short, batch_size=64),
-    "batch 128, [0, 1]": short,
-    "batch 256, [0, 1]": replace(short, batch_size=256),
-    "batch 128, mean 0, std 1": replace(short, pixels="standard"),
+# %% tags=["key"]
+RULES = {
+    "SGD": torch.optim.SGD,
+    "momentum": partial(torch.optim.SGD, momentum=0.9),
+    "RMSprop": torch.optim.RMSprop,
+    "Adam": torch.optim.Adam,
 }
-starts = sweep(settings, SEEDS[:3])
-start_loss = [starts.each(lambda run, epoch=epoch: run.history[epoch]["train_loss"]) for epoch in range(3)]
-table = starts.table({f"epoch {epoch}": spreads for epoch, spreads in enumerate(start_loss, 1)})
-table.loc["published"] = [f"{x:.4f}" for x in published["train_loss"]["SGD"][:3]]
+RATES = {
+    "SGD": (0.01, 0.03, 0.1, 0.3, 1),
+    "momentum": (0.001, 0.003, 0.01, 0.03, 0.1, 0.3),
+    "RMSprop": (1e-4, 3e-4, 1e-3, 3e-3, 1e-2),
+    "Adam": (1e-4, 3e-4, 1e-3, 3e-3, 1e-2),
+}
+
+# %% tags=["key"]
+tuning = replace(base, validation=500, watch_test=False)
+grid = sweep(
+    {
+        f"{rule} lr {lr:g}": replace(tuning, optimizer=partial(RULES[rule], lr=lr))
+        for rule in RULES
+        for lr in RATES[rule]
+    },
+    [TUNING_SEED],
+)
+
+
+def late_accuracy(run) -> float:
+    """Mean validation accuracy of the last five epochs."""
+    return statistics.mean(row["val_accuracy"] for row in run.history[-5:]) if run.status == "ok" else -math.inf
+
+
+# %% tags=["key"]
+scores = {rule: {lr: late_accuracy(grid[f"{rule} lr {lr:g}"][0]) for lr in RATES[rule]} for rule in RULES}
+best_rate = {rule: max(by_rate, key=by_rate.get) for rule, by_rate in scores.items()}
+tuned = sweep(
+    {rule: replace(base, optimizer=partial(RULES[rule], lr=best_rate[rule])) for rule in RULES},
+    TUNED_SEEDS,
+)
+
+# %% tags=["figure"]
+fig, axes = plots.figure(1, 2)
+start = {rule: {lr: grid[f"{rule} lr {lr:g}"][0].history[0]["train_loss"] for lr in RATES[rule]} for rule in RULES}
+for ax, of_rules, best in ((axes[0], start, min), (axes[1], scores, max)):
+    for rule, by_rate in of_rules.items():
+        ax.plot(list(by_rate), list(by_rate.values()), "o-", color=palette[rule], label=rule, markersize=4)
+        lr = best(by_rate, key=by_rate.get)
+        ax.plot(lr, by_rate[lr], "o", color=palette[rule], markersize=10, markerfacecolor="none", markeredgewidth=1.6)
+    ax.set(xscale="log", xlabel="learning rate")
+axes[0].set(yscale="log", ylabel="training loss, epoch 1 (nats)")
+axes[1].set(ylabel="validation accuracy", **({"ylim": (0.955, 0.985)} if REAL else {}))
+fig.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=4)
+show_figure(
+    fig,
+    "03-rates",
+    f"Four rules at five or six rates, {history.seeds(1)}, {EPOCHS} epochs; rings mark the best. Left: the first epoch, right: the score that "
+    "chooses the rate. Points below the right panel are not shown.",
+)
+
+# %% tags=["figure"]
+table = pd.DataFrame(
+    {
+        "tuned rate": {rule: f"{best_rate[rule]:g}" for rule in RULES},
+        "validation accuracy": {rule: f"{scores[rule][best_rate[rule]]:.4f}" for rule in RULES},
+        "loss, epoch 1": {rule: f"{tuned.each(lambda run: run.history[0]['train_loss'])[rule]:.3f}" for rule in RULES},
+        "test accuracy": {rule: f"{tuned.last('test_accuracy')[rule]:.4f}" for rule in RULES},
+        "same, published rate": {rule: f"{final[rule]:.4f}" for rule in RULES},
+    }
+)
 show_table(
-    table.rename_axis("setting"), f"Training loss of plain SGD in epochs 1 to 3; mean ± std of {len(SEEDS[:3])} seeds."
+    table.rename_axis("optimizer"),
+    f"The rate that validation chose, and the test accuracy after {EPOCHS} epochs: mean ± std of {len(TUNED_SEEDS)} seeds, at the published rates of {len(SEEDS)}.",
+    name="03-tuned",
+)
+show_table(
+    paired(tuned),
+    f"At tuned rates: paired differences after {EPOCHS} epochs over {len(TUNED_SEEDS)} seeds, with 95 % intervals. The verdict is on the first of the two.",
+    name="03-tuned-pairs",
+)
+# %% tags=["claim"]
+tuned_final, tuned_first = tuned.last("test_accuracy"), tuned.each(lambda run: run.history[0]["train_loss"])
+own = {pair: tuned.compare(*pair, "test_accuracy", EQUAL_WITHIN, at="last") for pair in permutations(RULES, 2)}
+begin = {
+    pair: tuned.compare(*pair, lambda run: run.history[0]["train_loss"], lower_is_better=True)
+    for pair in permutations(RULES, 2)
+}
+after_one = {pair: tuned.compare(*pair, lambda run: run.history[0]["test_accuracy"]) for pair in own}
+claim(
+    all(min(RATES[rule]) < best_rate[rule] < max(RATES[rule]) for rule in RULES),
+    "no rule has its best rate at the edge of its grid",
+    REAL,
+)
+claim(own["SGD", "momentum"].verdict == "equal", "at tuned rates SGD and momentum end equal, within 0.003", REAL)
+claim(
+    all(own[a, b].better for a in ("SGD", "momentum") for b in ("RMSprop", "Adam")),
+    "both end above RMSprop and above Adam",
+    REAL,
+)
+claim(own["RMSprop", "Adam"].better, "RMSprop still ends above Adam", REAL)
+claim(
+    all(begin[pair].better for pair in (("RMSprop", "Adam"), ("Adam", "SGD"), ("SGD", "momentum"))),
+    "loss of the first epoch at tuned rates: RMSprop below Adam below SGD below momentum",
+    REAL,
+)
+slow_start = first_loss["SGD"].mean - first_loss["RMSprop"].mean
+claim(
+    begin["SGD", "RMSprop"].high < slow_start / 10,
+    "the gap between SGD and RMSprop in that loss is less than a tenth of the gap at the published rates",
+    REAL,
+)
+claim(
+    {comparison.verdict for comparison in after_one.values()} == {"undecided"},
+    "in test accuracy after the first epoch all pairs are undecided",
+    REAL,
+)
+
+# %% tags=["finding"]
+finding(
+    f"At its own rate plain SGD ends equal to momentum, {own['SGD', 'momentum']}, and both end above RMSprop and Adam. At the published rate it was last "
+    "by far ([table](#03-tuned-pairs)).",
+    when=REAL,
+    headline=f"With a tuned rate for each rule, plain SGD ({tuned_final['SGD']:.4f}) and momentum ({tuned_final['momentum']:.4f}) end equal on MNIST and above RMSprop and Adam; "
+    "at the published rates plain SGD is last by far.",
+)
+finding(
+    f"Most of SGD's slow start was its rate: its first-epoch loss exceeds RMSprop's by {begin['SGD', 'RMSprop'].difference:.2f}, at the published rates by {slow_start:.2f}. "
+    "A hypothesis for the rest, not tested here: RMSprop and Adam rescale every weight's step.",
+    when=REAL,
+)
+
+# %% [markdown]
+# What this does not show: only the rate was tuned, with one seed, and $\mu$, $\alpha$ and the $\beta$ kept their usual values. It is one small network on an easy data set, at a
+# constant rate for 20 epochs. On deep networks and Transformers the ranking can differ.
+
+# %% [markdown]
+# ## Against the published series
+#
+# How close should a repetition come? We agreed on tolerances before the first run. For the loss they are 10 % (SGD: 5 % up to epoch 4, then 3 %; RMSprop and Adam only
+# up to epoch 10, after which a loss near 0.01 is mostly noise), for the test accuracy 0.005 (SGD: 0.12 at epoch 1, 0.01 after epoch 3).
+
+# %% tags=["figure"]
+epochs = np.arange(1, EPOCHS + 1)
+means = {key: runs.frame().query("variant == @key[1]").groupby("epoch")[key[0]].mean() for key in series}
+off = {key: series[key].deviations(means[key]) for key in series}
+titles = {key: f"{key[1]}, {'loss' if key[0] == 'train_loss' else 'test accuracy'}" for key in series}
+fig, axes = plots.figure(1, 1, height=3.0)
+rows = {titles[key]: (off[key], dict(linestyle="", marker="o", alpha=0.6, color=palette[key[1]])) for key in series}
+plots.deviations(rows, axes[0])
+show_figure(
+    fig,
+    "03-deviations",
+    f"Our mean over {len(SEEDS)} seeds minus the published run, in units of the tolerance: a dot per epoch, grey is inside, arrow heads are farther off.",
+)
+
+# %% tags=["figure"]
+table = pd.DataFrame(
+    {
+        "tolerance": {titles[key]: series[key].agreed for key in series},
+        "epochs outside": {
+            titles[key]: f"{(np.abs(off[key]) > 1).sum()} of {np.isfinite(off[key]).sum()}" for key in series
+        },
+        "largest deviation": {
+            titles[key]: f"{off[key][np.nanargmax(np.abs(off[key]))]:+.1f} tolerances" for key in series
+        },
+    }
+)
+show_table(
+    table.rename_axis("series"), "The eight published series and how far ours are from them.", name="03-published"
 )
 
 # %% tags=["claim"]
-fits = "batch 128, [0, 1]"
-off = starts.each(lambda run: abs(run.history[0]["train_loss"] - published["train_loss"]["SGD"][0]))
+inside = {titles[key]: not (np.abs(off[key]) > 1).any() for key in series}
+for name in ("momentum", "RMSprop", "Adam"):
+    claim(inside[f"{name}, loss"], f"the loss of {name} is within its tolerance after every epoch that has one", REAL)
+for name in ("SGD", "momentum", "Adam"):
+    claim(inside[f"{name}, test accuracy"], f"so is the test accuracy of {name}", REAL)
+dip = series["test_accuracy", "RMSprop"].values[9:12]
 claim(
-    all(lower(off[fits], off[name]).better for name in settings if name != fits),
-    "batch 128 and raw pixels come closest to the published first epoch, each paired interval below 0",
+    min(dip[0], dip[2]) - dip[1] > 0.005,
+    f"the published accuracy of RMSprop itself dips at epoch 11: {dip[1]:.4f} between {dip[0]:.4f} and {dip[2]:.4f}",
+)
+sgd = means["train_loss", "SGD"]
+claim(
+    2.10 <= sgd[1] <= 2.25 and 0.60 <= sgd[3] <= 0.80,
+    "the loss of SGD is in [2.10, 2.25] at epoch 1, in [0.60, 0.80] at epoch 3",
     REAL,
 )
 claim(
-    lower(start_loss[0]["batch 128, mean 0, std 1"], start_loss[0][fits]).high < -0.5,
-    "standardised pixels lower the loss of SGD after the first epoch by more than 0.5",
+    not inside["SGD, loss"] and (off["train_loss", "SGD"][4:] < 0).all(),
+    "the loss of SGD leaves its tolerance, always to the lower side from epoch 5 on",
     REAL,
 )
-claim(lower(start_loss[0]["batch 64, [0, 1]"], start_loss[0][fits]).better, "half the batch lowers it too", REAL)
+
+# %% tags=["finding"]
+finding(
+    "Six of the eight series are reproduced. RMSprop's accuracy misses at the epoch where the published run dips. The loss of SGD is lower than published "
+    f"from epoch 5 on, and outside the tolerance at {(np.abs(off['train_loss', 'SGD']) > 1).sum()} of {EPOCHS} epochs ([table](#03-published)).",
+    when=REAL,
+)
 
 # %% [markdown]
-# ## Discussion
+# ## An open case: the loss of plain SGD
 #
-# RMSprop and Adam start fastest ([curves](#03-optimizers)), probably because they divide each number's step by the size of its own gradient, so
-# that weights with small gradients move as far as the others from the first batch on. No run here tests that cause: each rule ran at one
-# usual rate, and a slower rule may only have had the wrong one. Momentum, which takes steps ten times as long as plain SGD at the same learning
-# rate, reaches 95 % later, and its training loss stays behind to the end. Plain SGD at 0.01 is slow because its steps are short, not
-# because its rate is fixed, as the course says: all four rates are fixed, and at 0.1 it keeps up with momentum.
+# A deviation that always has the same sign is not noise from epoch to epoch: a run that is ahead stays ahead, so this is one deviation and not many. What could make our
+# SGD faster than the published run? We change one thing at a time and train for ten epochs; by then most of the gap has opened.
 #
-# Of the three fast rules RMSprop ends above Adam at these rates; the other two pairs are undecided over eight seeds ([table](#03-pairs)), and one run of
-# each could not have shown even that. To choose between rules, tune the rate of each on a validation set, over several seeds. What a
-# step costs follows its number of operations, with plain SGD at the cheap end.
+# - **How the loss is averaged**: over images or over batches, with or without the last, smaller batch.
+# - **How it is computed**: our fast loop against a plain one, 32 against 64 bits, batches in a fixed order, without the last batch.
+# - **What was not published**: initial weights, batch size, pixel scaling, number of images (many MNIST programs keep 5,000 for validation), weight decay.
+# - **Chance**: 16 more seeds.
+
+# %% tags=["key"]
+short = replace(base, epochs=CONTROL_EPOCHS)
+
+
+def without_initial_biases():
+    """The same network with all biases 0 at the start."""
+    model = models.MLP((784, 128, 64, 10))
+    for layer in model:
+        if isinstance(layer, torch.nn.Linear):
+            torch.nn.init.zeros_(layer.bias)
+    return model
+
+
+# %% tags=["key"]
+controls = {
+    "biases 0 at the start": replace(short, model=without_initial_biases),
+    "Xavier initialisation": replace(short, initialization="xavier"),
+    "He initialisation": replace(short, initialization="he"),
+    "weight decay 0.001": replace(short, optimizer=partial(torch.optim.SGD, lr=0.01, weight_decay=1e-3)),
+}
+# Three epochs are enough for settings that are far off from the start.
+brief = {
+    "batch 64": replace(base, epochs=3, batch_size=64),
+    "batch 256": replace(base, epochs=3, batch_size=256),
+    "standardised pixels": replace(base, epochs=3, pixels="standard"),
+}
+
+# %% tags=["key"]
+controlled = sweep(controls, CONTROL_SEEDS) | sweep(brief, CONTROL_SEEDS)
+more = sweep({"SGD": short}, MORE_SEEDS)
+fewer = sweep(
+    {name: replace(base, optimizer=OPTIMIZERS[name], train_size=55_000) for name in ("SGD", "momentum")},
+    TUNED_SEEDS,
+)
+decayed = partial(torch.optim.SGD, lr=0.01, momentum=0.9, weight_decay=1e-3)
+heavier = sweep({"weight decay 0.001": replace(short, optimizer=decayed)}, CONTROL_SEEDS)
+
+
+# %% tags=["key"]
+def plain_sgd(seed: int, epochs: int, shuffle: bool = True, drop_last: bool = False, double: bool = False) -> dict:
+    """SGD in a plain loop; the training loss of every epoch in three ways."""
+    torch.manual_seed(seed)
+    kind = torch.float64 if double else torch.float32
+    model = models.MLP((784, 128, 64, 10)).to(kind)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    batches = data.Batches(digits.train_images, digits.train_labels, 128, shuffle, seed, drop_last=drop_last)
+    means = {"over images": [], "over batches": [], "over full batches": []}
+    for _ in range(epochs):
+        steps = ((training.train_step(model, x.to(kind), y, optimizer)[1].item(), len(y)) for x, y in batches)
+        losses, sizes = map(np.array, zip(*steps, strict=True))
+        for how, weights in zip(means, (sizes, np.ones(len(sizes)), sizes == 128), strict=True):
+            means[how].append(float(np.average(losses, weights=weights)))
+    return means
+
+
+# %% tags=["plumbing"]
+LOSS = np.array(series["train_loss", "SGD"].values)
+LIMIT = np.array(series["train_loss", "SGD"].tolerance)
+
+
+def losses(of: list, upto: int = CONTROL_EPOCHS) -> np.ndarray:
+    """Training losses (seeds, epochs) of the first epochs."""
+    return np.array([[row["train_loss"] for row in run.history[:upto]] for run in of])
+
+
+def away(values: np.ndarray) -> np.ndarray:
+    """How far training losses of SGD are from the published ones, relative."""
+    return values / LOSS[: values.shape[-1]] - 1
+
+
+plain = {
+    "plain loop, one seed": {},
+    "64 bits, one seed": dict(double=True),
+    "fixed order of batches": dict(shuffle=False),
+    "last batch left out, one seed": dict(drop_last=True),
+}
+loops = {
+    name: [
+        recall(digits, plain_sgd, seed, CONTROL_EPOCHS, **options)
+        for seed in (CONTROL_SEEDS if "one seed" not in name else CONTROL_SEEDS[:1])
+    ]
+    for name, options in plain.items()
+}
+
+# %% tags=["figure"]
+every = losses(runs["SGD"] + more["SGD"])
+tried = {"as published": every}
+tried |= {name: np.array([each["over images"] for each in of]) for name, of in loops.items()}
+averages = loops["plain loop, one seed"]
+tried |= {f"mean {how}, one seed": np.array([each[how] for each in averages]) for how in list(averages[0])[1:]}
+tried |= {name: losses(of) for name, of in controlled.items()}
+tried["55,000 images"] = losses(fewer["SGD"])
+
+
+def same_seeds(values: np.ndarray) -> np.ndarray:
+    """Our own protocol with the seeds of a control."""
+    return every[: len(values), : values.shape[1]]
+
+
+rows, changes = {}, {}
+for name, values in tried.items():
+    mean, own = away(values.mean(0)), away(same_seeds(values).mean(0))
+    cells = {f"epoch {e}": f"{mean[e - 1]:+.1%}" if e <= len(mean) else "–" for e in (1, 3, 5, 10)}
+    changes[name] = np.abs(mean - own).max()
+    outside = (np.abs(mean) > LIMIT[: len(mean)]).sum()
+    rows[name] = cells | {
+        "outside": f"{outside} of {len(mean)}",
+        "largest change": f"{changes[name]:.1%}" if name != "as published" else "–",
+    }
+show_table(
+    pd.DataFrame(rows).T.rename_axis("setting"),
+    f"Training loss of plain SGD against the published one, relative: {len(every)} seeds as published, {len(CONTROL_SEEDS)} seeds for a control where the row does not say "
+    f"one, {len(TUNED_SEEDS)} for 55,000 images. Outside: epochs outside the tolerance. Largest change: against our own runs with the same seeds.",
+    name="03-controls",
+)
+
+# %% tags=["figure"]
+fig, axes = plots.figure(1, 2)
+count = np.arange(1, every.shape[1] + 1)
+axes[0].plot(count, away(every).T, color=palette["SGD"], linewidth=0.8, alpha=0.5)
+axes[0].plot(count, away(every)[every[:, -1].argmax()], color="black", linewidth=1.5, label="the slowest seed")
+shown = {"SGD": every, **{name: tried[name] for name in ("weight decay 0.001", "55,000 images")}}
+for name, color in plots.colors(shown).items():
+    values = away(shown[name][:, : len(count)])
+    label = "SGD as published" if name == "SGD" else f"SGD, {name}"
+    axes[1].errorbar(count, values.mean(0), values.std(0, ddof=1), fmt="o-", ms=4, capsize=2, color=color, label=label)
+for ax, title in zip(axes, (f"{len(every)} seeds, as published", "mean ± std"), strict=True):
+    ax.fill_between(count, -LIMIT[: len(count)], LIMIT[: len(count)], color="0.88", step="mid", label="tolerance")
+    ax.axhline(0, color="black", linewidth=0.8)
+    ax.yaxis.set_major_formatter("{x:+.0%}")
+    ax.set(title=title, xlabel="epoch", xticks=count[1::2])
+axes[0].set_ylabel("loss, ours / published - 1")
+handles = {label: handle for ax in axes for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)}
+fig.legend(handles.values(), handles, loc="outside upper center", ncols=3, fontsize="small")
+show_figure(
+    fig,
+    "03-sgd-loss",
+    f"Training loss of plain SGD against the published one (zero line). Left: our protocol with {len(every)} seeds. Right: its mean, and two controls with "
+    f"{len(CONTROL_SEEDS)} and {len(TUNED_SEEDS)} seeds.",
+)
+
+# %% [markdown]
+# A setting that explains SGD must also suit momentum, which the homework trained on the same images with the same program.
+
+# %% tags=["figure"]
+pair = {"as published": runs["momentum"], "55,000 images": fewer["momentum"], **heavier}
+rows = {}
+for name, of in pair.items():
+    mean = losses(of).mean(0) / np.array(series["train_loss", "momentum"].values[:CONTROL_EPOCHS]) - 1
+    cells = {f"epoch {e}": f"{mean[e - 1]:+.1%}" if e <= len(mean) else "–" for e in (1, 3, 5, 10)}
+    rows[name] = cells | {"outside": f"{(np.abs(mean) > 0.1).sum()} of {len(mean)}", "seeds": len(of)}
+show_table(
+    pd.DataFrame(rows).T.rename_axis("setting"),
+    "Training loss of momentum against the published one, relative, mean over seeds. Outside: epochs outside the tolerance of 10 %.",
+    name="03-controls-momentum",
+)
+
+
+# %% tags=["claim"]
+def distance(name: str, run) -> float:
+    """How far the training loss of one run is from the published one: mean over the epochs, without the sign."""
+    theirs = series["train_loss", name].values
+    return statistics.mean(abs(row["train_loss"] / theirs[row["epoch"] - 1] - 1) for row in run.history)
+
+
+farther = {
+    name: Runs({"all": runs[name], "fewer": fewer[name]}).compare(
+        "fewer", "all", partial(distance, name), lower_is_better=True
+    )
+    for name in fewer
+}
+by_setting = {name: away(values.mean(0)) for name, values in tried.items()}
+same = [*loops, *[name for name in tried if name.startswith("mean ")]]
+far = ["Xavier initialisation", "He initialisation", *brief]
+claim(
+    max(changes[name] for name in same) < 0.005,
+    "averaging, arithmetic, batch order and the last batch change the loss by less than 0.5 %",
+    REAL,
+)
+claim(changes["biases 0 at the start"] < 0.01, "biases that start at 0 change it by less than 1 %", REAL)
+claim(
+    all(abs(by_setting[name][2]) > 0.2 for name in far),
+    "other initial weights, batch sizes and pixels miss epoch 3 by more than 20 %",
+    REAL,
+)
+claim(
+    farther["momentum"].verdict == "worse",
+    "with 55,000 images the loss of momentum is farther from the published one",
+    REAL,
+)
+claim(farther["SGD"].verdict == "undecided", "whether that of SGD is nearer is undecided", REAL)
+claim(
+    (np.abs(by_setting["weight decay 0.001"]) <= LIMIT[:CONTROL_EPOCHS]).all(),
+    "weight decay 0.001 brings SGD into its tolerance",
+    REAL,
+)
+heavy = (
+    losses(heavier["weight decay 0.001"]).mean(0)[-1] / series["train_loss", "momentum"].values[CONTROL_EPOCHS - 1] - 1
+)
+claim(heavy > 0.25, "with it momentum is more than 25 % above the published loss at epoch 10", REAL)
+
+# %% tags=["finding"]
+finding(
+    f"Averaging, precision, batch order and the last batch change the loss by at most {max(changes[name] for name in same):.1%}. Other initial distributions, batch sizes "
+    "or pixels miss by far more than the gap ([table](#03-controls)).",
+    when=REAL,
+)
+finding(
+    f"Weight decay 0.001 would fit SGD, but puts momentum {heavy:.0%} above the published loss at epoch 10. With 55,000 images momentum fits worse and SGD's gain is undecided. "
+    "Neither explains both ([table](#03-controls-momentum)).",
+    when=REAL,
+)
+
+# %% [markdown]
+# The order of the batches changes almost nothing, so what makes seeds differ must be the initial weights. How slow can an unlucky seed be? We take the slowest of all
+# seeds at the last control epoch and train it for the full 20 epochs.
+
+# %% tags=["key"]
+slowest = int(every[:, -1].argmax())
+slow = sweep({"SGD": base}, [slowest])
+
+# %% tags=["claim"]
+full = away(losses(slow["SGD"], EPOCHS))[0]
+agreeing = (np.abs(away(every)) <= LIMIT[: every.shape[1]]).all(1)
+claim((away(every)[:, -1] < 0).all(), "after ten epochs the loss of every seed is below the published one", REAL)
+claim(agreeing.any(), "at least one seed is within the tolerance at all ten epochs", REAL)
+claim(
+    np.abs(full[4:]).max(initial=0) < 0.015,
+    "from epoch 5 to 20 the slowest seed is within 1.5 % of the published loss",
+    REAL,
+)
+
+# %% tags=["finding"]
+finding(
+    f"Chance is the simplest candidate, though not proved: the slowest of {len(every)} seeds follows the published loss within {np.abs(full[4:]).max(initial=0):.1%} from epoch 5 to {EPOCHS}. "
+    f"After {CONTROL_EPOCHS} epochs the published run is slower than all of them.",
+    when=REAL,
+)
+
+# %% [markdown]
+# If the published run were one more seed of ours, it would be the slowest of 25: a probability of 1 in 25 for one series, and the homework published eight. That is unlikely
+# and not extraordinary. We have found no setting that suits SGD and momentum at once, so the case stays open, and the scorecard says *outside*.
+
+# %% [markdown]
+# ## Analysis
+#
+# At the published rates RMSprop and Adam start fastest, momentum follows, and plain SGD is far behind ([curves](#03-optimizers)). At the end RMSprop is above Adam
+# and equal to momentum within 0.003; momentum against Adam is undecided. Plain SGD is slow because its steps are short, not because its rate is fixed: all four rates are fixed, and
+# at 0.1 it keeps up with momentum. When validation chooses a rate for each rule, the order changes: plain SGD and momentum end equal, above RMSprop and Adam. RMSprop
+# and Adam still have the lower training loss in the first epoch, but after it the test accuracies of the four cannot be told apart.
 #
 # ## What to take along
 #
-# - An optimizer *is* its state. Change the learning rate in `param_groups`; a new optimizer forgets.
-# - Compare rules at their own best learning rates, which this notebook did not search for. Rates of different rules are different units.
-# - Standardising pixels or halving the batch changed the curve of SGD more than the seeds do: state both.
-# - Time by turns, after a warm-up, with the median.
+# - Curvature across the valley limits the learning rate; the other rules work around that limit. Momentum averages gradients, RMSprop rescales them, Adam
+#   does both and corrects the start of its averages.
+# - Learning rates of different rules are in different units. Momentum 0.9 takes steps ten times as long as SGD at the same rate.
+# - Compare rules at their own best learning rates, found on validation data. Here that changed the order.
+# - State batch size and pixel scaling: they change the curve of SGD far more than the seed does.
+# - An optimizer *is* its memory. Change the learning rate in `param_groups`; a new optimizer forgets.
+# - Measure times by turns, after a warm-up, and report the median.
 #
 # ## Exercises
 #
-# 1. **Change** the learning rate of the control to 1, then to 2. **Predict** where it breaks.
+# 1. **Change** the learning rate of `SGD lr 0.1` to 1, then to 2. **Predict** where it breaks.
 #
 #    <details><summary>Answer</summary>At 1 it still trains, and its first epoch is better than at 0.1. At 2 the first steps throw the weights so
-#    far that the hidden units die and the loss stays at ln 10 = 2.303, the price of guessing: no NaN, just nothing learnt.</details>
+#    far that the hidden units die. The loss stays at ln 10 = 2.303, the price of guessing: no NaN, and nothing learnt.</details>
 #
 # 2. **Change** momentum to 0.99 at lr 0.001. **Predict** which of our curves it resembles.
 #
@@ -709,9 +1112,31 @@ claim(lower(start_loss[0]["batch 64, [0, 1]"], start_loss[0][fits]).better, "hal
 #
 #    <details><summary>Answer</summary>The first is much better, the last worse and restless: the length of a step follows the
 #    rate and not the size of the gradient, so near the minimum it keeps jumping. A schedule (notebook 07) is the cure.</details>
+#
+# ## Further reading
+#
+# - Kingma & Ba 2015, [Adam](https://arxiv.org/abs/1412.6980): section 2 has the algorithm, section 3 the bias correction derived above.
+# - Goh 2017, [Why Momentum Really Works](https://distill.pub/2017/momentum/): the ravine with sliders, and which momentum suits which curvature.
+# - Hinton 2012, [lecture 6 of *Neural Networks for Machine Learning*](https://www.cs.toronto.edu/~tijmen/csc321/slides/lecture_slides_lec6.pdf): part e
+#   introduces RMSprop.
+# - Sutskever et al. 2013, [On the importance of initialization and momentum in deep learning](https://proceedings.mlr.press/v28/sutskever13.html): section 2 on
+#   classical and Nesterov momentum.
+# - Choi et al. 2019, [On Empirical Comparisons of Optimizers for Deep Learning](https://arxiv.org/abs/1910.05446): how the tuning protocol decides the
+#   ranking.
+#
+# **Next:** [notebook 04](04_gradient_flow.ipynb) asks what happens when the gradient itself vanishes or explodes on its way through the layers.
+
+# %% tags=["scorecard"]
+for (metric, name), row in series.items():
+    scorecard.record(row.id, [[epoch[metric] for epoch in run.history] for run in runs[name]], runs[name])
+scorecard.record(
+    "S2.2A.seconds",
+    [[cost[name] * steps / 1000 for name in OPTIMIZERS]],
+    [run for of_rule in runs.values() for run in of_rule],
+)
 
 # %% [markdown]
 # ## References
 
 # %% tags=["hide-input"]
-show_references("kingma2015", "mnist")
+show_references("choi2019", "goh2017", "kingma2015", "mnist", "sutskever2013")
