@@ -1,5 +1,6 @@
 """What makes a notebook a lesson: ideas in sight, plumbing out of it, findings that are short and were checked."""
 
+import functools
 import re
 from pathlib import Path
 
@@ -14,6 +15,9 @@ SOURCES = sorted((ROOT / "notebooks" / "src").glob("*.py"))
 METHOD = {"key", "exercise", "solution"}
 LONGEST_CELL, LONGEST_FINDING = 15, 40
 each = pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
+
+
+notebook_of = functools.cache(read_source)
 
 
 def tags(cell) -> set[str]:
@@ -41,19 +45,19 @@ def counted(notebook) -> dict[str, int]:
 
 @each
 def test_no_visible_cell_is_longer_than_a_look(source):
-    long = {cell.id: len(lines(cell)) for cell in visible(read_source(source)) if len(lines(cell)) > LONGEST_CELL}
+    long = {cell.id: len(lines(cell)) for cell in visible(notebook_of(source)) if len(lines(cell)) > LONGEST_CELL}
     assert long == {}
 
 
 @each
 def test_at_least_half_of_the_visible_code_is_the_method(source):
-    count = counted(read_source(source))
+    count = counted(notebook_of(source))
     assert count["method"] >= 0.5 * count["all"], count
 
 
 @each
 def test_a_notebook_has_a_frame_and_two_diagrams(source):
-    notebook = read_source(source)
+    notebook = notebook_of(source)
     text = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown").lower()
     for part in ("what you will learn", "you need", "time", "difficulty", "further reading", "## references"):
         assert part in text or (part == "you need" and "prerequisites" in text), part
@@ -64,7 +68,7 @@ def test_a_notebook_has_a_frame_and_two_diagrams(source):
 @each
 def test_what_a_finding_says_was_checked_above_it_or_is_a_hypothesis(source):
     section: list = []
-    for cell in read_source(source).cells:
+    for cell in notebook_of(source).cells:
         if cell.cell_type == "markdown" and re.search(r"(?m)^#+ ", cell.source):
             section = []
         if "finding" in tags(cell):

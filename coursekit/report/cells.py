@@ -163,7 +163,7 @@ class _Reading:
     def _code(self, cell: NotebookNode) -> list[Node]:
         source = printed.clean(EDGES.sub("", cell.source) if self.ours else cell.source)
         shown = [tree.code(source, self.language)] if source.strip() and not self.hidden else []
-        if self.ours and "remove-output" in _tags(cell):
+        if self.ours and {"remove-output", "scorecard"} & _tags(cell):  # the abstract counts the scores
             return shown
         unwanted = {"live", "claims"} | ({"source"} if self.code == "none" else set())  # the abstract counts claims
         outputs = [output for output in cell.get("outputs", []) if not any(map(said(output).get, unwanted))]
