@@ -318,8 +318,8 @@ finding(
 #   nothing, so the weights before it hardly learn. Over several layers the slopes multiply: six sigmoids pass on at most $4^{-6}$ of a
 #   gradient, times the weights. This is the *vanishing gradient*, which notebook 04 measures.
 # - **Dead units.** For $x > 0$ a ReLU unit is *on*: it has slope 1 and does not saturate. It has a different problem. A unit whose pre-activation is
-#   negative for every example is *dead*: it outputs 0 and gets no gradient, so its weights do not change. Only a change in earlier layers
-#   can bring it back; in the first layer nothing can.
+#   negative for every example is *dead*: it outputs 0 and gets no gradient, so plain SGD does not change its weights. Only a change in earlier layers
+#   can bring it back, and the first layer has none. Momentum and weight decay still move its weights a little.
 # - **Swish** is smooth, and its small slope for negative inputs lets such units recover. Another assignment, the lab homework on CIFAR-10, says that it
 #   prevents vanishing gradients; its slope also goes to 0 for $x \ll 0$, so that is half true.
 
@@ -353,7 +353,7 @@ show_figure(
 )
 
 # %% [markdown]
-# The right panel is the proof. A *perceptron* is a single unit with a sigmoid, $\sigma(w^\top x + b)$. It is above ½ where $w^\top x + b > 0$, and that is
+# The right panel is the proof. A *perceptron* is a single unit, here with a sigmoid in place of its threshold, $\sigma(w^\top x + b)$. It is above ½ where $w^\top x + b > 0$, and that is
 # one side of a straight line. If both red corners are on its
 # positive side, their midpoint is too. If both blue corners are on its negative side, their midpoint is too. But the two midpoints are the same point,
 # the origin, and it cannot be on both sides.
@@ -1394,7 +1394,7 @@ finding(
 # %% [markdown]
 # **Which is best, and why?** For a shallow network the choice matters little. Why does the sigmoid start slowly? A hypothesis, not tested here: a sigmoid passes
 # on at most ¼ of a change of its input, and at first its outputs lie around ½ whatever the image is. So a step of the weights changes the logits less.
-# Adam does not make up for that: its steps are as long for small gradients as for large ones. tanh has slope 1 at 0, and ReLU has slope 1 wherever it is on. In the six-layer network of
+# Adam does not make up for that: its steps are as long for small gradients as for large ones. tanh has slope 1 at 0, and ReLU has slope 1 wherever it is on. In the network with six hidden layers of
 # [notebook 04](04_gradient_flow.ipynb) the sigmoid stays behind even with Adam, and with plain SGD it does not learn.
 #
 # ## What to take along

@@ -256,7 +256,7 @@ check("output_size", my_output_size)
 # ### Pooling, and how far a unit sees
 #
 # **Max pooling** keeps the largest number of each 2 × 2 window. The map has a quarter of its numbers then, and a shift by one pixel often
-# changes nothing. In the backward pass only the pixel that won has any influence on the output, so it gets the whole gradient.
+# changes little. In the backward pass only the pixel that won has any influence on the output, so it gets the whole gradient.
 
 # %% tags=["figure"]
 show_figure(
@@ -271,7 +271,7 @@ show_source(scratch.max_pool2d, scratch.max_pool2d_backward)
 
 # %% [markdown]
 # **The receptive field** of a unit is the part of the image that it depends on. Let $j$ be the step in pixels between two neighbouring units
-# of a layer. A layer with kernel $k$ and stride $s$ looks at $k$ units below it, which are $k - 1$ steps apart:
+# of a layer. A layer with kernel $k$ and stride $s$ looks at $k$ neighbouring units below it; the first and the last are $k - 1$ steps apart:
 #
 # $$r_{l} = r_{l-1} + (k_l - 1)\, j_{l-1}, \qquad j_l = j_{l-1}\, s_l, \qquad r_0 = j_0 = 1 .$$
 #
@@ -530,8 +530,8 @@ claim(
 #
 # **Why the inputs are standardised.** Pixels arrive as bytes. `ToTensor` divides them by 255, and `Normalize` subtracts each channel's
 # mean and divides by its standard deviation, $(0.491, 0.482, 0.447)$ and $(0.247, 0.243, 0.262)$. Raw bytes make the first
-# layer's outputs and gradients some 255 times larger, so a learning rate that suits them suits no other layer. Inputs that are all
-# positive push all weights of a unit in the same direction. [Notebook 04](04_gradient_flow.ipynb) measures both. Mean and standard deviation come
+# layer's outputs and gradients some 255 times larger, so a learning rate that suits them suits no other layer. Inputs with an
+# offset slow the training, too. [Notebook 04](04_gradient_flow.ipynb) measures both. Mean and standard deviation come
 # from the training split *only*: the test images must not leak into the training.
 #
 # **The loaders.** Training batches of 128, shuffled in every epoch; validation batches of 100 in a fixed order. The course asks for four
@@ -670,7 +670,7 @@ show_source(models.cnn4, models.cnn5)
 show_figure(
     diagrams.draw_pair({"mlp2": models.mlp2(), "cnn3": models.cnn3()}, (3, 32, 32)),
     "06-mlp2-cnn3",
-    "mlp2 and cnn3. mlp1 is mlp2 without the layer of 64 units. That layer has no activation and no bias, and neither has cnn3's last convolution an activation.",
+    "mlp2 and cnn3. mlp1 is mlp2 without the layer of 64 units. That layer has neither activation nor bias. cnn3's last convolution has no activation either.",
     pixels=True,
 )
 
@@ -1445,7 +1445,7 @@ show_figure(
 published = {
     "plain, lr 0.01": "0.7106",
     "plain, lr 0.1": "0.4946",
-    "BN, lr 0.01": "0.7180",
+    "BN, lr 0.01": "0.7224, 0.7180",
     "BN, lr 0.1": "0.6862",
     "BN, Swish, lr 0.1": "0.7242",
     "BN, lr 1.0": "0.1054",
@@ -1519,8 +1519,8 @@ finding(
 # the better supported account.
 #
 # **Why Swish helps** at 0.1 is a *hypothesis* too, not tested here. Swish has a gradient for moderately negative inputs, so a unit that one long
-# step has pushed below zero can come back. Far below zero its slope is as good as none, and it is not a general cure for vanishing gradients, as the
-# homework says.
+# step has pushed below zero can come back. Far below zero its slope is almost 0, so it is not the general cure for vanishing gradients that the
+# homework claims.
 #
 # **BatchNorm and dropout** are not two names for one thing. BatchNorm speeds up the optimisation and regularises a little, through the noise of
 # its batches. Dropout regularises and slows the training down.

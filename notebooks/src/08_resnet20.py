@@ -1008,8 +1008,9 @@ if imagenet:
 # ### A transfer without a download
 #
 # Our own ResNet-20 learns six classes with all their images. Then it has to learn the other four from a handful of images. It keeps all layers
-# but the last, which is initialised again. The rival starts from random weights and sees the same images. Both choose between two learning
-# rates on validation data: 100 images of each class, more than there are to train on, which real small data sets would not have. Pixels are
+# but the last, which is initialised again. The rival starts from random weights and sees the same images. For both, validation data
+# decide between two learning rates. They are 100 images of each class, more than we train on; a real small data set would not have so
+# many. Pixels are
 # standardised by the few training images only.
 
 # %% tags=["key"]
