@@ -12,8 +12,7 @@ import torch
 from benchmarks.gpu import __main__ as check_gpu
 from benchmarks.gpu import cases, page, same, waits
 from benchmarks.gpu.__main__ import CHECKS, SECONDS, Check, main, run
-from coursekit import files
-from coursekit.runs import experiment
+from coursekit import files, settings
 from coursekit.training import checkpoint, loop, stacked
 from tests.test_golden import names_in, networks
 
@@ -177,7 +176,7 @@ def test_augmentation_by_draws_of_the_device_is_noticed(setup, monkeypatch):
 def test_bfloat16_that_is_not_used_is_noticed(setup, monkeypatch):
     case = same.precisions(setup)["MLP"]
     assert case()["holds"]
-    monkeypatch.setattr(experiment, "_autocast", lambda *_: nullcontext())
+    monkeypatch.setattr(settings, "autocast", lambda *_: nullcontext())
     assert not case()["holds"]
 
 

@@ -1257,7 +1257,7 @@ for epoch in range(1, 6):
         weights = copy.deepcopy(model.state_dict())
         best = {"accuracy": accuracy, "epoch": epoch, "lr": optimizer.param_groups[0]["lr"], "weights": weights}
         torch.save(best, file)
-model.load_state_dict(torch.load(file)["weights"])
+model.load_state_dict(torch.load(file, weights_only=True)["weights"])
 print(f"kept: epoch {best['epoch']}, validation accuracy {accuracy_of(model, val_loader):.3f}")
 
 # %% [markdown]

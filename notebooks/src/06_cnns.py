@@ -579,7 +579,7 @@ for epoch in range(1, 4):
 
 # %% tags=["claim"]
 restored = models.SimpleNN().to(settings.device())
-restored.load_state_dict(torch.load(checkpoint)["state_dict"])
+restored.load_state_dict(torch.load(checkpoint, weights_only=True)["state_dict"])
 claim(
     run_epoch(restored, val_batches)[1] == best, "the restored checkpoint has the best validation accuracy of the loop"
 )

@@ -20,7 +20,7 @@ def coursekit(*arguments, cwd):
         (["run", "--jobs", "0"], 2, "error: argument --jobs: 0 is not a number of at least 1"),
         (["run", "--limit", "-5"], 2, "error: argument --limit: -5 is not a number of seconds"),
         (["run", "--limit", "soon"], 2, "error: argument --limit: soon is not a number of seconds"),
-        (["run", "--profil", "cpu", "--colour"], 2, "error: unrecognized arguments: --colour"),
+        (["run", "--profil", "sample", "--colour"], 2, "error: unrecognized arguments: --colour"),
         (["report", "missing.ipynb"], 2, "error: no such notebook 'missing.ipynb'; there are: none in notebooks"),
         (["report", "--format", "docx"], 2, "invalid choice: 'docx'"),
         (["predictions", "missing.csv"], 3, "error: cannot read missing.csv: No such file"),

@@ -300,7 +300,7 @@ def test_a_worker_with_other_data_trains_nothing_under_the_drivers_key(capsys, m
 
 
 def test_where_sample_data_stand_in_no_worker_looks_for_the_real_ones(monkeypatch):
-    monkeypatch.setenv("COURSEKIT_PROFILE", "cpu")
+    monkeypatch.setenv("COURSEKIT_PROFILE", "full")
     [one] = sweep({"it": replace(BASE, measure=looks_for)}, [0], executor=executors.serial())["it"]
     assert (one.metrics["looks for"], one.provenance["source"]) == ("sample", drawn.SOURCE)
 

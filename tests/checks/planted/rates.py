@@ -62,7 +62,7 @@ WRONG = {
     "warmup_cosine": [
         ("wasted", warm(lambda e, w: e / w)),
         ("does not wait", warm(share=lambda e, w, t: min(1, e / t))),
-        ("what is left", warm(share=lambda e, w, t: min(1, (e - w) / t))),
+        ("steps after the warm-up", warm(share=lambda e, w, t: min(1, (e - w) / t))),
         ("rises again", warm(share=lambda e, w, t: (e - w) / (t - w))),
         ("along a line", warm(down=lambda x: 1 - x)),
         ("from 1 to −1", warm(down=lambda x: math.cos(math.pi * x))),
