@@ -227,6 +227,8 @@ show_source(nn.Linear.reset_parameters)
 # | torch's default | 1/√(3n) | 0.58 | 0.14 | 0.41 |
 # | Xavier (Glorot & Bengio 2010) | 1/√n | 1 | 0.25 | 0.71 |
 # | He | √(2/n) | 1.41 | 0.35 | **1** |
+#
+# *What each rule for the weights predicts for one layer.*
 
 # %% tags=["claim"]
 torch.manual_seed(0)
@@ -747,6 +749,8 @@ finding(
 # | Weight sharing means smaller gradients. | The gradient of a shared weight is the **sum** over all positions. | next cell |
 # | The networks are compared by the norm of their first layers. | Norms of tensors of different size are not comparable. | [table](#04-first-layers) |
 # | ReLU and sigmoid networks start from different random weights. | Compare twins from the same weights. | check above |
+#
+# *What the report says about gradients, and what holds.*
 #
 # We take the gradient of a shared weight apart for the first layer of cnn3, position by position.
 

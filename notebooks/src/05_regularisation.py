@@ -1059,6 +1059,8 @@ finding(
 # | BatchNorm and dropout are regularisers that both make CNNs converge much faster. | **False** | BatchNorm eases the optimisation and regularises only as a by-product of the noise of its batches. Dropout adds noise and slows training down; see the check below. |
 # | Dropout together with an L-norm is always best. | **False** | Each limits what the net can express; both at once can underfit, and their strengths have to be tuned together on validation data. On MNIST above, both together scored lower on the test set than either of them. |
 # | L1 gives less sparsity than L2. | **False** | More: its pull does not fade near 0, that of L2 does. The L1 ball is a diamond with its corners on the axes ([figure](#05-balls)), where some weights are 0, and the contours of the loss often meet it there. (The homework calls the diamond the contour of the loss; it is the constraint.) With plain gradient steps these are near-zeros only. |
+#
+# *Claims about regularisation from the lab homework, with answers.*
 
 
 # %% tags=["plumbing"]

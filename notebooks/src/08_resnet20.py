@@ -1089,6 +1089,8 @@ finding(
 # | outside | at least one value is not |
 # | no tolerance | none was agreed, so there is nothing to judge |
 # | not run | the full protocol has not been run |
+#
+# *What the verdicts of the scorecard mean.*
 
 # %% tags=["scorecard"]
 reached = three.best("val_accuracy")
