@@ -260,6 +260,7 @@ def weight_histogram(
 
     The inset has the bins within `near` of 0 on a linear scale, where a spike at 0 shows its height.
     """
+    ax = ax or plt.gca()
     counts, edges = np.asarray(weights["counts"]), np.asarray(edges)
     centres = (edges[1:] + edges[:-1]) / 2
     ax.stairs(counts, edges, fill=True, color=color, alpha=0.6, label="weights")

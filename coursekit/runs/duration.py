@@ -12,7 +12,6 @@ from torch import nn
 from coursekit import models, settings
 from coursekit.data import datasets
 from coursekit.errors import NotStored
-from coursekit.models import parameter_count
 from coursekit.training import loop
 
 LIMIT_S = 20 * 60
@@ -44,7 +43,8 @@ def refuse_long(missing: Iterable[Training]) -> None:
     step_seconds: dict[tuple, float] = {}
     total = 0.0
     for experiment in missing:
-        kind = (parameter_count(experiment.model()), experiment.batch_size, experiment.data, experiment.precision)
+        size = models.parameter_count(experiment.model())
+        kind = (size, experiment.batch_size, experiment.data, experiment.precision)
         if kind not in step_seconds:
             step_seconds[kind] = seconds_of_a_step(experiment)
         total += step_seconds[kind] * steps_of(experiment)
@@ -73,12 +73,12 @@ def seconds_of_a_step(experiment: Training) -> float:
         images = torch.rand(shape, device=device).contiguous(memory_format=torch.channels_last)
         labels = torch.randint(len(experiment.classes or range(datasets.CLASS_COUNT)), shape[:1], device=device)
         model = experiment.model().to(device, memory_format=torch.channels_last).train()
-        optimizer = experiment.optimizer(model.parameters())
+        optimizer, model = experiment.optimizer(model.parameters()), models.pooling_first(model)
         seconds = []
         with settings.autocast(experiment.precision):
             for _ in range(1 + TIMED_STEPS):
                 start = time.perf_counter()
-                _, loss = loop.train_step(models.pooling_first(model), images, labels, optimizer)
+                _, loss = loop.train_step(model, images, labels, optimizer)
                 loss.item()  # waits for a GPU
                 seconds.append(time.perf_counter() - start)
     return min(seconds[1:])
