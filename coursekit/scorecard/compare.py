@@ -130,7 +130,7 @@ def total(found: Iterable[Row]) -> str:
 
 
 def markdown() -> str:
-    """The numbers that have a verdict, as a table for a README; the rest is counted."""
+    """The numbers that have a verdict, as a table in Markdown; the rest is counted."""
     found = rows()
     head = ["published number", "notebook", "published", "ours", "seeds", "verdict, largest deviation in tolerances"]
     lines = [head, ["---"] * len(head)]
