@@ -23,7 +23,7 @@ from coursekit.data.datasets import Dataset
 from coursekit.notebook import references
 from coursekit.training import threads
 
-PAGE_WIDTH = 6.6  # inches of text on A4
+PAGE_WIDTH = 10.4  # inches of a figure that fills the width of a page: with two panels, letters are as large as code
 RUN = "run"  # output metadata that the runner gathers: profile, device, data sources
 
 
