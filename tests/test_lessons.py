@@ -7,6 +7,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
+import coursekit
 from coursekit.execution.source import COLLAPSED, read_source
 from coursekit.notebook.outputs import captioned
 
@@ -84,3 +85,11 @@ def test_a_finding_is_short(source):
     assert found
     plain = [re.sub(r"\[([^\]]*)\]\(#[^)]*\)", r"\1", text) for text in found]
     assert [text for text in plain if len(text.split()) > LONGEST_FINDING] == []
+
+
+def test_every_name_that_stands_for_one_of_an_assignment_exists():
+    _, table = (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8").split("## The assignments' own names")
+    ours = [name for row in table.splitlines() for name in re.findall(r"`([a-z]+(?:\.\w+)+)`", row.split("|")[-2:][0])]
+    assert len(ours) > 30
+    for name in ours:
+        functools.reduce(getattr, name.split("."), coursekit)

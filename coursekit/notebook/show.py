@@ -64,12 +64,12 @@ def show_source(*objects) -> None:
 def show_figure(fig: Figure, name: str, caption: str, pixels: bool = False) -> None:
     """Show a figure with its caption and close it; `name` is its file under figures/.
 
-    Lines are drawn as SVG. `pixels` makes a PNG of 150 dpi and 256 colours instead: smaller for pictures and for many
+    Lines are drawn as SVG. `pixels` makes a PNG of 130 dpi and 256 colours instead: smaller for pictures and for many
     thousand points.
     """
     kind, mime = ("png", "image/png") if pixels else ("svg", "image/svg+xml")
     buffer = io.BytesIO()
-    options = dict(dpi=150) if pixels else dict(metadata={"Date": None})
+    options = dict(dpi=130) if pixels else dict(metadata={"Date": None})
     width = min(100, round(100 * fig.get_tightbbox().width / PAGE_WIDTH))
     fig.savefig(buffer, format=kind, bbox_inches="tight", **options)
     plt.close(fig)

@@ -50,7 +50,10 @@ class Layer:
             self.dW = wide_linear(wide.t(), self.x.t()).view_as(self.W)
             self.db = None if self.b is None else wide.sum(0).view_as(self.b)
             return dz
-        torch.matmul(dz.mT, self.x, out=self.dW)
+        if dz.ndim == 2:
+            torch.mm(dz.t(), self.x, out=self.dW)
+        else:  # as autograd has it: on AMD's processors the transposed product is rounded otherwise
+            self.dW.copy_(torch.bmm(self.x.mT, dz).mT)
         if self.b is not None:
             torch.sum(dz, -2, out=self.db)
         return dz

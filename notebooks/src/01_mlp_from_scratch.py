@@ -1221,7 +1221,7 @@ print(f"after 20 steps the weights differ by {apart:.1e} of the distance from th
 claim(apart < 1e-5, "after 20 steps the weights of both ways differ by less than 1e-5 of the distance from the start")
 
 # %% [markdown]
-# ## What to take along
+# ## What to take away
 #
 # - Backpropagation is local: every operation multiplies what it receives by its own derivative, and paths add up.
 # - A layer is two functions, and the second can be checked against the first by nudging numbers.

@@ -1086,7 +1086,7 @@ finding(
 # at 0.1 it keeps up with momentum. When validation chooses a rate for each rule, the order changes: plain SGD and momentum end equal, above RMSprop and Adam. RMSprop
 # and Adam still have the lower training loss in the first epoch, but after it the test accuracies of the four cannot be told apart.
 #
-# ## What to take along
+# ## What to take away
 #
 # - Curvature across the valley limits the learning rate; the other rules work around that limit. Momentum averages gradients, RMSprop rescales them, Adam
 #   does both and corrects the start of its averages.

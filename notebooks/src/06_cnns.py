@@ -108,7 +108,7 @@ picture = [[0, 0, 1, 1, 1], [0, 0, 1, 1, 1], [0, 0, 1, 1, 1], [0, 0, 0, 0, 0], [
 show_figure(
     diagrams.sliding_window(picture, [[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]], (0, 0)),
     "06-window",
-    "A 3 × 3 kernel at the first position of a 5 × 5 image. The kernel answers where dark on the left meets light on the right: a vertical edge.",
+    "A 3 × 3 kernel at the first position of a 5 × 5 image. The kernel answers where dark on the left meets light on the right: a vertical edge. The answer is smaller where the window sees only a part of that edge.",
     pixels=True,
 )
 
@@ -116,11 +116,11 @@ show_figure(
 # With several channels the window is a small block, and a kernel has weights for each channel. For images $x$ and kernels $k$, without
 # padding and with stride 1,
 #
-# $$y_{n,o,i,j} = \sum_{c,a,b} x_{n,c,i+a,j+b}\; k_{o,c,a,b} + b_o ,$$
+# $$y_{n,o,i,j} = \sum_{c,a,b} x_{n,c,i+a,j+b}\; k_{o,c,a,b} + \beta_o ,$$
 #
-# where $n$ counts images, $c$ input channels, $o$ output channels, $(i, j)$ positions and $(a, b)$ the pixels of the window. The kernel is
-# not flipped. Strictly this is cross-correlation, and deep learning calls it convolution. If all windows of an image are written as columns,
-# the whole layer is one matrix product.
+# where $n$ counts images, $c$ input channels, $o$ output channels, $(i, j)$ positions and $(a, b)$ the pixels of the window; $\beta_o$ is the bias.
+# The kernel is not flipped. Strictly this is cross-correlation, and deep learning calls it convolution. Write every window of an image as a column.
+# Then the whole layer is one matrix product, $(C_{out} \times C_{in} k^2)$ times $(C_{in} k^2 \times \text{positions})$.
 
 # %% [markdown] tags=["exercise"]
 # **Your turn: a convolution** (without the bias). Loops are fine. The check tries several channels, several kernels, sizes that are not
@@ -181,7 +181,7 @@ for ax, (name, column) in zip(axes, columns.items(), strict=True):
 show_figure(
     fig,
     "06-sevens",
-    "Five sevens (rows) through eight 3 × 3 kernels (columns), each column on its own grey scale.",
+    "Five sevens (rows) through eight 3 × 3 kernels (columns), each column on its own grey scale, from its smallest number (black) to its largest.",
     pixels=True,
 )
 
@@ -193,7 +193,8 @@ moved = scratch.conv2d(np.roll(sevens, 1, axis=3), kernels)
 claim(np.abs(moved[..., 2:] - maps[..., 1:-1]).max() < 1e-5, "moving a digit by one pixel moves its maps by one pixel")
 
 # %% [markdown]
-# **What the output is.** For each image and each kernel one **feature map** of 26 × 26: large where the window looks like the kernel.
+# **What the output is.** For each image and each kernel one **feature map** of 26 × 26: large where the bright pixels of the window meet the large weights
+# of the kernel.
 #
 # **Why columns look alike and rows differ.** A column is one kernel on five sevens, so the same question about similar pictures. A row is
 # eight different questions about one picture.
@@ -255,8 +256,9 @@ check("output_size", my_output_size)
 # %% [markdown]
 # ### Pooling, and how far a unit sees
 #
-# **Max pooling** keeps the largest number of each 2 × 2 window. The map has a quarter of its numbers then, and a shift by one pixel often
-# changes little. In the backward pass only the pixel that won has any influence on the output, so it gets the whole gradient.
+# **Max pooling** keeps the largest number of each 2 × 2 window, which leaves a quarter of the numbers. Its windows do not overlap: the stride is 2. In
+# the backward pass only the pixel that won has any influence on the output, so it gets the whole gradient; of equal ones the first wins. **Average
+# pooling** takes the mean instead, and gives each of the four pixels a quarter of the gradient.
 
 # %% tags=["figure"]
 show_figure(
@@ -296,8 +298,8 @@ claim(
 #
 # A second convolution reads *all* maps of the first one, so its patterns are made of the first layer's patterns. Two kernels and one
 # threshold show it. The first layer finds the lower edges of strokes and their right edges. The second layer adds up lower edges in the
-# upper left part of its window and right edges in the lower right part. It subtracts what one of the two sums can reach by itself, so that after
-# ReLU only positions with both remain: the corner of a seven.
+# upper left part of its window and right edges in the lower right part. It subtracts what one of the two sums can reach by itself on these images, so that
+# after ReLU only positions with both remain: the corner of a seven.
 
 # %% tags=["key"]
 edges = scratch.relu(scratch.conv2d(sevens, -kernels[[1, 0]]))  # light above dark, light left of dark
@@ -318,7 +320,7 @@ for ax, (name, column) in zip(axes, stages.items(), strict=True):
 show_figure(
     fig,
     "06-corners",
-    "Two first-layer maps of five sevens after ReLU, and a second-layer map that reads both. It answers at the corner of each seven, and in the third also where the bar crosses the stroke.",
+    "Two first-layer maps of five sevens after ReLU, and a second-layer map that reads both. It answers at the corner of each seven, and in the third also where the bar crosses the stroke. Maps of 26 × 26 and 20 × 20 numbers are drawn as large as the input of 28 × 28.",
     pixels=True,
 )
 
@@ -340,14 +342,15 @@ claim(
 # Let $\delta = \partial L / \partial y$ be the gradient that arrives at the output. Each output is linear in the kernel, and one weight is
 # used at every position of every image. By the chain rule its gradient is the *sum* over all its uses:
 #
-# $$\frac{\partial L}{\partial k_{o,c,a,b}} = \sum_{n,i,j} \delta_{n,o,i,j}\; x_{n,c,i+a,j+b}, \qquad \frac{\partial L}{\partial b_o} = \sum_{n,i,j} \delta_{n,o,i,j} .$$
+# $$\frac{\partial L}{\partial k_{o,c,a,b}} = \sum_{n,i,j} \delta_{n,o,i,j}\; x_{n,c,i+a,j+b}, \qquad \frac{\partial L}{\partial \beta_o} = \sum_{n,i,j} \delta_{n,o,i,j} .$$
 #
 # The pixel $(p, q)$ enters the outputs $(i, j)$ with $i + a = p$ and $j + b = q$. Collect them:
 #
 # $$\frac{\partial L}{\partial x_{n,c,p,q}} = \sum_{o,a,b} \delta_{n,o,p-a,q-b}\; k_{o,c,a,b} ,$$
 #
-# with $\delta = 0$ outside the map. The minus signs make this a convolution with the *flipped* kernel. Stride $s$ replaces $i + a$ by
-# $s\,i + a$, and padding adds zeros whose gradients are dropped. The code handles one kernel position $(a, b)$ at a time:
+# with $\delta = 0$ outside the map. The minus signs make this a convolution with the *flipped* kernel, in which inputs and outputs have changed
+# places. With a stride $s$ the pixel enters the outputs with $s\,i + a = p$ and $s\,j + b = q$; where $p - a$ is no multiple of $s$, that weight
+# never met it. Padding adds zeros whose gradients are dropped. The code handles one kernel position $(a, b)$ at a time:
 
 # %% tags=["solution"]
 show_source(scratch.conv2d_backward)
@@ -377,8 +380,9 @@ claim(pool_error < 1e-12, "the gradient of max pooling is that of autograd, with
 # %% [markdown]
 # ## Counting
 #
-# Five questions of the lab homework, answered by arithmetic and checked by building the layer. A **multiply-add** (MAC) is one
-# multiplication and one addition; a layer needs one for each weight at each position where the weight is used.
+# Five questions of the lab homework, answered by arithmetic and checked by building the layer. A fully connected layer has a weight for each pair of
+# input and output, and a bias for each output. A convolution has $C_{out}\,(C_{in}\, k^2 + 1)$ parameters, for example $100 \cdot (3 \cdot 9 + 1) = 2800$. A
+# **multiply-add** (MAC) is one multiplication and one addition. A layer needs one for each weight at each position where the weight is used.
 
 
 # %% tags=["key"]
@@ -397,7 +401,10 @@ answers = {
     "100×100 RGB, 100 fully connected units": (3 * 100 * 100 * 100 + 100, parameters(nn.Linear(30_000, 100))),
     "the same, 100 filters of 3×3": (3 * 3 * 3 * 100 + 100, parameters(nn.Conv2d(3, 100, 3))),
     "one 1×1 filter on 16 channels": (16 + 1, parameters(nn.Conv2d(16, 1, 1))),
-    "100×100×16, 32 filters of 5×5: height": (100 - 5 + 1, nn.Conv2d(16, 32, 5)(torch.zeros(1, 16, 100, 100)).shape[2]),
+    "100×100×16, 32 filters of 5×5: height and width": (
+        100 - 5 + 1,
+        nn.Conv2d(16, 32, 5)(torch.zeros(1, 16, 100, 100)).shape[2],
+    ),
     "3×3 convolution / depthwise separable, 64 channels out": (round(depthwise(64), 4), round(macs[0] / macs[1], 4)),
 }
 show_table(
@@ -418,6 +425,8 @@ gain = cubes.MACs.sum() / sum(row.MACs / depthwise(int(row.weight.split("×")[0]
 claim(6.7 < gain < 6.8, f"over all 3 × 3 convolutions of ResNet-20 (notebook 08) it would be {gain:.2f}")
 
 # %% [markdown]
+# The fourth output is 96 × 96 × 32: no padding, so each side loses 4 pixels, and each filter makes one channel.
+#
 # **Depthwise separable** means two steps: one 3 × 3 kernel for each channel by itself, then a 1 × 1 convolution that mixes the channels (Howard
 # et al. 2017). With $M$ channels in, $N$ out and maps of $D \times D$ it costs $9MD^2 + MND^2$ multiply-adds in place of $9MND^2$, so
 # the gain is $9N / (9 + N)$. "Eight to nine times faster" is the limit for many channels, in multiply-adds. The clock gains less where a
@@ -657,8 +666,8 @@ finding(
 # ## Five networks compared
 #
 # The five-part report trains two MLPs and three convolutional networks with Adam at 1e-3 and batch 50 for 15 epochs. It validates on all
-# 5,000 images every ten steps, which costs 3.3 times the training itself. Here the first 1,000 of them are used at that cadence and all
-# of them once an epoch.
+# 5,000 images every ten steps: 5,000 forward passes for every 500 images of training, whose forward and backward passes cost about three
+# each. Here the first 1,000 of them are used at that cadence, and all of them once an epoch.
 
 # %% tags=["solution"]
 show_source(models.mlp1, models.mlp2, models.cnn3)
@@ -713,7 +722,7 @@ fig.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", nco
 show_figure(
     fig,
     "06-five",
-    f"Five networks: loss of the batch, and accuracy on 1,000 validation images, every ten steps; running means of 30 points; {ONCE}.",
+    f"Five networks: loss of the batch, and accuracy on 1,000 validation images, every ten steps; running means of 30 points; {ONCE}. [The next figure](#06-five-gap) has the training accuracy of every epoch.",
     pixels=True,
 )
 
@@ -735,7 +744,7 @@ for ax in axes:
 show_figure(
     fig,
     "06-five-gap",
-    f"Left: accuracies of the last weights. Right: validation against running training accuracy, epoch by epoch. Dotted: equal. A path "
+    f"Left: accuracies of the last weights. Right: validation against running training accuracy (of each batch before its step, over an epoch), epoch by epoch. Dotted: equal. A path "
     f"can lie above it, since the running value averages over weights that were still worse. {ONCE.capitalize()}.",
     pixels=True,
 )
@@ -831,6 +840,20 @@ show_figure(
 )
 
 # %% tags=["figure"]
+fig, axes = plots.figure(5, 1, height=0.5)
+fig.set_size_inches(6.6, 2.4)
+for ax, (name, (_, after)) in zip(axes, grown.items(), strict=True):
+    plots.image_grid(0.5 + after / (2 * np.abs(after).max()), columns=16, ax=ax, seam=1)
+    ax.set_anchor("W")
+    ax.set_ylabel(name, rotation=0, ha="right", va="center")
+show_figure(
+    fig,
+    "06-filters",
+    f"All trained first-layer filters of the CNNs, and the first 16 units of the MLPs, each row on its own scale; {ONCE}.",
+    pixels=True,
+)
+
+# %% tags=["figure"]
 moves = {name: movement(*grown[name]) for name in FIVE}
 show_table(
     pd.DataFrame(
@@ -863,13 +886,13 @@ finding(
 )
 
 # %% [markdown]
-# The rows of cnn3 and cnn4 look alike for a simple reason: both networks draw their first filters from the same seed.
+# The initial filters of cnn3, cnn4 and cnn5 look alike for a simple reason: they are drawn from the same seed, for the same 27 inputs.
 #
 # ### Do hidden units belong to classes?
 #
 # A unit in front of the last linear layer would be a class detector if it were active for one class and silent for all others. For each such
 # unit take its mean activation over the validation images of every class, and divide the second largest of the ten means by the largest. A
-# detector has a ratio near 0; a unit that ignores the class has 1. The same networks before training are the reference. (mlp2 and cnn3 have
+# detector has a ratio near 0; a unit that ignores the class has 1. In a CNN such a unit is one channel at one position. The same networks before training are the reference. (mlp2 and cnn3 have
 # no activation there, so their means can be negative and the ratio says nothing.)
 
 # %% tags=["key"]
@@ -904,7 +927,7 @@ fig.colorbar(image, ax=axes[1], label="share of its largest mean")
 show_figure(
     fig,
     "06-units",
-    f"Hidden units of mlp1: mean activation by class, as a share of the unit's largest; {ONCE}. A detector of one class would be a column with a single bright cell.",
+    f"Hidden units of mlp1: mean activation by class, as a share of the unit's largest; {ONCE}. Units are sorted in each panel by the class that they answer most. A detector of one class would be a column with a single bright cell.",
     pixels=True,
 )
 
@@ -955,7 +978,8 @@ finding(
 # 5. **What does depth do?** mlp2 is not deeper than mlp1 as a function. Among the CNNs depth and width change together: cnn5
 #    is the deepest and the smallest, so its score says nothing about depth by itself. The report says that cnn5 overfits.
 #    Overfitting would show as a large gap, and cnn5's is smaller than the MLPs'.
-# 6. **Can first-layer weights be interpreted?** Only with their start beside them. Templates of the MLPs moved far and show blurred colours; a
+# 6. **Can first-layer weights be interpreted?** Only with their start beside them. The weights of an MLP's unit form a picture as large as the image, its
+#    *template*. Templates moved far and show faint patches of colour; a
 #    3 × 3 filter can show a colour or the direction of an edge, and part of what it shows is random.
 # 7. **Do units specialise by class?** Output units do by construction. Hidden units prefer classes, but the median unit also
 #    answers its second class, by the share in [the table](#06-units-table).
@@ -1108,13 +1132,14 @@ axes[0].axis("off")
 weights = np.clip(0.5 + np.concatenate([before, after, after - before]) / (2 * largest), 0, 1)
 plots.image_grid(weights, columns=8, ax=axes[1], row_labels=["initial", "trained", "difference"], seam=1)
 plots.image_grid(inputs, columns=1, ax=axes[2], row_labels=[cifar.classes[c] for c in cifar.test_labels[: len(inputs)]])
-plots.image_grid(maps.reshape(-1, *maps.shape[2:]), columns=8, ax=axes[3])
+scaled = maps / maps.max(axis=(0, 2, 3), keepdims=True).clip(1e-9)
+plots.image_grid(scaled.reshape(-1, *maps.shape[2:]), columns=8, ax=axes[3])
 for ax in axes:
     ax.tick_params(labelsize=9)
 show_figure(
     fig,
     "06-inside",
-    f"SimpleCNN: eight first-layer filters (3 × 3 × 3, grey is zero, one scale), and below each its maps after ReLU of the three test images on the left, on one common scale; {ONCE}.",
+    f"SimpleCNN: eight first-layer filters (3 × 3 × 3, grey is zero, one scale), and below each its maps after ReLU of the three test images on the left, each column on its own scale from zero (black); {ONCE}.",
     pixels=True,
 )
 
@@ -1146,8 +1171,9 @@ show_table(
 )
 
 # %% [markdown]
-# **How to read it.** A filter whose map follows brightness averages over its window; one with a negative correlation answers to dark areas.
-# A filter whose map follows edges takes differences. [The table](#06-kinds) says which is which, where the eye would guess from three pictures.
+# **How to read it.** A map that follows brightness correlates with the grey image, one with a negative correlation answers to dark areas, and a map
+# that follows edges correlates with their strength. [The table](#06-kinds) says which is which, where the eye would guess from three pictures. Low numbers
+# in both columns leave a filter unexplained: these two correlations do not test for colour.
 #
 # **What deeper layers add.** SimpleCNN's second convolution reads all 32 maps, and one of its units sees 8 × 8 pixels after the first
 # pooling. Its features are combinations of the first layer's, as in the corners by hand above. Their pictures are not drawn: a
@@ -1342,13 +1368,14 @@ claim(
 # $$\frac{\partial \mu}{\partial x_j} = \frac1m, \qquad \frac{\partial s}{\partial x_j} = \frac{x_j - \mu}{m\, s} = \frac{\hat x_j}{m}, \qquad
 # \frac{\partial \hat x_i}{\partial x_j} = \frac1s \Big( [i = j] - \frac1m - \frac{\hat x_i\, \hat x_j}{m} \Big) .$$
 #
-# Multiply by $\hat\delta_i$ and sum over $i$:
+# (Here $s$ is a standard deviation, no stride.) The last one is the quotient rule for $\hat x_i = (x_i - \mu)/s$. In
+# $\partial s/\partial x_j$ the part through $\mu$ is missing because $\sum_i (x_i - \mu) = 0$. Multiply by $\hat\delta_i$ and sum over $i$:
 #
 # $$\frac{\partial L}{\partial x_j} = \frac1s \Big( \hat\delta_j - \frac1m \sum_i \hat\delta_i - \hat x_j\, \frac1m \sum_i \hat x_i\, \hat\delta_i \Big), \qquad
 # \frac{\partial L}{\partial \gamma} = \sum_i \delta_i\, \hat x_i, \qquad \frac{\partial L}{\partial \beta} = \sum_i \delta_i .$$
 #
 # The gradient loses its mean and its part along $\hat x$. That has to be so: adding a constant to the channel, or scaling it, does not
-# change the output.
+# change the output (up to $\epsilon$). In evaluation mode $\mu$ and $s$ are constants, and only the first of the three terms is left.
 
 # %% tags=["solution"]
 show_source(scratch.batch_norm_forward, scratch.batch_norm_backward)
@@ -1371,8 +1398,8 @@ claim(np.abs(by_hand[0].sum(axis=(0, 2, 3))).max() < 1e-10, "the gradient of eac
 
 # %% [markdown]
 # **What it does to the weights before it.** Scale the kernels of a convolution by $a > 0$. Its output scales by $a$, BatchNorm divides by $a$ again, and
-# the loss does not change. So $L(a k) = L(k)$, and differentiating by $k$ gives $\nabla L(a k) = \nabla L(k) / a$: kernels that have grown
-# long get small gradients. A step that is too long makes the following steps shorter.
+# the loss does not change, up to $\epsilon$. So $L(a k) = L(k)$. Differentiate with respect to $k$: $a\,\nabla L(a k) = \nabla L(k)$. Kernels that have
+# grown long get small gradients. A step that is too long makes the following steps shorter.
 
 # %% tags=["key"]
 torch.manual_seed(0)
@@ -1502,7 +1529,7 @@ claim(
 
 # %% tags=["finding"]
 finding(
-    f"BatchNorm makes the large learning rate usable: at 0.1 it adds {high:+.3f}. At the small one its effect is undecided ([the table](#06-norm-differences)).",
+    f"BatchNorm limits the damage of the large learning rate: at 0.1 it adds {high:+.3f}. At the small one, which suits the plain network better, its effect is undecided ([the table](#06-norm-differences)).",
     when=REAL,
 )
 finding(
@@ -1515,7 +1542,7 @@ finding(
 )
 
 # %% [markdown]
-# **Why BatchNorm helps** at large rates is partly a *hypothesis*. The scale argument above is exact, but it does not show that it is what
+# **Why BatchNorm helps** at large rates is partly a *hypothesis*. The scale argument above holds for every network, but it does not show that it is what
 # decides these runs. Ioffe and Szegedy explain the gain by less "internal covariate shift"; the lab homework states that as a fact.
 # Santurkar et al. 2018 put the shift back in and lost nothing, and found a smoother loss instead. Hence the smoother loss is
 # the better supported account.
@@ -1524,17 +1551,17 @@ finding(
 # step has pushed below zero can come back. Far below zero its slope is almost 0, so it is not the general cure for vanishing gradients that the
 # homework claims.
 #
-# **BatchNorm and dropout** are not two names for one thing. BatchNorm speeds up the optimisation and regularises a little, through the noise of
-# its batches. Dropout regularises and slows the training down.
+# **BatchNorm and dropout** are not two names for one thing. BatchNorm changes the optimisation, and adds noise only because each batch has other
+# statistics. Dropout adds noise on purpose; [notebook 05](05_regularisation.ipynb) measures how it slows a training down.
 #
-# ## What to take along
+# ## What to take away
 #
 # - A convolution is a small linear layer, shared by all positions. Its backward pass sums over these positions.
 # - On images, a few shared weights can score higher than many that are not shared.
-# - Read generalisation from a gap, and read the validation *loss*: it turns before the accuracy does.
+# - Read generalisation from a gap, and read the validation *loss*: it rises clearly while the accuracy hardly falls.
 # - Show trained filters beside their start, and feature maps beside their images.
 # - Compare architectures that differ in one thing, with several seeds. A single run decides nothing.
-# - BatchNorm pays at a learning rate that would otherwise be too large. Compare each method at the rate that suits it.
+# - BatchNorm protects against a learning rate that would otherwise be too large. Compare each method at the rate that suits it.
 #
 # ## Exercises
 #

@@ -1003,6 +1003,10 @@ if imagenet:
         imagenet.table(columns).rename_axis("network"),
         f"ResNet-18 with and without ImageNet weights, and SimpleCNN: {IMAGENET_EPOCHS} epochs of {IMAGENET_IMAGES or len(train_index):,} images, one seed.",
     )
+else:
+    print(
+        "The ImageNet weights could not be downloaded here, so this comparison is missing. The next section needs no download."
+    )
 
 # %% [markdown]
 # ### A transfer without a download
@@ -1103,7 +1107,7 @@ if long_result:
 scorecard.show()
 
 # %% [markdown]
-# ## What to take along
+# ## What to take away
 #
 # - A residual block adds to its input, so its Jacobian has an identity in it. Set its last BatchNorm weight to 0 and the block is its shortcut:
 #   one line that tests a network.
