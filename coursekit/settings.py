@@ -13,6 +13,7 @@ from typing import TypeVar
 
 import torch
 
+from coursekit import uncompiled  # noqa: F401  before the first optimizer
 from coursekit.errors import UsageError
 
 PROFILES = ("full", "sample")

@@ -73,6 +73,7 @@ def learning_curves(frame: pd.DataFrame, metric: str, ax: Axes | None = None, x:
     palette = colors(frame["variant"].unique())
     sns.lineplot(frame, x=x, y=metric, hue="variant", palette=palette, errorbar="sd", ax=ax)
     ax.set(xlabel=LABELS.get(x, x), ylabel=LABELS.get(metric, metric), yscale="log" if log else "linear")
+    ax.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10], integer=True))  # labels of more run into each other
     ax.get_legend().set_title(None)
     return ax
 
@@ -97,7 +98,7 @@ def compare(scores: Mapping[str, Iterable[float]], label: str, ax: Axes | None =
         ax.plot(values, np.full(len(values), row), "o", color=palette[variant], alpha=0.6)
         ax.plot([values.mean()] * 2, [row - 0.3, row + 0.3], color=palette[variant], linewidth=2.5)
     ax.set(yticks=range(len(scores)), yticklabels=list(scores), xlabel=label)
-    ax.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))  # the labels of more run into each other
+    ax.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))  # as above; these may be fractions
     ax.set_ylim(len(scores) - 0.5, -0.5)
     return ax
 

@@ -3,6 +3,7 @@
 import math
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
@@ -16,6 +17,7 @@ from coursekit.training import loop
 
 LIMIT_S = 20 * 60
 TIMED_STEPS = 3
+SLOWEST = 5e9  # floating-point operations a second: every machine that is used for this makes more
 
 
 class Training(Protocol):
@@ -40,14 +42,17 @@ def refuse_long(missing: Iterable[Training]) -> None:
     missing = list(missing)
     if not missing or os.environ.get("COURSEKIT_TRAIN") or settings.source() == "sample":
         return
-    step_seconds: dict[tuple, float] = {}
-    total = 0.0
+    steps: Counter[tuple] = Counter()
+    examples: dict[tuple, Training] = {}
     for experiment in missing:
         size = models.parameter_count(experiment.model())
         kind = (size, experiment.batch_size, experiment.data, experiment.precision)
-        if kind not in step_seconds:
-            step_seconds[kind] = seconds_of_a_step(experiment)
-        total += step_seconds[kind] * steps_of(experiment)
+        steps[kind] += steps_of(experiment)
+        examples[kind] = experiment
+    operations = sum(steps[kind] * operations_of_a_step(examples[kind]) for kind in steps)
+    if operations < SLOWEST * LIMIT_S:  # to time steps takes a second or more
+        return
+    total = sum(steps[kind] * seconds_of_a_step(examples[kind]) for kind in steps)
     if total > LIMIT_S:
         count = "1 run is" if len(missing) == 1 else f"{len(missing)} runs are"
         raise NotStored(
@@ -64,12 +69,23 @@ def steps_of(experiment: Training) -> int:
     return experiment.epochs * math.ceil(min(experiment.train_size or images, images) / experiment.batch_size)
 
 
+def operations_of_a_step(experiment: Training) -> float:
+    """Floating-point operations: six for each multiply-add of the network and image, forward and backward."""
+    with torch.random.fork_rng():  # the caller's random numbers stay as they were
+        layers = models.layer_table(experiment.model(), _image_shape(experiment))
+    return 6.0 * layers.MACs.sum() * experiment.batch_size
+
+
+def _image_shape(experiment: Training) -> tuple[int, int, int]:
+    height, width, *channels = datasets.IMAGE_SHAPES[experiment.data]
+    return (*(channels or [1]), height, width)
+
+
 def seconds_of_a_step(experiment: Training) -> float:
     """The shortest of a few steps of this network on random images, after one to warm up."""
     device = settings.device()
-    height, width, *channels = datasets.IMAGE_SHAPES[experiment.data]
-    shape = (experiment.batch_size, *(channels or [1]), height, width)
-    with torch.random.fork_rng():  # the caller's random numbers stay as they were
+    shape = (experiment.batch_size, *_image_shape(experiment))
+    with torch.random.fork_rng():
         images = torch.rand(shape, device=device).contiguous(memory_format=torch.channels_last)
         labels = torch.randint(len(experiment.classes or range(datasets.CLASS_COUNT)), shape[:1], device=device)
         model = experiment.model().to(device, memory_format=torch.channels_last).train()

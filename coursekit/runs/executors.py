@@ -66,7 +66,7 @@ def context(*also: str) -> BaseContext:
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     made = multiprocessing.get_context("forkserver")
-    made.set_forkserver_preload(["coursekit.runs.worker", "torch._dynamo", *also])  # the second by the first optimizer
+    made.set_forkserver_preload(["coursekit.runs.worker", *also])
     return made
 
 

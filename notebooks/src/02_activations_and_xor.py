@@ -73,7 +73,7 @@ XOR_SEEDS = range(10)
 XOR_SAMPLES, XOR_STD, XOR_LR, XOR_HIDDEN = 1000, 0.4, 1e-3, 4
 FULL_BATCH_EPOCHS = budget(10_000, sample=500)
 PER_SAMPLE_EPOCHS = budget(100, sample=2)
-CORNER_EPOCHS = 2000
+CORNER_EPOCHS = budget(2000, sample=1000)
 SEEDS = range(budget(5, sample=2))
 EPOCHS = budget(10, sample=2)
 

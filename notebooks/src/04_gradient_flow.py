@@ -420,14 +420,18 @@ claim(
 
 # %% tags=["finding"]
 finding(
-    f"The derived factor holds within {100 * max(deviation.values()):.0f} % ([table](#04-factors)). The slope is half of the story: a ReLU layer with default weights passes on "
-    f"{measured['ReLU'][0]:.2f} of δ, with He's {measured['ReLU, He'][0]:.2f}. A sigmoid layer never exceeds {best_sigmoid:.2f}.",
+    f"Backward, the derived factor holds within {100 * max(deviation.values()):.0f} % ([table](#04-factors)). A ReLU layer with default weights passes on "
+    f"{measured['ReLU'][0]:.2f} of δ, with He's {measured['ReLU, He'][0]:.2f}. Under these three kinds of weights a sigmoid layer passes on at most {best_sigmoid:.2f}.",
     when=REAL,
 )
 
 # %% [markdown]
 # At $z = 0$ a sigmoid layer would need $\sqrt n \cdot \mathrm{std}(W) = 4$ to keep an error's size. But such weights push $z$ away from 0, where the slope
-# is smaller, so the factor is still below 1. It takes a gain of about 10 (try the sliders above), and by then most sigmoids are saturated.
+# is smaller, so the factor is still below 1. It takes a gain of about 10 (try the sliders above), and by then about half of the sigmoids have
+# a slope below 0.01.
+#
+# Forward, the rule does not describe these layers: it assumed biases of 0. torch's biases are not 0, and under default weights they soon make
+# up much of a ReLU layer's activations. The outputs of sigmoids stay around ½, so their size hardly changes.
 #
 # ### How the homework read its gradients
 #
@@ -467,8 +471,8 @@ finding(
 )
 
 # %% [markdown]
-# The formula says why: a bias has the gradient $\delta_l$, a weight $\delta_l\,a_{l-1}$. The ratio is about the size of the activations and says
-# nothing about vanishing. Moreover, one batch before the first step cannot show whether a network trains. So we train.
+# The formula says why: a bias has the gradient $\delta_l$, a weight $\delta_l\,a_{l-1}$. So a weight's gradient over its bias's is about the size of the
+# activations that the layer receives. It says nothing about vanishing. Moreover, one batch before the first step cannot show whether a network trains. So we train.
 #
 # ## Seven layers, during training
 #
@@ -570,7 +574,7 @@ claim(he_gain.better, f"the same ReLU network, SGD: He's weights score higher th
 
 # %% tags=["finding"]
 finding(
-    f"With SGD neither the sigmoid network nor the ReLU network with default weights learns: test accuracies {test_end['sigmoid'].mean:.2f} and {test_end['ReLU'].mean:.2f}. "
+    f"With SGD at {LR:g}, neither the sigmoid network nor the ReLU network with default weights leaves the loss of guessing: test accuracies {test_end['sigmoid'].mean:.2f} and {test_end['ReLU'].mean:.2f}. "
     f"He's weights bring the same ReLU network to {test_end['ReLU, He'].mean:.3f}, and Adam brings the sigmoid network to {test_end['sigmoid, Adam'].mean:.3f}.",
     when=REAL,
 )
@@ -628,8 +632,8 @@ claim(all(late_ratio[name] < 30 for name in LEARN), "where the network learns, i
 
 # %% tags=["finding"]
 finding(
-    f"A network that learns repairs its gradients: with Adam and sigmoids, the ratio of last to first layer falls from {sigmoid_fold} to {late_ratio['sigmoid, Adam']:.0f}. "
-    f"Without learning it stays: {late_ratio['sigmoid']:,.0f} with SGD.",
+    f"Under Adam the layers' gradients draw closer as the network learns: with sigmoids, the ratio of last to first layer falls from {sigmoid_fold} to {late_ratio['sigmoid, Adam']:.0f}. "
+    f"Under SGD, at the loss of guessing, it stays: {late_ratio['sigmoid']:,.0f}.",
     when=REAL,
 )
 
@@ -637,7 +641,8 @@ finding(
 # ## Five networks on CIFAR-10
 #
 # The five-part report trains five networks on CIFAR-10, each once with ReLU and once with sigmoids everywhere. mlp1 has one hidden layer. mlp2 has a
-# second one without activation. cnn3, cnn4 and cnn5 have three, four and six convolutions.
+# second one without activation. cnn3, cnn4 and cnn5 have three, four and six convolutions. The third convolution of cnn3 has no activation, so
+# the networks have 1, 1, 2, 4 and 6 activations.
 
 # %% tags=["figure"]
 NETS = {"mlp1": models.mlp1, "mlp2": models.mlp2, "cnn3": models.cnn3, "cnn4": models.cnn4, "cnn5": models.cnn5}
@@ -828,11 +833,14 @@ claim(
     "the ratio ReLU / sigmoid grows with the number of activations, for each seed",
     REAL,
 )
+activations = {net: sum(isinstance(layer, nn.ReLU) for layer in build("relu").modules()) for net, build in NETS.items()}
+claim(list(activations.values()) == [1, 1, 2, 4, 6], "the networks have 1, 1, 2, 4 and 6 activations")
+per_activation = sorted(ratio[net] ** (1 / count) for net, count in activations.items())
 
 # %% tags=["finding"]
 finding(
     f"Each activation costs a factor. From the same weights the first layer of the ReLU network gets {ratio['mlp1']:.1f} times the gradient in mlp1, "
-    f"{ratio['cnn3']:.0f} times in cnn3, {ratio['cnn4']:.0f} in cnn4 and {ratio['cnn5']:.0f} in cnn5.",
+    f"{ratio['cnn3']:.0f} times in cnn3, {ratio['cnn4']:.0f} in cnn4 and {ratio['cnn5']:.0f} in cnn5: {per_activation[0]:.1f} to {per_activation[-1]:.1f} for each activation.",
     when=REAL,
 )
 
@@ -997,11 +1005,11 @@ finding(
 # ### Why not 255 times?
 #
 # For one image the gradient is $\delta_1 x^\top$, and its norm is $\lVert\delta_1\rVert \lVert x\rVert$. The gradient of the batch is the mean over
-# its images, which is shorter where they pull in different directions. So there are three factors, and their product is exact:
+# its images, which is shorter where they pull in different directions. With a bar for that mean, its norm is exactly the product of three factors:
 #
-# 1. the input, $\lVert x \rVert$;
-# 2. the error, $\lVert \delta_1 \rVert$ (weighted with the input);
-# 3. the agreement, the norm of the mean divided by the mean of the norms: 1 if all images pull the same way, near 0 if they cancel.
+# 1. the input, $\overline{\lVert x\rVert}$;
+# 2. the error, $\overline{\lVert\delta_1\rVert\lVert x\rVert}\,/\,\overline{\lVert x\rVert}$, a mean weighted by the lengths of the inputs;
+# 3. the agreement, $\lVert\overline{\delta_1 x^\top}\rVert\,/\,\overline{\lVert\delta_1\rVert\lVert x\rVert}$: 1 if all images pull the same way, near 0 if they cancel.
 #
 # To find out what the softmax contributes, we also compute the error as if the logits had been divided by 255, and leave everything else as it is.
 
@@ -1096,11 +1104,11 @@ finding(
 # ### A stretch is a learning rate
 #
 # How much smaller would the learning rate have to be? Stretch the input by $c$ and divide $W_1$ by $c$: the function is
-# the same, its gradient with respect to $W_1$ is $c$ times larger, and the step should be $c$ times *smaller*. So the rate of the
+# the same, and its gradient with respect to $W_1$ is $c$ times larger. The weights are $c$ times smaller, so their steps should be too. So the rate of the
 # first layer has to fall by $c^2$, here by $255^2$, and that of the other layers not at all. We check it on 20 steps.
 #
-# The same argument holds for each pixel by itself, with a factor of its own. With factors of ±1 it says that *flipping the sign* of pixels changes
-# nothing at all: $c^2 = 1$. We flip a random half of them.
+# The same argument holds for each pixel by itself, with a factor of its own. With factors of ±1 it says that *flipping the sign* of pixels and of
+# their weights changes nothing, at the same rate: $c^2 = 1$. We flip a random half of them.
 
 
 # %% tags=["key"]
@@ -1133,8 +1141,8 @@ claim(
 
 # %% tags=["finding"]
 finding(
-    "A stretch by c acts like c times larger first weights with a c² times larger rate. The sign of the inputs has no effect of its own: "
-    "initial weights are symmetric around 0."
+    "Undoing a stretch by c shows what it does: it acts like first weights c times larger, with c² times the rate. Flipped pixels with flipped "
+    "weights give the same losses, and initial weights are as likely to have either sign."
 )
 
 # %% [markdown]
@@ -1409,7 +1417,7 @@ claim(
 # %% tags=["finding"]
 finding(
     f"Both matter, and with ReLU the offset matters more. At equal size, removing it gains {offset['ReLU', 1.0]:+.3f}; "
-    f"the stretch of standardised pixels to rms 1 gains {scale['ReLU', 'standardised'].difference:+.3f} ([table](#04-offset-table)).",
+    f"the stretch of standardised pixels to rms 1 gains {scale['ReLU', 'standardised'].difference:+.3f} ([table](#04-offset-table)). With sigmoids the order is open.",
     when=REAL,
 )
 

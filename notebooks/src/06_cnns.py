@@ -611,6 +611,7 @@ show_figure(
     plots.learning_curve_panels(baseline.frame(), BOTH_SPLITS),
     "06-baseline",
     f"SimpleNN and LeNet5 without augmentation; the training curves are means over the batches of an epoch; {SEEDED}.",
+    pixels=True,
 )
 
 # %% tags=["figure"]
@@ -1468,6 +1469,7 @@ show_figure(
     fig,
     "06-batchnorm",
     f"SimpleNN with and without BatchNorm at two learning rates, and with Swish; {SEEDED}. The panels of a row have one scale.",
+    pixels=True,
 )
 
 # %% tags=["figure"]

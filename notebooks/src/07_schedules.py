@@ -66,7 +66,7 @@ setup("07_schedules")
 # %% tags=["parameters"]
 SEEDS = range(budget(3, sample=1))
 # Images (None: all 45,000) and epochs. Published protocols:
-DROPS_IMAGES, DROPS_EPOCHS, DROPS_AT = budget((None, 30, [5_000, 10_000]), sample=(400, 6, [15, 30]))
+DROPS_IMAGES, DROPS_EPOCHS, DROPS_AT = budget((None, 30, [5_000, 10_000]), sample=(200, 7, [10, 20]))
 DECAY_IMAGES, DECAY_EPOCHS = budget((None, 30), sample=(100, 3))
 RATES_IMAGES, RATES_EPOCHS = budget((None, 30), sample=(100, 2))
 CONSTANT_EPOCHS = budget(20, sample=4)  # of cnn4 at constant rates

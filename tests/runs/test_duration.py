@@ -57,6 +57,15 @@ def test_minutes_are_not_refused_and_neither_is_what_was_asked_for(monkeypatch):
     duration.refuse_long([resnet(10_000)])
 
 
+def test_what_is_short_on_every_machine_is_not_timed():
+    def refused(parameters):
+        raise AssertionError("a step was timed")
+
+    duration.refuse_long([Experiment(models.SimpleNN, refused, "cifar10", 5, 128)] * 2)
+    with pytest.raises(AssertionError, match="timed"):
+        duration.refuse_long([Experiment(models.resnet20, refused, "cifar10", 30, 128)])
+
+
 def test_drawn_data_are_small(monkeypatch):
     monkeypatch.setenv("COURSEKIT_SOURCE", "sample")
     duration.refuse_long([resnet(10_000)])
