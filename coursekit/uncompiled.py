@@ -10,9 +10,12 @@ from collections.abc import Callable
 from functools import partial, wraps
 
 import torch
-from torch.optim.optimizer import Optimizer, _use_grad_for_differentiable
+from torch.optim import Optimizer, optimizer
 
-DISABLED = "__dynamo_disable"  # where what `torch._disable_dynamo` returns looks for the function to call
+# Private names of torch; where a version has others, its optimizers stay as they are.
+DISABLE = getattr(torch, "_disable_dynamo", None)
+BREAK = getattr(optimizer, "_use_grad_for_differentiable", None)
+DISABLED = "__dynamo_disable"  # where what DISABLE returns looks for the function to call
 
 
 def is_compiler_loaded() -> bool:
@@ -25,16 +28,16 @@ def patch() -> None:
     if is_compiler_loaded():
         return
     for decorated in vars(Optimizer).values():
-        if _is_made_by(torch._disable_dynamo, decorated):
+        if _is_made_by(DISABLE, decorated):
             setattr(decorated.__wrapped__, DISABLED, partial(_call, decorated))
     for kind in vars(torch.optim).values():
         step = vars(kind).get("step") if isinstance(kind, type) and issubclass(kind, Optimizer) else None
-        if _is_made_by(_use_grad_for_differentiable, step):
+        if _is_made_by(BREAK, step):
             kind.step = _step(step)
 
 
-def _is_made_by(decorator: Callable, function: object) -> bool:
-    return getattr(function, "__code__", None) is decorator(patch).__code__
+def _is_made_by(decorator: Callable | None, function: object) -> bool:
+    return decorator is not None and getattr(function, "__code__", None) is decorator(patch).__code__
 
 
 def _call(decorated: Callable, *arguments, **keywords):

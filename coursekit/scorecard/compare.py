@@ -74,7 +74,7 @@ def record(
     images = [run.experiment["train_size"] for run in runs if run.experiment.get("train_size") is not None]
     if images or (published.epochs or 0) > (epochs or 0):
         cut = f"{min(images):,} images" if images else f"{epochs} of {published.epochs} epochs"
-        notebook.show_score(f"scorecard: {published.name}: not recorded, {cut} are a shorter protocol", None)
+        notebook.show_score(f"scorecard: {published.name}: not recorded, {cut} are less than was published", None)
         return
     values = [np.atleast_1d(value).astype(float).tolist() for value in values]
     made_on = device or ", ".join(sorted({run.provenance["device"] for run in runs})) or settings.device_name()

@@ -72,8 +72,8 @@ RATES_IMAGES, RATES_EPOCHS = budget((None, 30), sample=(100, 2))
 CONSTANT_EPOCHS = budget(20, sample=4)  # of cnn4 at constant rates
 SLOW_SEEDS = range(1)  # for its two small rates
 # Our own study:
-LENET_IMAGES, LENET_EPOCHS = budget((None, 30), sample=(100, 3))
-LENET_CONSTANTS = (0.05, 0.02, 0.01, 0.005, 0.002)
+LENET_IMAGES, LENET_EPOCHS = budget((4_500, 24), sample=(100, 3))
+LENET_CONSTANTS = (0.05, 0.01, 0.005)
 
 # %% tags=["plumbing"]
 cifar = data.load("cifar10")
