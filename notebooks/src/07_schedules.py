@@ -979,28 +979,36 @@ show_table(
 
 # %% tags=["claim"]
 ends = constant.last("val_accuracy")
+early = constant.each(lambda run: val_mean(run, 0, DROPS_AT[0]))
 large, middle_rate = (constant.compare(name, "lr 0.001", "val_accuracy", at="last") for name in ("lr 0.1", "lr 0.01"))
 claim(min(large.differences) >= 0.10, f"0.1 ends above 0.001 by at least 0.10 in every run of both ({shared})", REAL)
 claim(min(middle_rate.differences) >= 0.10, f"0.01 ends above 0.001 by at least 0.10, likewise ({shared})", REAL)
 claim(
-    ends["lr 0.1"].values.min() - ends["lr 0.01"].mean > 2 * np.ptp(ends["lr 0.1"].values),
-    "0.01 ends below every seed of 0.1, by more than twice the range of these seeds",
+    early["lr 0.1"].values.min() > early["lr 0.01"].mean > early["lr 0.001"].mean,
+    f"the larger the rate, the higher the mean validation accuracy until step {DROPS_AT[0]:,}",
     REAL,
 )
-claim(ends["lr 0.001"].mean < 0.15, "0.001 ends near chance, 0.1", REAL)
+claim(
+    ends["lr 0.01"].mean > ends["lr 0.1"].values.min(),
+    f"after {common} epochs, 0.01 is not below every seed of 0.1",
+    REAL,
+)
 
 # %% tags=["finding"]
 finding(
-    f"**Speed and level.** In {common} epochs, the larger rate learns faster and ends higher: validation accuracy {ends['lr 0.1'].mean:.3f} at 0.1, {ends['lr 0.01'].mean:.3f} at 0.01, and 0.001 is still near chance. "
-    f"Smaller rates: {shared}.",
+    f"**Speed.** As in the report, a larger rate learns faster: until step {DROPS_AT[0]:,} the mean validation accuracy is {early['lr 0.1'].mean:.3f} at 0.1, {early['lr 0.01'].mean:.3f} at 0.01 and {early['lr 0.001'].mean:.3f} at 0.001. Smaller rates: {shared}.",
+    when=REAL,
+)
+finding(
+    f"**Level.** The report has 0.1 above 0.01 at the end. Here 0.01 has caught up after {common} epochs: {ends['lr 0.01'].mean:.3f} ({shared}) against {ends['lr 0.1']:.3f}. 0.001 is far behind, at {ends['lr 0.001'].mean:.3f}.",
     when=REAL,
 )
 
 # %% [markdown]
 # "Ends" means *within this budget*. 0.001 has not converged, and nothing here says where it would end after many more epochs.
 #
-# **Did the schedule work?** Until the first drop, the run that drops and the run that stays at 0.1 have the same weights and the same
-# batches, up to rounding. So compare what each of them *gains* across that step.
+# **Did the schedule work?** Until the first drop, the run that drops and the run that stays at 0.1 start from the same weights and see
+# the same batches. Rounding lets them drift apart a little. So compare what each of them *gains* across that step.
 
 
 # %% tags=["figure"]
@@ -1027,7 +1035,7 @@ pairs = zip(dropping["two drops"], constant["lr 0.1"], strict=True)
 same = max(abs(val_mean(a, 0, DROPS_AT[0]) - val_mean(b, 0, DROPS_AT[0])) for a, b in pairs)
 claim(min(map(gain, dropping["two drops"])) > 0, "accuracy rises across the first drop in every seed", REAL)
 claim(drop.better, "it rises by more than in the run that stays at 0.1", REAL)
-claim(same < 0.01, "until the drop, the mean accuracies of both runs differ by less than 0.01", REAL)
+claim(same < 0.02, "until the drop, the mean accuracies of both runs differ by less than 0.02", REAL)
 
 # %% tags=["finding"]
 finding(
