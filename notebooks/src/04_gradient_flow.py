@@ -574,8 +574,8 @@ claim(he_gain.better, f"the same ReLU network, SGD: He's weights score higher th
 
 # %% tags=["finding"]
 finding(
-    f"With SGD at {LR:g}, neither the sigmoid network nor the ReLU network with default weights leaves the loss of guessing: test accuracies {test_end['sigmoid'].mean:.2f} and {test_end['ReLU'].mean:.2f}. "
-    f"He's weights bring the same ReLU network to {test_end['ReLU, He'].mean:.3f}, and Adam brings the sigmoid network to {test_end['sigmoid, Adam'].mean:.3f}.",
+    f"With SGD at {LR:g}, the networks with sigmoids, and with ReLUs and default weights, stay at the loss of guessing: test accuracies {test_end['sigmoid'].mean:.2f} and {test_end['ReLU'].mean:.2f}. "
+    f"He's weights bring the ReLU network to {test_end['ReLU, He'].mean:.3f}, and Adam the sigmoid network to {test_end['sigmoid, Adam'].mean:.3f}.",
     when=REAL,
 )
 
@@ -1141,8 +1141,8 @@ claim(
 
 # %% tags=["finding"]
 finding(
-    "Undoing a stretch by c shows what it does: it acts like first weights c times larger, with c² times the rate. Flipped pixels with flipped "
-    "weights give the same losses, and initial weights are as likely to have either sign."
+    "A stretch by c acts like first weights c times larger, with c² times the rate. Flipped pixels with flipped weights give the same losses, and "
+    "initial weights are as likely to have either sign."
 )
 
 # %% [markdown]

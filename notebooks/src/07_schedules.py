@@ -196,7 +196,9 @@ finding(
 # | cosine | $\frac12(1 + \cos \pi e/T)$ | stays high, falls in the middle, ends flat near 0; needs to know $T$ |
 # | cosine with restarts | the same, repeated | a restart leaves the valley; each end of a cycle gives a usable model |
 #
-# *Five classic schedules.* $\gamma$ is the factor of a drop, $s$ the number of epochs between drops, $m_i$ are the epochs of the drops, and at $T$ the cosine
+# *Five classic schedules.*
+#
+# $\gamma$ is the factor of a drop, $s$ the number of epochs between drops, $m_i$ are the epochs of the drops, and at $T$ the cosine
 # reaches 0. $\lfloor\cdot\rfloor$ rounds down, and $\#\{m_i \le e\}$ counts the drops so far.
 #
 # Cosine annealing and cosine *with restarts* are two schedules, and Loshchilov & Hutter 2017 has both. The assignment's "cosine, often with

@@ -374,8 +374,8 @@ claim(
 
 # %% tags=["finding"]
 finding(
-    f"The one run of ResNet-20 scores {gap['SimpleNN-BN']:.2f} more on validation than the best run of SimpleNN-BN, and {gap['LeNet5']:.2f} more than the best of LeNet5 ([the table](#08-table)). "
-    "One seed has no interval, but these gaps are many times the standard deviations between seeds.",
+    f"One run of ResNet-20 scores {gap['SimpleNN-BN']:.2f} more on validation than the best run of SimpleNN-BN, and {gap['LeNet5']:.2f} more than the best of LeNet5 ([the table](#08-table)). "
+    "The gaps are many times the standard deviations between seeds.",
     when=REAL,
 )
 
