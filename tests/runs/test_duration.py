@@ -64,6 +64,8 @@ def test_what_is_short_on_every_machine_is_not_timed():
     duration.refuse_long([Experiment(models.SimpleNN, refused, "cifar10", 5, 128)] * 2)
     with pytest.raises(AssertionError, match="timed"):
         duration.refuse_long([Experiment(models.resnet20, refused, "cifar10", 30, 128)])
+    with pytest.raises(AssertionError, match="timed"):  # many steps, with little in each
+        duration.refuse_long([Experiment(partial(models.MLP, (784, 8, 10)), refused, "mnist", 100, 1)])
 
 
 def test_drawn_data_are_small(monkeypatch):
