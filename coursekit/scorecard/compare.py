@@ -130,18 +130,11 @@ def total(found: Iterable[Row]) -> str:
 
 
 def markdown() -> str:
-    """The numbers that have a verdict, as a table in Markdown; the rest is counted."""
-    found = rows()
-    head = ["published number", "notebook", "published", "ours", "seeds", "verdict, largest deviation in tolerances"]
-    lines = [head, ["---"] * len(head)]
-    for row in found:
-        if row.verdict in ("reproduced", "outside"):
-            number, ours = row.published, _ours(row)
-            lines.append(
-                [number.name, f"{number.notebook:02d}", _published(number), ours, str(row.score.seeds), _verdict(row)]
-            )
-    body = "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines)
-    return f"Of {len(found)} published numbers: {total(found)}.\n\n{body}\n"
+    """All published numbers as a table in Markdown, below the counts."""
+    lines = table().reset_index().rename(columns={"verdict": "verdict, largest deviation in tolerances"})
+    body = [list(lines.columns), ["---"] * lines.shape[1], *lines.to_numpy().tolist()]
+    text = "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in body)
+    return f"Of {len(PUBLISHED)} published numbers: {total(rows())}.\n\n{text}\n"
 
 
 def write_into(path: Path) -> None:

@@ -277,10 +277,11 @@ scratch.softmax(extreme), scratch.cross_entropy(extreme, np.array([2]))[0]
 # **How large should the first weights be?** Training starts from random weights. If they are too large, the *signal*, the numbers that pass
 # through the network, grows with every layer; if they are too small, it fades. Each output is a sum of $n$ products, one for each input.
 # If the weights are independent with mean 0 and standard deviation $\sigma$, and the inputs have mean square $q$, the mean square of the
-# outputs is $n \sigma^2 q$. Half of the outputs are negative; ReLU sets these to 0 and leaves $\frac12 n \sigma^2 q$. The signal keeps its size if that equals $q$,
+# outputs is $n \sigma^2 q$, because the mixed terms of the squared sum average to 0. If the weights are as often positive as negative, so are the outputs, and ReLU
+# removes half of the mean square: $\frac12 n \sigma^2 q$ is left. The signal keeps its size if that equals $q$,
 # so $\sigma = \sqrt{2/n}$: *He initialisation* (He et al. 2015, section 2.2).
 #
-# The assignment writes $W \sim N(0, \sqrt{2/n})$. The second argument has to be the *standard deviation*. Read as a
+# The *three problems* assignment writes $W \sim N(0, \sqrt{2/n})$, a normal distribution with mean 0. The second argument has to be the *standard deviation*. Read as a
 # variance it would give a standard deviation of $(2/n)^{1/4}$, which for $n = 128$ is 0.35 in place of 0.125.
 
 # %% [markdown] tags=["exercise"]
@@ -321,10 +322,11 @@ check("linear", MyLinear)
 show_source(scratch.Linear, scratch.ReLU)
 
 # %% [markdown]
-# **Predict, then look.** Ten layers with ReLU and random weights of standard deviation 0.35: how much larger is the signal at the end?
+# **Predict, then look.** Ten layers with ReLU and random weights of standard deviation 0.35: how much larger is the signal, its root mean square, at the
+# end?
 #
-# <details><summary>Answer</summary>Each layer multiplies the mean square of the signal by ½ · 128 · 0.354² = 8, so its size by √8 = 2.8. Ten
-# layers give 2.8¹⁰, about 33,000. With 0.125 the factor is 1.</details>
+# <details><summary>Answer</summary>Each layer multiplies the mean square of the signal by ½ · 128 · 0.354² = 8, and the root by √8. Ten
+# layers give 8⁵ = 32,768. With 0.125 the factor is 1.</details>
 
 
 # %% tags=["key"]
@@ -398,7 +400,7 @@ errors = {name: gradcheck.relative_error(by_hand[name], numerical[name]) for nam
 against_torch = {name: gradcheck.relative_error(by_hand[name], weights[name].grad.numpy()) for name in arrays}
 show_table(
     pd.DataFrame({"against differences": errors, "against autograd": against_torch}).map("{:.1e}".format),
-    "Relative error of the hand-written gradient of each parameter, in float64. Central differences lose digits, because they subtract two nearly equal losses.",
+    "Relative error of the hand-written gradient of each parameter, in float64: the largest difference, divided by the largest entry. Central differences lose digits, because they subtract two nearly equal losses.",
 )
 
 # %% tags=["claim"]
@@ -441,7 +443,7 @@ show_source(scratch.train_with_gd)
 # run could be lucky.
 #
 # **How we compare.** All settings share their seeds, so we take the difference of two settings seed by seed. We give its mean and, in
-# brackets, the 95% interval of the mean. The first setting is *better* or *worse* if 0 lies outside the interval. Otherwise the comparison
+# brackets, its 95% interval: a range computed so that, in 95% of all repetitions of such an experiment, it contains the true mean difference. The first setting is *better* or *worse* if 0 lies outside the interval. Otherwise the comparison
 # is *undecided*.
 #
 # **Predict, then look.** Which learning rate ends at the lowest loss: 0.01, 0.1, 0.5 or 1? How many of 100 new letters will the
@@ -573,13 +575,13 @@ claim(
 
 # %% tags=["finding"]
 finding(
-    f"The network memorises the letters more than it learns the alphabet: it reads {train_accuracy.mean:.1%} of its training glyphs and {test_accuracy.mean:.0%} of the new ones. "
+    f"At rate 0.1 the larger network reads {train_accuracy.mean:.1%} of its training glyphs and {test_accuracy.mean:.0%} of the new ones. "
     f"A nearest neighbour, which only compares pictures, reads {nearest:.0%}.",
     when=REAL,
 )
 finding(
-    f"Most rows of [the table](#01-letters-table) cannot be ranked by test accuracy. With {len(test_y)} test glyphs one standard error is {error:.2f}; all settings with a rate of at least "
-    "0.1 end within that.",
+    f"Rates of at least 0.1 cannot be ranked by test accuracy: their six settings end within {error:.2f} of each other ([the table](#01-letters-table)), which is one standard error of an accuracy on "
+    f"{len(test_y)} glyphs.",
     when=REAL,
 )
 
@@ -587,7 +589,7 @@ finding(
 # A training accuracy well above the test accuracy is called *overfitting*. The larger network has 25,418 parameters for 500 images, the
 # smaller one 10,666. Both reach the ceiling of the training accuracy, and which of them reads new letters better is undecided.
 #
-# ### Why the largest rate wins although it is the least steady
+# ### The largest rate wins although it is the least steady
 #
 # Let $g$ be the gradient, $\eta$ the learning rate, and $c$ the largest second derivative of the loss on the way. By Taylor's formula, a step changes the
 # loss by at most $-\eta |g|^2 + \frac12 c\, \eta^2 |g|^2$. This is sure to be negative only if $\eta < 2/c$. Beyond that, a step can jump over the valley
@@ -640,8 +642,8 @@ finding(
 
 # %% [markdown]
 # The right panel of [the curves](#01-letters-loss) shows the large jumps of the first steps at rate 1. The many later rises, which
-# [the table](#01-letters-rises) counts, are all below 1%. A hypothesis, not tested here: in both phases the rate is above $2/c$, and the loss still falls because the
-# jumps happen in a few steep directions while all others go downhill.
+# [the table](#01-letters-rises) counts, are all below 1%. By the bound above, the rate was above $2/c$ at each of these steps, if we leave rounding aside. Why the loss falls
+# all the same is a hypothesis, not tested here: the jumps happen in a few steep directions, and all others go downhill.
 #
 # ## Digits: mini-batches, validation, regularisation
 #
@@ -675,12 +677,12 @@ show_figure(fig, "01-digits", "The first three training images of each digit.", 
 # %% [markdown]
 # ### The penalty and the step
 #
-# *Regularisation* is whatever holds a network back from overfitting. An *L2 penalty* adds $\frac\lambda2 \sum w^2$ to the loss and so keeps
+# *Regularisation* is whatever holds a network back from overfitting. An *L2 penalty* of strength $\lambda$ adds $\frac\lambda2 \sum w^2$ to the loss and so keeps
 # weights small: with small weights, the output depends less on any single pixel. Its derivative is simple: it adds $\lambda w$ to the
 # gradient of each weight. Biases are left out, because a large bias only shifts an output. The penalty acts on the gradient and is
 # not part of the loss that we report.
 #
-# *Stochastic gradient descent* (SGD) makes a step after every *mini-batch*. A batch of 64 gives a noisy estimate of the gradient, but
+# *Stochastic gradient descent* (SGD) makes a step after every *mini-batch*, a small random part of the training set. A batch of 64 gives a noisy estimate of the gradient, but
 # an epoch makes 750 steps where full-batch descent makes one.
 
 # %% [markdown] tags=["exercise"]
@@ -717,10 +719,11 @@ show_source(scratch.apply_regularization, scratch.SGD.update)
 
 # %% [markdown]
 # Every epoch shuffles images and labels with one permutation and keeps the last, shorter batch. After every epoch the model is measured
-# on the validation set. In the end it gets back the weights of the epoch with the highest validation accuracy.
+# on the validation set. In the end it gets back the weights of the epoch with the highest validation accuracy. All models share one `forward`,
+# which chains what you have written: logits, cross-entropy and, in mode "train", the backward pass.
 
 # %%
-show_source(scratch.minibatches, scratch.fit, scratch.accuracy)
+show_source(scratch.TwoLayerNet.forward, scratch.minibatches, scratch.fit, scratch.accuracy)
 
 # %% [markdown]
 # The handout keeps the settings of each model in a YAML file and does not give their values. Ours are in the first line below; the numbers
@@ -881,7 +884,8 @@ show_figure(
 # %% [markdown]
 # In both panels validation looks better than training. One reason is the moment: the training curve is the mean over an epoch *while the
 # weights improve*, and the validation point comes at its end. And the last 12,000 images seem a little easier: in [the table](#01-two-layer-table) below both are
-# measured with the same weights, and at the default setting validation is still ahead.
+# measured with the same weights, and at the default setting validation is still ahead. (Those weights are of the
+# epoch that validation accuracy chose, which flatters validation a little.)
 #
 # ### Two studies: learning rate and penalty
 #
@@ -1098,7 +1102,7 @@ print(f"loss before the first step {start_loss:.3f}; ln 10 = {math.log(10):.3f}"
 
 # %% [markdown]
 # The homework publishes its loss and test accuracy after each epoch. It does not state batch size and pixel scaling; batches of 128 and
-# raw pixels in [0, 1] reproduce the series. The published series is one run, so we show how far our runs scatter.
+# pixels divided by 255, not standardised, reproduce the series within 10% of its loss, the tolerance that was set beforehand. The published series is one run, so we show how far our runs scatter.
 
 # %% tags=["figure"]
 PUBLISHED_LOSS, PUBLISHED_ACCURACY = (scorecard.PUBLISHED[f"S2.1A.{kind}"].values for kind in ("loss", "accuracy"))
@@ -1181,7 +1185,7 @@ finding(
 )
 
 # %% [markdown]
-# ### The same formulas, as fast as the machine allows
+# ### The same formulas without autograd
 #
 # Autograd can differentiate anything, and pays for that: it records every operation and takes new memory for each gradient. A row
 # of linear layers and activations needs none of it, because you have derived its backward pass above. So on a CPU, our training loop uses
@@ -1194,7 +1198,7 @@ show_source(training.mlp.Chain.backpropagate, training.mlp.train_step)
 
 # %% [markdown]
 # Both ways should make the same steps from the same weights. How far apart are the weights after 20 steps, relative to their distance
-# from the start?
+# from the start? (An exact 0 means that both programs round alike at every step.)
 
 
 # %% tags=["key"]
@@ -1226,10 +1230,10 @@ claim(apart < 1e-5, "after 20 steps the weights of both ways differ by less than
 # - Backpropagation is local: every operation multiplies what it receives by its own derivative, and paths add up.
 # - A layer is two functions, and the second can be checked against the first by nudging numbers.
 # - The mean over the batch enters once. The penalty acts on weights and not on biases. Softmax subtracts the maximum.
-# - Training accuracy measures memory. Only unseen images show what was learnt; say how many there were.
+# - Training accuracy cannot tell learning from memorising. Only unseen images can; report how many there were.
 # - Choose on validation data, and measure the winner again with seeds that took no part in the choice.
-# - Corrected on the way: √(2/n) is a standard deviation, softmax returns probabilities, a ReLU on logits kills classes, and a
-#   test accuracy needs its training accuracy.
+# - Corrected on the way: √(2/n) is a standard deviation, softmax returns probabilities, a ReLU on logits can kill classes, and
+#   a test accuracy is reported beside its training accuracy.
 #
 # ## Exercises
 #

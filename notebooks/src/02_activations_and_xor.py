@@ -972,8 +972,8 @@ finding(
 )
 
 # %% [markdown]
-# **Does the boundary change from run to run?** Yes, for two reasons. There are many solutions, and other initial weights lead to another
-# one; other data move the boundary a little. All good boundaries separate the clouds. Between and beyond the clouds nothing holds the
+# **Does the boundary change from run to run?** Yes. A seed draws both the initial weights and the data here, so these runs do not say which
+# of them moves it more. All good boundaries separate the clouds. Between and beyond the clouds nothing holds the
 # boundary, and the runs differ.
 #
 # The report says that ReLU runs can differ by more than 45 points, and [the runs by seed](#02-xor-by-seed) confirm it. It explains this
@@ -1402,10 +1402,10 @@ finding(
 )
 
 # %% [markdown]
-# **Which is best, and why?** For a shallow network the choice matters little. Why does the sigmoid start slowly? A hypothesis, not tested here: a sigmoid passes
+# **Which is best, and why?** In this shallow network, at this one rate, the final accuracies are close together. Why does the sigmoid start slowly? A hypothesis, not tested here: a sigmoid passes
 # on at most ¼ of a change of its input, and at first its outputs lie around ½ whatever the image is. So a step of the weights changes the logits less.
-# Adam does not make up for that: it evens out how far the weights move, not how far the logits move. tanh has slope 1 at 0, and ReLU has slope 1 wherever it is on. In the network with six hidden layers of
-# [notebook 04](04_gradient_flow.ipynb) the sigmoid stays behind even with Adam, and with plain SGD it does not learn.
+# Adam does not make up for that: it evens out how far the weights move, not how far the logits move. tanh has slope 1 at 0, and ReLU has slope 1 wherever it is on. What changes
+# with six hidden layers is the subject of [notebook 04](04_gradient_flow.ipynb).
 #
 # ## What to take away
 #

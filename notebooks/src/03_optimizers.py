@@ -79,7 +79,7 @@ show_data(digits)
 # %% [markdown]
 # ## Down a ravine
 #
-# Picture a long, narrow valley. Its walls are steep, its floor falls gently. The gradient points down the nearest wall, hardly along the floor.
+# Picture a long, narrow valley. Its walls are steep, its floor falls gently. The negative gradient points down the nearest wall, hardly along the floor.
 # The smallest such landscape has two weights:
 #
 # $$f(x, y) = \tfrac12 \left(x^2 + 20\, y^2\right), \qquad \nabla f = (x,\; 20\, y).$$
@@ -88,6 +88,8 @@ show_data(digits)
 # learning rate $\eta$:
 #
 # $$w_{t+1} = w_t - \eta\, g_t.$$
+#
+# *Stochastic* it is when $g_t$ comes from a random mini-batch. In the ravine it is exact, and we keep the name.
 
 # %% tags=["figure"]
 show_figure(
@@ -114,16 +116,18 @@ claim(np.isclose(factors[0][0], -6 * 0.901**100), "along the floor each step mul
 # %% [markdown]
 # ## Momentum: an average of past gradients
 #
-# Across the valley the gradient changes its sign at every bounce; along the floor it keeps it. So add up the past gradients, with weights that fade:
-# what alternates cancels, and what agrees accumulates.
+# Across the valley the gradient changes its sign at every bounce; along the floor it keeps it. So add up the past gradients, with coefficients that fade:
+# what alternates mostly cancels, and what agrees accumulates.
 
 # %% tags=["figure"]
-MU = (0, 0.5, 0.8, 0.97)
+SETTINGS = ((0.02, 0), (0.02, 0.8), (0.09, 0), (0.09, 0.3))
 show_figure(
-    diagrams.optimizer_paths({f"μ = {mu:g}": partial(torch.optim.SGD, lr=0.02, momentum=mu) for mu in MU}),
+    diagrams.optimizer_paths(
+        {f"η = {lr:g}, μ = {mu:g}": partial(torch.optim.SGD, lr=lr, momentum=mu) for lr, mu in SETTINGS}
+    ),
     "03-momentum",
-    "Forty steps at η = 0.02 with four values of μ. Plain SGD (μ = 0) creeps without bouncing. Momentum is faster along the floor but swings across it; "
-    "μ = 0.97 runs past the minimum.",
+    "Forty steps at two rates, without momentum (left) and with it. At the small rate μ = 0.8 is faster along the floor, but swings across it. "
+    "At the large rate plain SGD bounces between the walls, and μ = 0.3 damps that.",
     pixels=True,
 )
 
@@ -136,7 +140,7 @@ show_figure(
 #
 # $$m_t = g_t + \mu\, (g_{t-1} + \mu\, m_{t-2}) = \dots = \sum_{i=0}^{t-1} \mu^i g_{t-i}.$$
 #
-# This is an *exponential average*, up to a factor. If all gradients equal $g$, the sum is a geometric series:
+# Times $1 - \mu$, this is an *exponential average*: a weighted mean whose coefficients fall by the factor $\mu$ from step to step and add up to nearly 1. If all gradients equal $g$, the sum is a geometric series:
 #
 # $$m_t = g \sum_{i=0}^{t-1} \mu^i = g\, \frac{1 - \mu^t}{1 - \mu} \;\longrightarrow\; \frac{g}{1 - \mu}.$$
 #
@@ -145,7 +149,7 @@ show_figure(
 # position, so momentum can also swing.
 
 # %% [markdown]
-# Move the sliders (in JupyterLab): which momentum suits a larger rate, and from where does the path diverge?
+# Move the sliders (in JupyterLab): which momentum suits a larger rate, and at which rate does the path diverge?
 
 # %% tags=["key"]
 SLIDERS = {
@@ -212,16 +216,16 @@ show_figure(
 #
 # $$m_t = \beta_1 m_{t-1} + (1-\beta_1)\, g_t, \qquad v_t = \beta_2\, v_{t-1} + (1-\beta_2)\, g_t^2.$$
 #
-# Both start at zero, so both are too small at first. By how much? Suppose that all gradients have the same mean, $\mathbb{E}[g_i] = \bar g$. Then
+# Both start at zero, so both are too small at first. By how much? Suppose that over the random mini-batches all gradients have the same mean, $\mathbb{E}[g_i] = \bar g$. Then
 #
-# $$\mathbb{E}[m_t] = (1 - \beta_1) \sum_{i=0}^{t-1} \beta_1^i\; \bar g = (1 - \beta_1^t)\, \bar g,$$
+# $$\mathbb{E}[m_t] = (1 - \beta_1) \sum_{i=0}^{t-1} \beta_1^i\; \bar g = (1 - \beta_1^t)\, \bar g.$$
 #
 # If the squares share one mean too, the same sum gives $\mathbb{E}[v_t] = (1 - \beta_2^t)\, \mathbb{E}[g^2]$. Dividing by these factors removes that bias:
 #
 # $$\hat m_t = \frac{m_t}{1-\beta_1^t}, \qquad \hat v_t = \frac{v_t}{1-\beta_2^t}, \qquad w_{t+1} = w_t - \eta\, \frac{\hat m_t}{\sqrt{\hat v_t} + \epsilon}.$$
 #
-# Without the correction a constant gradient would give steps of $(1-\beta_1^t)/\sqrt{1-\beta_2^t}$ times $\eta$. Since $\beta_2 = 0.999$ fills much more slowly
-# than $\beta_1 = 0.9$, the divisor is too small for a thousand steps.
+# Without the correction a constant gradient would give steps of $(1-\beta_1^t)/\sqrt{1-\beta_2^t}$ times $\eta$. Since the average with $\beta_2 = 0.999$ fills much more slowly
+# than that with $\beta_1 = 0.9$, the divisor is too small for a thousand steps.
 
 # %% tags=["figure"]
 t = np.arange(1, 3001)
@@ -247,8 +251,8 @@ claim(
 
 # %% tags=["finding"]
 finding(
-    f"Without the correction Adam would start with steps up to {uncorrected.max():.1f} times its learning rate, the longest at step {t[uncorrected.argmax()]}. "
-    "With it, a constant gradient gives steps of one learning rate from the start."
+    f"Under a constant gradient, Adam without the correction would take steps of up to {uncorrected.max():.1f} times its learning rate, the longest at step {t[uncorrected.argmax()]}. "
+    "With it, they have the length of one learning rate from the start."
 )
 
 # %% [markdown]
@@ -371,7 +375,7 @@ finding(
 # %% [markdown]
 # ## Four rules on MNIST
 #
-# Now a real loss surface, with 109,386 weights. The homework on MNIST and CIFAR-10 trains the network of notebook 01 with all four rules for 20
+# Now a real loss surface, with 109,386 parameters. The homework on MNIST and CIFAR-10 trains the network of notebook 01 with all four rules for 20
 # epochs, and publishes the training loss and the test accuracy after each.
 
 # %% tags=["figure"]
@@ -390,7 +394,7 @@ show_source(training.train_step)
 #
 # One seed fixes the initial weights and the order of the batches for all four rules. So two rules can be compared seed by seed: we report the mean of
 # the differences with its 95 % interval. *Better* and *worse* mean that the interval excludes
-# zero, *undecided* that it does not. We call two test accuracies *equal*, whatever zero does, if the interval lies within ±0.003, which is two standard errors of an accuracy near 0.978
+# zero, *undecided* that it does not. We call two test accuracies *equal*, whether or not it contains zero, if the interval lies within ±0.003, which is two standard errors of an accuracy near 0.978
 # on 10,000 images.
 
 # %% tags=["key"]
@@ -481,7 +485,7 @@ claim(
 
 # %% tags=["finding"]
 finding(
-    f"Plain SGD is not the slowest rule: a step of momentum takes {ratio['momentum']:.2f} times as long, one of Adam {ratio['Adam']:.2f} times "
+    f"No rule takes much less time than plain SGD: a step of momentum takes {ratio['momentum']:.2f} times as long, one of Adam {ratio['Adam']:.2f} times "
     "([table](#03-cost)). A hypothesis for the published times, not tested here: the machine had other work.",
     when=REAL,
 )
@@ -587,8 +591,8 @@ finding(
 # %% [markdown]
 # ## Is plain SGD slower, or only its step shorter?
 #
-# The homework blames SGD's fixed learning rate. But momentum's rate is fixed as well, and by the derivation above momentum moves like plain SGD with ten times the
-# rate. That can be tried: SGD at 0.1.
+# The homework blames SGD's fixed learning rate. But momentum's rate is fixed as well, and by the derivation above, where the gradient changes slowly momentum moves like plain SGD with ten
+# times the rate. That can be tried: SGD at 0.1.
 
 # %% tags=["key"]
 longer = {"SGD lr 0.1": replace(base, optimizer=partial(torch.optim.SGD, lr=0.1))}

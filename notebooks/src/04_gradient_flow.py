@@ -580,8 +580,8 @@ finding(
 )
 
 # %% [markdown]
-# The ReLU network's ratio of last to first layer had looked harmless before training ([table](#04-start-table)). What counts is the size in
-# *every* layer, and its first layer started with a gradient over a hundred times smaller than under He's weights.
+# The ReLU network's ratio of last to first layer had looked harmless before training ([table](#04-start-table)). A ratio hides the size in
+# each layer, and its first layer started with a gradient over a hundred times smaller than under He's weights.
 #
 # Adam divides every weight's step by the running size of that weight's gradient. A hypothesis, not tested here: this is why a gradient that is
 # tiny but points steadily in one direction is enough for it.
@@ -846,8 +846,8 @@ finding(
 
 # %% [markdown]
 # **The link to XOR.** The XOR networks of notebook 02 have one hidden layer, like mlp1, and a sigmoid at the output. A sigmoid in the
-# hidden layer costs a factor of two or three against a ReLU. The one at the output costs at least four more under the squared error. More steps or
-# a larger learning rate make up for that, so sigmoids solve XOR. What can stop them even there is *saturation*: at $z = 5$ the slope is
+# hidden layer costs a factor of two or three against a ReLU. The one at the output costs at least four more under the squared error. With one hidden
+# layer these factors do not multiply any further, and sigmoids solve XOR. What can stop them even there is *saturation*: at $z = 5$ the slope is
 # 0.007, at $z = 10$ it is 0.00005, and such a unit hardly learns whatever the depth. A ReLU in turn can be *dead*: its slope is 0 for each
 # example. Depth multiplies small slopes; saturation and dead units make single slopes small. You will see both below, where the pixels are
 # not scaled ([table](#04-inputs-table)).
@@ -1281,7 +1281,7 @@ finding(
 # %% [markdown]
 # ### Offset or scale?
 #
-# Standardised pixels also score higher than [0, 1]. Standardising does two things at once. It removes the *offset*, the mean of the pixels, and it
+# In [the table](#04-inputs-table) standardised pixels also have a higher mean than [0, 1]. Standardising does two things at once. It removes the *offset*, the mean of the pixels, and it
 # *stretches* the rest about fourfold, so that the rms rises from 0.54 to 1. The usual explanation is that inputs in [0, 1] are all positive.
 # As we saw, signs have no effect of their own. That leaves the offset, and the stretch, which acts like a larger learning rate.
 #

@@ -1058,7 +1058,7 @@ finding(
 # | claim | answer | reason |
 # |:--------------------|:------|:--------------------------------------------------------|
 # | Data augmentation always helps. | **False** | It helps where the change keeps the label and stays plausible. Mirrored digits (above) cost accuracy; a small net or a short training may underfit, since augmented images are harder. |
-# | BatchNorm and dropout are regularisers that both make CNNs converge much faster. | **False** | BatchNorm eases the optimisation and regularises only as a by-product of the noise of its batches. Dropout adds noise and slows training down; see the check below. |
+# | BatchNorm and dropout are regularisers that both make CNNs converge much faster. | **False** | BatchNorm is there for the optimisation; it also adds noise, because each batch has other statistics. Dropout adds noise and slows training down; see the check below. |
 # | Dropout together with an L-norm is always best. | **False** | Each limits what the net can express; both at once can underfit, and their strengths have to be tuned together on validation data. On MNIST above, both together scored lower on the test set than either of them. |
 # | L1 gives less sparsity than L2. | **False** | More: its pull does not fade near 0, that of L2 does. The L1 ball is a diamond with its corners on the axes ([figure](#05-balls)), where some weights are 0, and the contours of the loss often meet it there. (The homework calls the diamond the contour of the loss; it is the constraint.) With plain gradient steps these are near-zeros only. |
 #

@@ -429,8 +429,8 @@ claim(6.7 < gain < 6.8, f"over all 3 × 3 convolutions of ResNet-20 (notebook 08
 #
 # **Depthwise separable** means two steps: one 3 × 3 kernel for each channel by itself, then a 1 × 1 convolution that mixes the channels (Howard
 # et al. 2017). With $M$ channels in, $N$ out and maps of $D \times D$ it costs $9MD^2 + MND^2$ multiply-adds in place of $9MND^2$, so
-# the gain is $9N / (9 + N)$. "Eight to nine times faster" is the limit for many channels, in multiply-adds. The clock gains less where a
-# layer does little arithmetic for each number that it moves. The lab homework prints a spurious $N$ in the first term of the cost, which
+# the gain is $9N / (9 + N)$. "Eight to nine times faster" is the limit for many channels, in multiply-adds. The clock can gain less, because a
+# depthwise layer does little arithmetic for each number that it moves. The lab homework prints a spurious $N$ in the first term of the cost, which
 # would make the separable layer slower than the convolution that it replaces.
 #
 # ## Two small networks, and checks before training
@@ -539,8 +539,8 @@ claim(
 #
 # **Why the inputs are standardised.** Pixels arrive as bytes. `ToTensor` divides them by 255, and `Normalize` subtracts each channel's
 # mean and divides by its standard deviation, $(0.491, 0.482, 0.447)$ and $(0.247, 0.243, 0.262)$. Raw bytes make the first
-# layer's outputs and gradients some 255 times larger, so a learning rate that suits them suits no other layer. Inputs with an
-# offset slow the training, too. [Notebook 04](04_gradient_flow.ipynb) measures both. Mean and standard deviation come
+# layer's outputs 255 times larger than pixels in [0, 1] do, and its gradients larger by a factor that [notebook 04](04_gradient_flow.ipynb)
+# measures; a learning rate that suits them suits no other layer. The same notebook asks what an offset of the inputs does. Mean and standard deviation come
 # from the training split *only*: the test images must not leak into the training.
 #
 # **The loaders.** Training batches of 128, shuffled in every epoch; validation batches of 100 in a fixed order. The course asks for four
@@ -974,7 +974,7 @@ finding(
 #    A training curve by itself never shows it.
 # 3. **How do the models compare?** [The table](#06-five-table) orders them; every CNN is above both MLPs. The report calls cnn4 best and cnn3
 #    close. With one seed, the order among the CNNs is not decided here.
-# 4. **What does the number of parameters do?** It does not order these networks: the two largest score lowest. *A hypothesis, not tested
+# 4. **What does the number of parameters do?** It does not order these networks: the two largest score lowest in these runs, one of each. *A hypothesis, not tested
 #    here*, is that locality and shared weights fit images, so that few parameters go far.
 # 5. **What does depth do?** mlp2 is not deeper than mlp1 as a function. Among the CNNs depth and width change together: cnn5
 #    is the deepest and the smallest, so its score says nothing about depth by itself. The report says that cnn5 overfits.
@@ -987,7 +987,7 @@ finding(
 # 8. **Which weights are easiest to read?** The MLPs' templates, since they are as large as the image. The report explains cnn5's
 #    pictures by its "increased number of parameters" and cnn4's by "relatively more parameters". cnn5 has the fewest of all, and
 #    each MLP has more than seven times as many as cnn4.
-# 9. **How do models of like and unlike structure compare?** mlp1 and mlp2 are one class of functions, and their scores differ by little. cnn3,
+# 9. **How do models of like and unlike structure compare?** mlp1 and mlp2 are one class of functions, and their scores differ by little (one run each). cnn3,
 #    cnn4 and cnn5 are one family with different depths, widths and kernels. Between the families there is a step: every CNN is above both MLPs.
 # 10. **Which model would you pick?** The one with the highest validation accuracy in [the table](#06-five-table), since the test set must not choose.
 #     Where two are undecided, take the cheaper one. These runs have one seed each, so a choice between two CNNs needs more seeds.
@@ -1283,8 +1283,8 @@ finding(
 # %% [markdown]
 # **Complexity against performance.** CNN_B and CNN_C have about twice the parameters of CNN_A, and CNN_C does almost ten times the
 # arithmetic. The homework concludes that more complexity is better, although its best network is B and C has the most parameters. In the
-# table above the differences in test accuracy come from one seed each, so they are not evidence for an order. All four reach a
-# training accuracy more than 0.1 above their test accuracy, so they are limited by generalisation and not by capacity. To say which of depth, width, kernel and pooling
+# table above the differences in test accuracy come from one seed each, so they are not evidence for an order. In each of the four runs the
+# training accuracy ends more than 0.1 above the test accuracy, so capacity is not what limits them. To say which of depth, width, kernel and pooling
 # helps, change one at a time and use several seeds.
 #
 # ## BatchNorm
@@ -1531,11 +1531,11 @@ claim(
 
 # %% tags=["finding"]
 finding(
-    f"BatchNorm limits the damage of the large learning rate: at 0.1 it adds {high:+.3f}. At the small one, which suits the plain network better, its effect is undecided ([the table](#06-norm-differences)).",
+    f"BatchNorm limits the damage of the large learning rate: at 0.1 it adds {high:+.3f}. At the small one, where the plain network scores higher on average, its effect is undecided ([the table](#06-norm-differences)).",
     when=REAL,
 )
 finding(
-    f"At 0.1 Swish is better than ReLU, by {smooth:+.3f}. Against ReLU at the smaller rate, which suits ReLU better, the gain is undecided ([the table](#06-norm-differences)).",
+    f"At 0.1 Swish is better than ReLU, by {smooth:+.3f}. Against ReLU at the smaller rate, where ReLU scores higher on average, the gain is undecided ([the table](#06-norm-differences)).",
     when=REAL,
 )
 finding(
@@ -1560,7 +1560,7 @@ finding(
 #
 # - A convolution is a small linear layer, shared by all positions. Its backward pass sums over these positions.
 # - On images, a few shared weights can score higher than many that are not shared.
-# - Read generalisation from a gap, and read the validation *loss*: it rises clearly while the accuracy hardly falls.
+# - Read generalisation from a gap, and read the validation *loss*: it can rise while the accuracy stays nearly where it was.
 # - Show trained filters beside their start, and feature maps beside their images.
 # - Compare architectures that differ in one thing, with several seeds. A single run decides nothing.
 # - BatchNorm protects against a learning rate that would otherwise be too large. Compare each method at the rate that suits it.
@@ -1600,7 +1600,12 @@ scorecard.record("S4.L1.g.initial", [first_loss["SimpleNN"]], when=REAL)
 scorecard.record("S4.L1.g.best", baseline.best("val_accuracy")["SimpleNN"].values, simple)
 scorecard.record("S1.5.1.d", five.final("test_accuracy")["cnn4"].values, five["cnn4"])
 for id, metric in (("S2.3A.loss", "train_loss"), ("S2.3A.accuracy", "test_accuracy")):
-    scorecard.record(id, [[row[metric] for row in run.history] for run in large["SimpleCNN"]], large["SimpleCNN"])
+    scorecard.record(
+        id,
+        [[row[metric] for row in run.history] for run in large["SimpleCNN"]],
+        large["SimpleCNN"],
+        note="seeds raised from 1 to 3 after a first look",
+    )
 for letter in "ABC":
     results = three[f"CNN_{letter}"]
     scorecard.record(f"S2.3B.{letter}", [run.final("test_accuracy") for run in results], results)

@@ -305,8 +305,8 @@ claim(abs(np.median(first_losses) - math.log(10)) <= 0.4, "the first loss in tra
 claim(all(as_shortcut), "a block whose last BatchNorm weight is 0 is its shortcut, bit by bit")
 
 # %% [markdown]
-# The tolerance is 0.4; for the plain networks of notebook 06 it is 0.05. BatchNorm gives what each block adds unit variance, and the shortcuts sum it up. So the
-# first logits are larger than a plain network's.
+# The tolerance is 0.4; for the plain networks of notebook 06 it is 0.05. With fresh weights BatchNorm gives what each block adds about unit variance, and the shortcuts sum it up. So
+# larger first logits than a plain network's are to be expected.
 #
 # ## Three networks, one protocol
 #
@@ -375,7 +375,7 @@ claim(
 # %% tags=["finding"]
 finding(
     f"One run of ResNet-20 scores {gap['SimpleNN-BN']:.2f} more on validation than the best run of SimpleNN-BN, and {gap['LeNet5']:.2f} more than the best of LeNet5 ([the table](#08-table)). "
-    "The gaps are many times the standard deviations between seeds.",
+    "ResNet-20 has one seed here; the gaps are many times the standard deviation of either small network over its seeds.",
     when=REAL,
 )
 
@@ -383,7 +383,7 @@ finding(
 # **How structure affects accuracy.** LeNet5 and SimpleNN have two convolutions and put most of their parameters into the first linear layer,
 # which has its own weights at each position. ResNet-20 shares its weights over positions, and does far more arithmetic with each parameter.
 # Nineteen small convolutions let the receptive field grow through many non-linearities, and the mean over positions leaves no large linear
-# layer that could memorise images.
+# layer.
 #
 # Depth, width, BatchNorm and shortcuts differ at once here, so which of them matters most is a *hypothesis* at this point. The section
 # *What the shortcuts are for* changes only the shortcuts.
@@ -430,8 +430,7 @@ if long_result:
 # %% [markdown]
 # ## A faster recipe
 #
-# A constant learning rate tends to be too high to converge or too low to get far. The long run above spends nearly half of its 200 epochs at
-# the first rate. A *one-cycle* schedule climbs for some epochs and then falls to zero in a straight line: large steps while there is far to go,
+# The long run above spends nearly half of its 200 epochs at the first rate. Can the same network reach 90 % in 24? A *one-cycle* schedule climbs for some epochs and then falls to zero in a straight line: large steps while there is far to go,
 # small ones at the end. It is read at every step, not once an epoch.
 #
 # Four more settings change with it. The peak rate is 0.2. Nesterov momentum takes the gradient at the point to which momentum is about to move. Weight decay is
@@ -743,7 +742,6 @@ for row, metric in enumerate(("train_loss", "val_accuracy")):
         ax.set(
             title=f"{depth} layers" if row == 0 else "", ylim=(frame[metric].min() * 0.9, frame[metric].max() * 1.05)
         )
-        ax.xaxis.get_major_locator().set_params(integer=True)
     pair[1].set_ylabel(None)
 axes[0].legend(loc="lower left")
 show_figure(
@@ -1114,7 +1112,7 @@ scorecard.show()
 # - Count the layers that you build: $n$ blocks in a stage make $6n + 2$, and six of them make 38 layers.
 # - With BatchNorm the gradients of a deep plain network do not vanish. They grow towards the input, and shortcuts keep them comparable.
 # - Pictures of a loss surface need a scale, a decision about BatchNorm's statistics, and a second network to compare with.
-# - The one-cycle recipe reaches more in fewer epochs than the published protocol did. It changes five settings together.
+# - In one run of 24 epochs the one-cycle recipe reached more than the published 30 epochs did. It changes five settings together.
 # - Choose on validation data, read the test set for what was chosen, and say how often you looked.
 #
 # ## Exercises
