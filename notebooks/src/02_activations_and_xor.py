@@ -1423,7 +1423,7 @@ finding(
 #    and findings below it are for 4 units and are skipped.) A network fails when it stays below 0.95. **Predict** for which width more of the fair ReLU networks fail.
 #
 #    <details><summary>Answer</summary>With 2 hidden units each must find its own line, and there is none to spare: nearly
-#    all ReLU networks fail, and about half of the sigmoid and tanh networks too. With 16 none fails. Spare units are insurance.</details>
+#    all ReLU networks fail, and about half of the sigmoid and tanh networks too. With 16 no ReLU network fails. Spare units are insurance.</details>
 #
 # 2. **Change** the output of the fair networks to `"linear"`. **Predict** what the learning rate of 0.001 does now.
 #

@@ -756,19 +756,19 @@ claim(
 # %% tags=["finding"]
 finding(
     f"At its own rate plain SGD ends equal to momentum, {own['SGD', 'momentum']}, and both end above RMSprop and Adam. At the published rate it was last "
-    "by far ([table](#03-tuned-pairs)).",
+    "by far ([tuned](#03-tuned-pairs), [published](#03-pairs)).",
     when=REAL,
     headline=f"With a tuned rate for each rule, plain SGD ({tuned_final['SGD']:.4f}) and momentum ({tuned_final['momentum']:.4f}) end equal on MNIST and above RMSprop and Adam; "
     "at the published rates plain SGD is last by far.",
 )
 finding(
-    f"Most of SGD's slow start was its rate: its first-epoch loss exceeds RMSprop's by {begin['SGD', 'RMSprop'].difference:.2f}, at the published rates by {slow_start:.2f}. "
+    f"Most of SGD's slow start was its rate: its first-epoch loss exceeds RMSprop's by {begin['SGD', 'RMSprop']!s}, at the published rates by {slow_start:.2f}. "
     "A hypothesis for the rest, not tested here: RMSprop and Adam rescale every weight's step.",
     when=REAL,
 )
 
 # %% [markdown]
-# What this does not show: only the rate was tuned, and one seed chose it. For RMSprop and Adam the best rate leads the next by only 0.002. Both keep the
+# What this does not show: only the rate was tuned, and one seed chose it. For momentum, RMSprop and Adam the best rate leads the next by only about 0.002. Both keep the
 # published 0.001, so only SGD and momentum gained. The test accuracy is that of a single epoch. $\mu$, $\alpha$ and the $\beta$ kept their usual values. It is one small network on an easy data set, at a
 # constant rate for 20 epochs. On deep networks and Transformers the ranking can differ.
 
@@ -789,7 +789,7 @@ plots.deviations(rows, axes[0])
 show_figure(
     fig,
     "03-deviations",
-    f"Our mean over {len(SEEDS)} seeds minus the published run, in units of the tolerance: a dot per epoch, grey is inside, arrow heads are farther off.",
+    f"Our mean over {len(SEEDS)} seeds minus the published run, in units of the tolerance: a dot per epoch, grey is inside.",
 )
 
 # %% tags=["figure"]
@@ -1083,14 +1083,14 @@ claim(
 
 # %% tags=["finding"]
 finding(
-    f"Chance is the simplest candidate, though not proved: the slowest of {len(every)} seeds follows the published loss within {np.abs(full[4:]).max(initial=0):.1%} from epoch 5 to {EPOCHS}. "
+    f"*Hypothesis*: chance. The slowest of {len(every)} seeds, chosen for that, follows the published loss within {np.abs(full[4:]).max(initial=0):.1%} from epoch 5 to {EPOCHS}. "
     f"After {CONTROL_EPOCHS} epochs the published run is slower than all of them.",
     when=REAL,
 )
 
 # %% [markdown]
-# If the published run were one more seed of ours, it would be the slowest of 25: a probability of 1 in 25 for one series, and the homework published eight. That is unlikely
-# and not extraordinary. We have found no setting that suits SGD and momentum at once, so the case stays open, and the scorecard says *outside*.
+# If the published run were one more seed of ours, it would be the slowest of 25. For one series that has a probability of 1 in 25. The homework published eight, and we look at this one
+# because it is off: if eight series were independent, one of them or more would be the slowest of 25 with a probability of $1 - (24/25)^8 \approx 0.28$. So chance is plausible. We have found no setting that suits SGD and momentum at once, so the case stays open, and the scorecard says *outside*.
 
 # %% [markdown]
 # ## Analysis
@@ -1104,7 +1104,7 @@ finding(
 #
 # - Curvature across the valley limits the learning rate; the other rules work around that limit. Momentum averages gradients, RMSprop rescales them, Adam
 #   does both and corrects the start of its averages.
-# - Learning rates of different rules are in different units. Momentum 0.9 takes steps ten times as long as SGD at the same rate.
+# - Learning rates of different rules are in different units. Where the gradient changes slowly, momentum 0.9 takes steps ten times as long as SGD at the same rate.
 # - Compare rules at their own best learning rates, found on validation data. Here that changed the order.
 # - State batch size and pixel scaling: they change the curve of SGD far more than the seed does.
 # - An optimizer *is* its memory. Change the learning rate in `param_groups`; a new optimizer forgets.
@@ -1114,8 +1114,8 @@ finding(
 #
 # 1. **Change** the learning rate of `SGD lr 0.1` to 1, then to 2. **Predict** where it breaks.
 #
-#    <details><summary>Answer</summary>At 1 it still trains, and its first epoch is better than at 0.1. At 2 the first steps throw the weights so
-#    far that the hidden units die. The loss stays at ln 10 = 2.303, the price of guessing: no NaN, and nothing learnt.</details>
+#    <details><summary>Answer</summary>At 1 it still trains, with a first epoch that is better than at 0.1 for some seeds and worse for others. At 2 the first steps throw the weights so
+#    far that the hidden units output 0 for every image. The loss stays at about ln 10 = 2.303, the price of guessing: no NaN, and nothing learnt.</details>
 #
 # 2. **Change** momentum to 0.99 at lr 0.001. **Predict** which of our curves it resembles.
 #

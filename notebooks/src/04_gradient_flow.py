@@ -148,13 +148,13 @@ claim(slope.max().item() <= 0.25, "the slope of the sigmoid never exceeds ¼")
 #    to 0 and leaves the squares of the other half: $\mathrm{E}[a^2] = \tfrac12 \operatorname{Var}(z_{l-1})$.
 # 3. **Together,** $\operatorname{Var}(z_l) = \tfrac12\, n\, v \operatorname{Var}(z_{l-1})$: a constant factor in every layer.
 # 4. **The factor is 1** for $v = 2/n$, that is $\mathrm{std}(W) = \sqrt{2/n}$. These are He's weights (He et al. 2015).
-# 5. **Backward** the same argument sums over the layer's $m$ outputs:
+# 5. **Backward** the same argument sums over the $m$ outputs of layer $l + 1$, whose weights have variance $v$:
 #    $\mathrm{E}[\delta_l^2] = m\, v\, \mathrm{E}[\varphi'^2]\, \mathrm{E}[\delta_{l+1}^2]$. It assumes that errors, weights and slopes are independent.
 #    Half of the ReLU's slopes are 1, so $\mathrm{E}[\varphi'^2] = \tfrac12$.
 #
 # Where $m = n$, as in our hidden layers, one rule serves both directions. Taking roots, a layer multiplies the size of $\delta$ by
 #
-# $$\sqrt n \cdot \mathrm{std}(W) \cdot \mathrm{rms}(\varphi'), \qquad \mathrm{rms}(\varphi') \le \tfrac14 \text{ for sigmoids}, \quad \sqrt{\tfrac12} \text{ for ReLUs},$$
+# $$\sqrt n \cdot \mathrm{std}(W) \cdot \mathrm{rms}(\varphi'), \qquad \mathrm{rms}(\varphi') \le \tfrac14 \text{ for sigmoids}, \quad = \sqrt{\tfrac12} \text{ for ReLUs},$$
 #
 # where rms is the root of the mean square. Does a random network obey it? We send random inputs forward through 12 layers and random errors back.
 
@@ -187,7 +187,7 @@ for text in fig.legends[0].get_texts():
 show_figure(
     fig,
     "04-he-check",
-    "Size of the two signals in a random ReLU network of 12 layers, by √n · std(W): median of 3 seeds, band from the least to the most. "
+    "Size of the two signals in a random ReLU network of 12 layers, by √n · std(W): median of 3 seeds, band from minimum to maximum. "
     "An error starts at layer 12 and travels to the left.",
 )
 
@@ -331,7 +331,7 @@ show_figure(
     fig,
     "04-layers-start",
     f"Mean |gradient| of each layer's weights before the first step, on one batch of {BATCH} digits: "
-    f"median of {len(INIT_SEEDS)} seeds, band from the least to the most.",
+    f"median of {len(INIT_SEEDS)} seeds, band from minimum to maximum.",
 )
 
 # %% tags=["figure"]
@@ -430,8 +430,8 @@ finding(
 # is smaller, so the factor is still below 1. It takes a gain of about 10 (try the sliders above), and by then about half of the sigmoids have
 # a slope below 0.01.
 #
-# Forward, the rule does not describe these layers: it assumed biases of 0. torch's biases are not 0, and under default weights they soon make
-# up much of a ReLU layer's activations. The outputs of sigmoids stay around ½, so their size hardly changes.
+# Forward, the rule holds for ReLUs with He's weights, whose biases we set to 0. torch's default biases are not 0, and they soon make
+# up much of a ReLU layer's activations. For sigmoids step 2 fails: their outputs stay around ½, so their size hardly changes.
 #
 # ### How the homework read its gradients
 #
@@ -543,7 +543,7 @@ show_figure(
     fig,
     "04-deep-training",
     f"Training loss of the deep network on MNIST, batch {BATCH}, SGD {LR} or Adam {ADAM_LR}: {history.spread_over(len(SEEDS))}. "
-    f"Grey: from the least to the most of the four variants at the loss of guessing, {rest.min().min():.3f} to {rest.max().max():.3f}.",
+    f"Grey: from minimum to maximum of the four variants at the loss of guessing, {rest.min().min():.3f} to {rest.max().max():.3f}.",
 )
 
 # %% tags=["figure"]
@@ -575,7 +575,7 @@ claim(he_gain.better, f"the same ReLU network, SGD: He's weights score higher th
 # %% tags=["finding"]
 finding(
     f"With SGD at {LR:g}, the networks with sigmoids, and with ReLUs and default weights, stay at the loss of guessing: test accuracies {test_end['sigmoid'].mean:.2f} and {test_end['ReLU'].mean:.2f}. "
-    f"He's weights bring the ReLU network to {test_end['ReLU, He'].mean:.3f}, and Adam the sigmoid network to {test_end['sigmoid, Adam'].mean:.3f}.",
+    f"He's weights raise that of the ReLU network by {he_gain:.3f}, and Adam brings the sigmoid network to {test_end['sigmoid, Adam'].mean:.3f}.",
     when=REAL,
 )
 
@@ -618,7 +618,7 @@ ax.legend(loc="upper left", bbox_to_anchor=(1, 1))
 show_figure(
     fig,
     "04-layers-later",
-    f"Mean |gradient| by layer over the last tenth of the training: median of {len(SEEDS)} seeds, band from the least to the most.",
+    f"Mean |gradient| by layer over the last tenth of the training: median of {len(SEEDS)} seeds, band from minimum to maximum.",
 )
 
 # %% tags=["claim"]
@@ -776,20 +776,20 @@ print(f"norm of a single position: median {single.median():.1e}, largest {single
 # %% tags=["figure"]
 CNNS = ("cnn3", "cnn4", "cnn5")
 by_layer = {
-    scheme: {net: np.array(at_first_step(net, scheme=scheme)["norm"]) for net in CNNS} for scheme in ("default", "he")
+    scheme: {net: np.array(at_first_step(net, scheme=scheme)["mean"]) for net in CNNS} for scheme in ("default", "he")
 }
 fig, axes = plots.figure(1, 2, height=3.6)
 for ax, (title, gradients) in zip(
     axes, zip(("default weights", "He's weights"), by_layer.values(), strict=True), strict=True
 ):
-    plots.gradient_by_layer(gradients, ax).set(title=title, ylim=(3e-4, 30), ylabel="L2 norm of the gradient")
+    plots.gradient_by_layer(gradients, ax).set(title=title, ylim=(1e-5, 1))
     ax.minorticks_off()
     ax.label_outer()
 legend_above(fig, axes, columns=3)
 show_figure(
     fig,
     "04-cnn-layers",
-    f"L2 norm of every layer's weight gradient before the first step, ReLU: median of {len(INIT_SEEDS)} seeds, band from least to most.",
+    f"Mean |gradient| of every layer's weights before the first step, ReLU: median of {len(INIT_SEEDS)} seeds, band from minimum to maximum.",
 )
 
 # %% tags=["claim"]
@@ -811,13 +811,11 @@ claim(
 # %% tags=["finding"]
 finding(
     f"The order of the CNNs comes from depth times default weights: with He's weights their first layers are within a factor of {apart['he']:.1f} instead of {apart['default']:.0f}. "
-    f"Sharing *enlarges* a gradient: the sum over positions is {shared / single.median().item():.0f} times a typical position.",
+    f"In cnn3 (one seed) sharing *enlarges* a gradient: the norm of the sum over positions is {shared / single.median().item():.0f} times that of a typical position.",
     when=REAL,
 )
 
 # %% [markdown]
-# The first layers of cnn3 and cnn5 have different numbers of weights (432 and 216). That explains a factor of about √2 between their norms, not 29.
-#
 # ### Sigmoid against ReLU, and the link to XOR
 #
 # The twins show what the activation costs. A factor for each activation should make the ratio of ReLU to sigmoid grow with depth.
@@ -846,7 +844,7 @@ finding(
 
 # %% [markdown]
 # **The link to XOR.** The XOR networks of notebook 02 have one hidden layer, like mlp1, and a sigmoid at the output. A sigmoid in the
-# hidden layer costs a factor of two or three against a ReLU. The one at the output costs at least four more under the squared error. With one hidden
+# hidden layer costs a factor of two or three against a ReLU. The one at the output costs at least another factor of four under the squared error. With one hidden
 # layer these factors do not multiply any further, and sigmoids solve XOR. What can stop them even there is *saturation*: at $z = 5$ the slope is
 # 0.007, at $z = 10$ it is 0.00005, and such a unit hardly learns whatever the depth. A ReLU in turn can be *dead*: its slope is 0 for each
 # example. Depth multiplies small slopes; saturation and dead units make single slopes small. You will see both below, where the pixels are
@@ -1142,7 +1140,7 @@ claim(
 # %% tags=["finding"]
 finding(
     "A stretch by c acts like first weights c times larger, with c² times the rate. Flipped pixels with flipped weights give the same losses, and "
-    "initial weights are as likely to have either sign."
+    "initial weights are as likely to have either sign. So the sign of the inputs has no effect on average."
 )
 
 # %% [markdown]
@@ -1281,7 +1279,7 @@ finding(
 # %% [markdown]
 # ### Offset or scale?
 #
-# In [the table](#04-inputs-table) standardised pixels also have a higher mean than [0, 1]. Standardising does two things at once. It removes the *offset*, the mean of the pixels, and it
+# In [the table](#04-inputs-table) networks with standardised pixels also reach a higher mean test accuracy than with [0, 1]. Standardising does two things at once. It removes the *offset*, the mean of the pixels, and it
 # *stretches* the rest about fourfold, so that the rms rises from 0.54 to 1. The usual explanation is that inputs in [0, 1] are all positive.
 # As we saw, signs have no effect of their own. That leaves the offset, and the stretch, which acts like a larger learning rate.
 #
@@ -1358,7 +1356,7 @@ show_figure(
     fig,
     "04-offset",
     f"Test accuracy of mlp1 after one epoch at lr {LR}, by the rms to which pixels are stretched: {len(SCALE_SEEDS)} seeds as dots, their mean as a line. "
-    f"Not stretched are [0, 1] at {LEVELS[0]:.2g} and standardised pixels at 1.",
+    f"Two settings are not stretched: [0, 1] at {LEVELS[0]:.2g} and standardised pixels at 1.",
 )
 
 # %% tags=["figure"]
@@ -1408,6 +1406,8 @@ claim(
     "stretched from rms 0.54 to 1, both kinds of pixels score higher, for both activations",
     REAL,
 )
+more = history.compare(offset["ReLU", 1.0].differences, scale["ReLU", "standardised"].differences)
+claim(more.better, "ReLU: removing the offset at rms 1 gains more than the stretch to rms 1, paired by seed", REAL)
 claim(
     min(offset["ReLU", level].difference for level in natural) > max(scale["ReLU", kind].difference for kind in KINDS),
     "ReLU: removing the offset gains more than the stretch",
@@ -1416,8 +1416,8 @@ claim(
 
 # %% tags=["finding"]
 finding(
-    f"Both matter, and with ReLU the offset matters more. At equal size, removing it gains {offset['ReLU', 1.0]:+.3f}; "
-    f"the stretch of standardised pixels to rms 1 gains {scale['ReLU', 'standardised'].difference:+.3f} ([table](#04-offset-table)). With sigmoids the order is open.",
+    f"Both matter ([table](#04-offset-table)). With ReLU, removing the offset at rms 1 gains {more:+.3f} more than the stretch of standardised pixels to rms 1. "
+    "With sigmoids the order is open.",
     when=REAL,
 )
 
@@ -1445,9 +1445,9 @@ finding(
 #
 #    <details><summary>Answer</summary>It does not: one power of ten is little against six, and the last layer, which sees almost
 #    constant inputs, only learns the class frequencies faster. Accuracy stays at guessing. The rates that the layers need differ by
-#    orders of magnitude, which is what Adam gives and one SGD rate cannot.</details>
+#    orders of magnitude, and one SGD rate cannot serve them all.</details>
 #
-# 2. **Add** `"tanh, Xavier": ("tanh", "xavier")` to `START` and `"tanh": 1.0` to `SLOPE`. **Predict** whether the measured factor is
+# 2. **Add** `"tanh, Xavier": ("tanh", "xavier")` to `START`, `"tanh": 1.0` to `SLOPE` and `"tanh, Xavier"` to `LEARN`. **Predict** whether the measured factor is
 #    above or below the predicted one.
 #
 #    <details><summary>Answer</summary>The slope of tanh is 1 at 0, and Xavier's √n · std(W) is 1: the factor is a little below 1, because

@@ -108,7 +108,7 @@ picture = [[0, 0, 1, 1, 1], [0, 0, 1, 1, 1], [0, 0, 1, 1, 1], [0, 0, 0, 0, 0], [
 show_figure(
     diagrams.sliding_window(picture, [[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]], (0, 0)),
     "06-window",
-    "A 3 × 3 kernel at the first position of a 5 × 5 image. The kernel answers where dark on the left meets light on the right: a vertical edge. The answer is smaller where the window sees only a part of that edge.",
+    "A 3 × 3 kernel at the first position of a 5 × 5 image. The kernel responds where dark on the left meets light on the right: a vertical edge. The response is smaller where the window sees only a part of that edge.",
     pixels=True,
 )
 
@@ -120,7 +120,7 @@ show_figure(
 #
 # where $n$ counts images, $c$ input channels, $o$ output channels, $(i, j)$ positions and $(a, b)$ the pixels of the window; $\beta_o$ is the bias.
 # The kernel is not flipped. Strictly this is cross-correlation, and deep learning calls it convolution. Write every window of an image as a column.
-# Then the whole layer is one matrix product, $(C_{out} \times C_{in} k^2)$ times $(C_{in} k^2 \times \text{positions})$.
+# Then, for kernels of $k \times k$ pixels, the whole layer is one matrix product, $(C_{out} \times C_{in} k^2)$ times $(C_{in} k^2 \times \text{positions})$.
 
 # %% [markdown] tags=["exercise"]
 # **Your turn: a convolution** (without the bias). Loops are fine. The check tries several channels, several kernels, sizes that are not
@@ -200,7 +200,7 @@ claim(np.abs(moved[..., 2:] - maps[..., 1:-1]).max() < 1e-5, "moving a digit by 
 # eight different questions about one picture.
 #
 # **What follows for a layer.** Each kernel is a detector, and its map says *where* the pattern is. Moving the digit moves the map
-# (translation equivariance). Eight maps are more numbers than one image, so a convolution by itself reduces nothing; strides and pooling do.
+# (translation equivariance). Eight maps are more numbers than one image: this convolution reduces nothing. Strides, pooling or fewer channels do.
 #
 # **What the numbers of a kernel tensor mean.** $C_{out} \times C_{in} \times k_h \times k_w$: how many maps come out, how many channels each
 # kernel spans, and how many rows and columns it sees.
@@ -320,7 +320,7 @@ for ax, (name, column) in zip(axes, stages.items(), strict=True):
 show_figure(
     fig,
     "06-corners",
-    "Two first-layer maps of five sevens after ReLU, and a second-layer map that reads both. It answers at the corner of each seven, and in the third also where the bar crosses the stroke. Maps of 26 × 26 and 20 × 20 numbers are drawn as large as the input of 28 × 28.",
+    "Two first-layer maps of five sevens after ReLU, and a second-layer map that reads both. It responds at the corner of each seven, and in the third also where the bar crosses the stroke. Maps of 26 × 26 and 20 × 20 numbers are drawn as large as the input of 28 × 28.",
     pixels=True,
 )
 
@@ -329,7 +329,7 @@ claim(all(part.max() <= threshold for part in sums), "no edge of one kind passes
 active = (corners > 0).mean(axis=(1, 2, 3))
 claim(
     active.min() > 0 and active.max() < 0.1,
-    "the detector answers in every seven, at less than a tenth of the positions",
+    "the detector responds in every seven, at less than a tenth of the positions",
     REAL,
 )
 
@@ -344,12 +344,12 @@ claim(
 #
 # $$\frac{\partial L}{\partial k_{o,c,a,b}} = \sum_{n,i,j} \delta_{n,o,i,j}\; x_{n,c,i+a,j+b}, \qquad \frac{\partial L}{\partial \beta_o} = \sum_{n,i,j} \delta_{n,o,i,j} .$$
 #
-# The pixel $(p, q)$ enters the outputs $(i, j)$ with $i + a = p$ and $j + b = q$. Collect them:
+# The pixel $(u, v)$ enters the outputs $(i, j)$ with $i + a = u$ and $j + b = v$. Collect them:
 #
-# $$\frac{\partial L}{\partial x_{n,c,p,q}} = \sum_{o,a,b} \delta_{n,o,p-a,q-b}\; k_{o,c,a,b} ,$$
+# $$\frac{\partial L}{\partial x_{n,c,u,v}} = \sum_{o,a,b} \delta_{n,o,u-a,v-b}\; k_{o,c,a,b} ,$$
 #
 # with $\delta = 0$ outside the map. The minus signs make this a convolution with the *flipped* kernel, in which inputs and outputs have changed
-# places. With a stride $s$ the pixel enters the outputs with $s\,i + a = p$ and $s\,j + b = q$; where $p - a$ is no multiple of $s$, that weight
+# places. With a stride $s$ the pixel enters the outputs with $s\,i + a = u$ and $s\,j + b = v$; where $u - a$ is no multiple of $s$, that weight
 # never met it. Padding adds zeros whose gradients are dropped. The code handles one kernel position $(a, b)$ at a time:
 
 # %% tags=["solution"]
@@ -429,7 +429,7 @@ claim(6.7 < gain < 6.8, f"over all 3 × 3 convolutions of ResNet-20 (notebook 08
 #
 # **Depthwise separable** means two steps: one 3 × 3 kernel for each channel by itself, then a 1 × 1 convolution that mixes the channels (Howard
 # et al. 2017). With $M$ channels in, $N$ out and maps of $D \times D$ it costs $9MD^2 + MND^2$ multiply-adds in place of $9MND^2$, so
-# the gain is $9N / (9 + N)$. "Eight to nine times faster" is the limit for many channels, in multiply-adds. The clock can gain less, because a
+# the gain is $9N / (9 + N)$. The lab homework's "eight to nine times faster" holds from 72 channels on, in multiply-adds; the limit for many channels is 9. The clock can gain less, because a
 # depthwise layer does little arithmetic for each number that it moves. The lab homework prints a spurious $N$ in the first term of the cost, which
 # would make the separable layer slower than the convolution that it replaces.
 #
@@ -791,7 +791,7 @@ finding(
     f"{times:.0f} times as many, scores {on_test[better_mlp]:.3f} ({ONCE}).",
 )
 finding(
-    f"cnn5 does not overfit more than the MLPs: its gap between training and test accuracy is {gaps['cnn5']:.3f}, theirs are {gaps['mlp1']:.3f} and {gaps['mlp2']:.3f} ({ONCE}).",
+    f"In these runs cnn5 does not overfit more than the MLPs: its gap between training and test accuracy is {gaps['cnn5']:.3f}, theirs are {gaps['mlp1']:.3f} and {gaps['mlp2']:.3f} ({ONCE}).",
     when=REAL,
 )
 
@@ -882,12 +882,13 @@ claim(
 # %% tags=["finding"]
 finding(
     f"A trained filter still carries its random start: the median correlation with it is {moves['cnn3'][0]:.2f} in cnn3 and {moves['cnn4'][0]:.2f} in cnn4, "
-    f"but {moves['mlp1'][0]:.2f} in mlp1 ([the table](#06-moved)). Read the difference, not the filter.",
+    f"but {moves['mlp1'][0]:.2f} in mlp1 ([the table](#06-moved); {ONCE}). Read the difference, not the filter.",
     when=REAL,
 )
 
 # %% [markdown]
-# The initial filters of cnn3, cnn4 and cnn5 look alike for a simple reason: they are drawn from the same seed, for the same 27 inputs.
+# The initial filters of cnn3, cnn4 and cnn5 are identical for a simple reason: they are drawn from the same seed, for the same 27 inputs. Those of the MLPs look
+# grey because the change is many times as long as the start.
 #
 # ### Do hidden units belong to classes?
 #
@@ -928,7 +929,7 @@ fig.colorbar(image, ax=axes[1], label="share of its largest mean")
 show_figure(
     fig,
     "06-units",
-    f"Hidden units of mlp1: mean activation by class, as a share of the unit's largest; {ONCE}. Units are sorted in each panel by the class that they answer most. A detector of one class would be a column with a single bright cell.",
+    f"Hidden units of mlp1: mean activation by class, as a share of the unit's largest; {ONCE}. Units are sorted in each panel by the class to which they respond most. A detector of one class would be a column with a single bright cell.",
     pixels=True,
 )
 
@@ -961,7 +962,7 @@ claim(
 
 # %% tags=["finding"]
 finding(
-    f"Units come to prefer classes but do not belong to one: mlp1's median unit answers its second class with {np.median(ratios['mlp1'][1]):.0%} of the response to its first, "
+    f"Training makes units a little more selective, and none belongs to one class ({ONCE}): mlp1's median unit responds to its second class with {np.median(ratios['mlp1'][1]):.0%} of its response to the first, "
     f"against {np.median(ratios['mlp1'][0]):.0%} before training ([the table](#06-units-table)).",
     when=REAL,
 )
@@ -974,8 +975,9 @@ finding(
 #    A training curve by itself never shows it.
 # 3. **How do the models compare?** [The table](#06-five-table) orders them; every CNN is above both MLPs. The report calls cnn4 best and cnn3
 #    close. With one seed, the order among the CNNs is not decided here.
-# 4. **What does the number of parameters do?** It does not order these networks: the two largest score lowest in these runs, one of each. *A hypothesis, not tested
-#    here*, is that locality and shared weights fit images, so that few parameters go far.
+# 4. **What does the number of parameters do?** It does not order these networks: the two largest score lowest (one run each). *A hypothesis, not tested
+#    here*, is that locality and shared weights fit images, so that few parameters go far. The CNNs also do about 30 times as many multiply-adds, and
+#    these runs do not separate the two.
 # 5. **What does depth do?** mlp2 is not deeper than mlp1 as a function. Among the CNNs depth and width change together: cnn5
 #    is the deepest and the smallest, so its score says nothing about depth by itself. The report says that cnn5 overfits.
 #    Overfitting would show as a large gap, and cnn5's is smaller than the MLPs'.
@@ -983,7 +985,7 @@ finding(
 #    *template*. Templates moved far and show faint patches of colour; a
 #    3 × 3 filter can show a colour or the direction of an edge, and part of what it shows is random.
 # 7. **Do units specialise by class?** Output units do by construction. Hidden units prefer classes, but the median unit also
-#    answers its second class, by the share in [the table](#06-units-table).
+#    responds to its second class, by the share in [the table](#06-units-table).
 # 8. **Which weights are easiest to read?** The MLPs' templates, since they are as large as the image. The report explains cnn5's
 #    pictures by its "increased number of parameters" and cnn4's by "relatively more parameters". cnn5 has the fewest of all, and
 #    each MLP has more than seven times as many as cnn4.
@@ -1051,10 +1053,11 @@ claim(
 )
 
 # %% tags=["finding"]
-means = {metric: large.final(metric)["SimpleCNN"].mean for metric in ("test_accuracy", "best_test_accuracy")}
+at_end, at_best = (large.final(metric)["SimpleCNN"].values for metric in ("test_accuracy", "best_test_accuracy"))
+later = history.compare(at_end, at_best)
 finding(
     f"SimpleCNN memorises its training images: the training loss falls to {large.last('train_loss')['SimpleCNN'].mean:.3f}, while the validation loss turns after a few epochs. "
-    f"The mean test accuracy is {means['test_accuracy']:.3f} at the end and {means['best_test_accuracy']:.3f} at the best validation epoch.",
+    f"From the best validation epoch to the last, the test accuracy changes by {later:+.3f}.",
     when=REAL,
 )
 
@@ -1172,7 +1175,7 @@ show_table(
 )
 
 # %% [markdown]
-# **How to read it.** A map that follows brightness correlates with the grey image, one with a negative correlation answers to dark areas, and a map
+# **How to read it.** A map that follows brightness correlates with the grey image, one with a negative correlation responds to dark areas, and a map
 # that follows edges correlates with their strength. [The table](#06-kinds) says which is which, where the eye would guess from three pictures. Low numbers
 # in both columns leave a filter unexplained: these two correlations do not test for colour.
 #
@@ -1284,7 +1287,7 @@ finding(
 # **Complexity against performance.** CNN_B and CNN_C have about twice the parameters of CNN_A, and CNN_C does almost ten times the
 # arithmetic. The homework concludes that more complexity is better, although its best network is B and C has the most parameters. In the
 # table above the differences in test accuracy come from one seed each, so they are not evidence for an order. In each of the four runs the
-# training accuracy ends more than 0.1 above the test accuracy, so capacity is not what limits them. To say which of depth, width, kernel and pooling
+# training accuracy ends above 0.95, so the networks can fit the training images; capacity is not what limits them. To say which of depth, width, kernel and pooling
 # helps, change one at a time and use several seeds.
 #
 # ## BatchNorm
@@ -1369,7 +1372,7 @@ claim(
 # $$\frac{\partial \mu}{\partial x_j} = \frac1m, \qquad \frac{\partial s}{\partial x_j} = \frac{x_j - \mu}{m\, s} = \frac{\hat x_j}{m}, \qquad
 # \frac{\partial \hat x_i}{\partial x_j} = \frac1s \Big( [i = j] - \frac1m - \frac{\hat x_i\, \hat x_j}{m} \Big) .$$
 #
-# (Here $s$ is a standard deviation, no stride.) The last one is the quotient rule for $\hat x_i = (x_i - \mu)/s$. In
+# (Here $s$ is a standard deviation, not a stride; $[i = j]$ is 1 where $i = j$ and 0 elsewhere.) The last one is the quotient rule for $\hat x_i = (x_i - \mu)/s$. In
 # $\partial s/\partial x_j$ the part through $\mu$ is missing because $\sum_i (x_i - \mu) = 0$. Multiply by $\hat\delta_i$ and sum over $i$:
 #
 # $$\frac{\partial L}{\partial x_j} = \frac1s \Big( \hat\delta_j - \frac1m \sum_i \hat\delta_i - \hat x_j\, \frac1m \sum_i \hat x_i\, \hat\delta_i \Big), \qquad
@@ -1400,7 +1403,8 @@ claim(np.abs(by_hand[0].sum(axis=(0, 2, 3))).max() < 1e-10, "the gradient of eac
 # %% [markdown]
 # **What it does to the weights before it.** Scale the kernels of a convolution by $a > 0$. Its output scales by $a$, BatchNorm divides by $a$ again, and
 # the loss does not change, up to $\epsilon$. So $L(a k) = L(k)$. Differentiate with respect to $k$: $a\,\nabla L(a k) = \nabla L(k)$. Kernels that have
-# grown long get small gradients. A step that is too long makes the following steps shorter.
+# grown long get small gradients. Differentiate with respect to $a$, at $a = 1$: $k \cdot \nabla L(k) = 0$. The gradient is perpendicular to the kernels, so
+# a plain step lengthens them: $\|k - \eta \nabla L\|^2 = \|k\|^2 + \eta^2 \|\nabla L\|^2$. A step that is too long makes the following steps shorter.
 
 # %% tags=["key"]
 torch.manual_seed(0)
@@ -1501,6 +1505,7 @@ PAIRS = {
     "BatchNorm - plain, both at 0.01": ("BN, lr 0.01", "plain, lr 0.01"),
     "Swish - ReLU, BatchNorm, both at 0.1": ("BN, Swish, lr 0.1", "BN, lr 0.1"),
     "Swish at 0.1 - ReLU at 0.01, BatchNorm": ("BN, Swish, lr 0.1", "BN, lr 0.01"),
+    "0.01 - 0.1, both with BatchNorm": ("BN, lr 0.01", "BN, lr 0.1"),
 }
 comparisons = {title: norms.compare(*pair, "val_accuracy", at="best") for title, pair in PAIRS.items()}
 show_table(
@@ -1512,12 +1517,11 @@ show_table(
 )
 
 # %% tags=["claim"]
-high, low, smooth, tuned = comparisons.values()
+high, low, smooth, tuned, slower = comparisons.values()
 claim(high.better and high.difference >= 0.08, "at 0.1 BatchNorm is better, by 0.08 or more", REAL)
 claim(low.difference >= -0.01 and low.verdict == "undecided", "at 0.01 BatchNorm against plain is undecided", REAL)
 claim(smooth.better, "at 0.1, with BatchNorm, Swish is better than ReLU", REAL)
 claim(tuned.verdict == "undecided", "Swish at 0.1 against ReLU at 0.01 is undecided", REAL)
-slower = norms.compare("BN, lr 0.01", "BN, lr 0.1", "val_accuracy", at="best")
 claim(slower.better, "with BatchNorm and ReLU, 0.01 is better than 0.1", REAL)
 claim(
     all(run.best("val_accuracy") <= 0.20 and run.last("train_loss") >= 2.2 for run in norms["BN, lr 1.0"]),
@@ -1531,26 +1535,26 @@ claim(
 
 # %% tags=["finding"]
 finding(
-    f"BatchNorm limits the damage of the large learning rate: at 0.1 it adds {high:+.3f}. At the small one, where the plain network scores higher on average, its effect is undecided ([the table](#06-norm-differences)).",
+    f"BatchNorm limits the damage of the large learning rate: at 0.1 it adds {high:+.3f}. At 0.01, the better of the two for the plain network, its effect is undecided ([the table](#06-norm-differences)).",
     when=REAL,
 )
 finding(
-    f"At 0.1 Swish is better than ReLU, by {smooth:+.3f}. Against ReLU at the smaller rate, where ReLU scores higher on average, the gain is undecided ([the table](#06-norm-differences)).",
+    f"At 0.1 Swish is better than ReLU, by {smooth:+.3f}. Against ReLU at 0.01, where ReLU is better, the gain is undecided ([the table](#06-norm-differences)).",
     when=REAL,
 )
 finding(
-    f"At 1.0 every run collapses to guessing: the training loss stays at {norms.last('train_loss')['BN, lr 1.0'].mean:.2f}, about ln 10. That is neither a bounce around an optimum nor an infinite loss.",
+    f"At 1.0 every run collapses to guessing: the training loss stays at {norms.last('train_loss')['BN, lr 1.0'].mean:.2f}, about ln 10.",
     when=REAL,
 )
 
 # %% [markdown]
-# **Why BatchNorm helps** at large rates is partly a *hypothesis*. The scale argument above holds for every network, but it does not show that it is what
+# **Why BatchNorm helps** at large rates is partly a *hypothesis*. The scale argument above holds for every layer with BatchNorm behind it, but it does not show that it is what
 # decides these runs. Ioffe and Szegedy explain the gain by less "internal covariate shift"; the lab homework states that as a fact.
 # Santurkar et al. 2018 put the shift back in and lost nothing, and found a smoother loss instead. Hence the smoother loss is
 # the better supported account.
 #
-# **Why Swish helps** at 0.1 is a *hypothesis* too, not tested here. Swish has a gradient for moderately negative inputs, so a unit that one long
-# step has pushed below zero can come back. Far below zero its slope is almost 0, so it is not the general cure for vanishing gradients that the
+# **Why Swish helps** at 0.1 is a *hypothesis* too, not tested here. Swish has a gradient for moderately negative inputs, so a unit of the linear layers, which have
+# no BatchNorm, can come back after one long step has pushed it below zero. Far below zero its slope is almost 0, so it is not the general cure for vanishing gradients that the
 # homework claims.
 #
 # **BatchNorm and dropout** are not two names for one thing. BatchNorm changes the optimisation, and adds noise only because each batch has other
@@ -1563,7 +1567,7 @@ finding(
 # - Read generalisation from a gap, and read the validation *loss*: it can rise while the accuracy stays nearly where it was.
 # - Show trained filters beside their start, and feature maps beside their images.
 # - Compare architectures that differ in one thing, with several seeds. A single run decides nothing.
-# - BatchNorm protects against a learning rate that would otherwise be too large. Compare each method at the rate that suits it.
+# - BatchNorm makes a learning rate that is too large less harmful, not harmless. Compare each method at the rate that suits it.
 #
 # ## Exercises
 #

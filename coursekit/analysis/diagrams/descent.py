@@ -118,6 +118,8 @@ def _outcome(path: np.ndarray, curvature: float) -> str:
         losses = 0.5 * path**2 @ (1, curvature)
     if not losses[-1] <= losses[0]:
         return "diverges"
+    if losses[-1] >= 1:
+        return f"loss {losses[-1]:.1f}"
     mantissa, exponent = f"{losses[-1]:.1e}".split("e")
     return rf"loss ${mantissa} \times 10^{{{int(exponent)}}}$"
 
