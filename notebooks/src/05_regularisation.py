@@ -800,9 +800,9 @@ scores = {float(decay): spread.values for decay, spread in best_val.items()}
 plots.by_value(scores, "weight decay", "best validation accuracy", right)
 grey = dict(color=plots.colors(["published"])["published"], markersize=5)
 right.plot([float(decay) or 1e-6 for decay in published], list(published.values()), "s", **grey)
-for line in right.lines:
-    if line.get_color() != grey["color"]:
-        line.set_color("black")  # the colours of the left panel are strengths
+ours = [line for line in right.lines if line.get_color() == right.lines[0].get_color()]
+for line in ours:
+    line.set_color("black")  # the colours of the left panel are strengths
 show_figure(
     fig,
     "05-weight-decay",
