@@ -156,8 +156,10 @@ def show(name: str = "08-scorecard") -> None:
         f"Devices: {', '.join(devices) or '–'}.{sample}",
         name=f"{name}-table",
     )
-    text = "Ours minus published in tolerances, of a series every epoch; in the grey band: reproduced. Arrow heads are "
-    text += f"farther off; on the right: the notebook. In all {counts}.{sample}"
+    text = (
+        "Our number minus the published one, in tolerances; each epoch of a series is one marker. Inside the grey band "
+    )
+    text += f"means reproduced. On the right: the notebooks. In all: {counts}.{sample}"
     notebook.show_figure(_picture(found), name, text)
 
 
