@@ -574,7 +574,7 @@ claim(he_gain.better, f"the same ReLU network, SGD: He's weights score higher th
 
 # %% tags=["finding"]
 finding(
-    f"With SGD at {LR:g}, the networks with sigmoids, and with ReLUs and default weights, stay at the loss of guessing: test accuracies {test_end['sigmoid'].mean:.2f} and {test_end['ReLU'].mean:.2f}. "
+    f"With SGD at {LR:g}, sigmoids, and ReLUs with default weights, stay at guessing: test accuracies {test_end['sigmoid'].mean:.2f} and {test_end['ReLU'].mean:.2f}. "
     f"He's weights raise that of the ReLU network by {he_gain:.3f}, and Adam brings the sigmoid network to {test_end['sigmoid, Adam'].mean:.3f}.",
     when=REAL,
 )
@@ -810,8 +810,8 @@ claim(
 
 # %% tags=["finding"]
 finding(
-    f"The order of the CNNs comes from depth times default weights: with He's weights their first layers are within a factor of {apart['he']:.1f} instead of {apart['default']:.0f}. "
-    f"In cnn3 (one seed) sharing *enlarges* a gradient: the norm of the sum over positions is {shared / single.median().item():.0f} times that of a typical position.",
+    f"The order of the CNNs comes from depth times default weights: with He's, their first layers are within a factor of {apart['he']:.1f} instead of {apart['default']:.0f}. "
+    f"Sharing *enlarges* a gradient (cnn3, one seed): {shared / single.median().item():.0f} times that of a typical position.",
     when=REAL,
 )
 
@@ -1140,7 +1140,7 @@ claim(
 # %% tags=["finding"]
 finding(
     "A stretch by c acts like first weights c times larger, with c² times the rate. Flipped pixels with flipped weights give the same losses, and "
-    "initial weights are as likely to have either sign. So the sign of the inputs has no effect on average."
+    "these weights are as likely at the start. Signs have no effect on average."
 )
 
 # %% [markdown]

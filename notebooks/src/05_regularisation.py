@@ -196,8 +196,8 @@ claim(
 
 # %% tags=["finding"]
 finding(
-    f"Early stopping saves about half of the epochs. It picks weights for their validation loss, so that is lower: {lower_loss:+.2f} "
-    f"([table](#05-early-stopping)). Its own test accuracy was not measured; that of the best epoch by validation accuracy is undecided against the last, {higher_test:+.3f}.",
+    f"Early stopping saves about half of the epochs, and its validation loss is lower: {lower_loss:+.2f} "
+    f"([table](#05-early-stopping)). Its test accuracy was not measured; that of the best epoch by validation accuracy is undecided against the last, {higher_test:+.3f}.",
     when=REAL,
 )
 
@@ -1053,7 +1053,7 @@ finding(
 )
 finding(
     f'L2 does not give "a Gaussian": the kurtosis of all weights is {pooled["L2 1e-4"].mean:.1f}, without a penalty {pooled["none"].mean:.1f}, '
-    "and a Gaussian has 3. Layer by layer it is much nearer to that, so most of it comes from pooling layers of different scale ([table](#05-kurtosis)).",
+    "and a Gaussian has 3. Layer by layer it is much nearer to 3: most of it comes from pooling different layers ([table](#05-kurtosis)).",
     when=REAL,
 )
 
