@@ -53,9 +53,9 @@ def audit(count: int, sources: Sequence[Path], seed: int = 0, at_most_s: float =
     jobs: dict[tuple, list[Path]] = defaultdict(list)
     for file in chosen:
         made = stored[file].provenance
-        jobs[file.parent.name, made["profile"], int((re.search(r"(\d+) thread", made["device"]) or [0, 1])[1])].append(
-            file
-        )
+        profile = made["profile"] if made["profile"] in settings.PROFILES else "full"  # of an edition with others
+        threads = int((re.search(r"(\d+) thread", made["device"]) or [0, 1])[1])
+        jobs[file.parent.name, profile, threads].append(file)
     for (notebook, profile, threads), audited in jobs.items():
         with tempfile.TemporaryDirectory() as folder, _store_without(audited, stored, Path(folder)):
             try:

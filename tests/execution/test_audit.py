@@ -66,6 +66,19 @@ def test_what_took_too_long_with_its_stack_is_not_chosen(tmp_path, monkeypatch):
     assert {limit: [row.place for row in rows] for limit, rows in chosen.items()} == {29: [], 30: ["not made again"]}
 
 
+def test_a_result_of_a_profile_that_is_no_more_is_made_again_in_full(tmp_path, monkeypatch):
+    monkeypatch.setenv("COURSEKIT_NOTEBOOK", "01_small")
+    made = {"profile": "another", "device": "CPU (1 thread)"}
+    store.save(Result("a" * 64, "it", "ok", {}, [], [], {}, made))
+    source, said = tmp_path / "01_small.py", tmp_path / "said"
+    code = (
+        f"from pathlib import Path\nfrom coursekit import settings\nPath({str(said)!r}).write_text(settings.profile())"
+    )
+    source.write_text(f"# %%\n{code}\n")
+    assert [row.place for row in audit.audit(1, [source])] == ["not made again"]
+    assert said.read_text() == "full"
+
+
 @pytest.mark.parametrize(("count", "code", "error"), [(1, 0, ""), (2, 6, "error: 1 of 2 audited results differ\n")])
 def test_the_command_says_how_far_off_each_is_and_ends_with_6_where_one_differs(
     tmp_path, monkeypatch, capsys, count, code, error
