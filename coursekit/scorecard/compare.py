@@ -156,11 +156,12 @@ def show(name: str = "08-scorecard") -> None:
         f"Devices: {', '.join(devices) or '–'}.{sample}",
         name=f"{name}-table",
     )
-    text = (
+    notebook.show_figure(
+        _picture(found),
+        name,
         "Our number minus the published one, in tolerances; each epoch of a series is one marker. Inside the grey band "
+        f"means reproduced. On the right: the notebooks. In all: {counts}.{sample}",
     )
-    text += f"means reproduced. On the right: the notebooks. In all: {counts}.{sample}"
-    notebook.show_figure(_picture(found), name, text)
 
 
 def _picture(found: list[Row]) -> Figure:
