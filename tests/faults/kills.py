@@ -1,4 +1,4 @@
-"""Trainings killed with SIGKILL at random moments and taken up again until done: kills.py FOLDER RUNS KILLS [stack].
+"""Trainings killed with SIGKILL at random moments and taken up again until done: kills.py FOLDER SEEDS KILLS [stack].
 
 Prints as JSON how many runs ended with exactly the weights, buffers, optimizer and history of the same run left alone;
 of stacks, what is kept of them, and how many say themselves that they are not exact.
@@ -113,20 +113,26 @@ def same(left, right) -> bool:
     return left == right
 
 
-def main(folder: Path, runs: int, kills: int) -> dict:
-    """So many runs with about so many kills in all."""
+def main(folder: Path, seeds: int, kills: int) -> dict:
+    """Trainings of so many seeds until so many kills hit one that was running; each is compared with the same left alone."""
     rng = random.Random(0)
-    identical = approximate = total = 0
-    for seed in range(runs):
+    runs = identical = approximate = total = 0
+    for seed in range(seeds):
         start = time.perf_counter()
         os.waitpid(fork(folder / f"{seed}-whole", seed), 0)
         seconds = time.perf_counter() - start
-        total += killed(folder / f"{seed}", seed, -(-(kills - total) // (runs - seed)), seconds, rng)
-        finals = [folder / name / "final" for name in (f"{seed}", f"{seed}-whole")]
-        if all(final.exists() for final in finals):
-            ended, whole = (torch.load(final, weights_only=True) for final in finals)
-            identical += same(ended, whole)
-            approximate += not all(ended.get("exact", [True]))
+        whole = torch.load(folder / f"{seed}-whole" / "final", weights_only=True)
+        until = -(-kills * (seed + 1) // seeds)
+        while total < until:
+            count = killed(folder / f"{seed}-{runs}", seed, until - total, seconds, rng)
+            if count == 0:
+                seconds /= 2  # the run left alone was the slower one, so kills came too late
+            final = folder / f"{seed}-{runs}" / "final"
+            total, runs = total + count, runs + 1
+            if final.exists():
+                ended = torch.load(final, weights_only=True)
+                identical += same(ended, whole)
+                approximate += not all(ended.get("exact", [True]))
     return {"runs": runs, "kills": total, "identical": identical, "approximate": approximate}
 
 
