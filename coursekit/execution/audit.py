@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from coursekit import files, settings
+from coursekit import settings
 from coursekit.errors import NotebookError
 from coursekit.execution import notebooks
 from coursekit.runs import store
@@ -46,8 +46,7 @@ def audit(count: int, sources: Sequence[Path], seed: int = 0, at_most_s: float =
     took longer than `at_most_s`, stack included, is not chosen.
     """
     source_of = {source.stem: source for source in sources}
-    stored = {file: result for file in sorted(store.folder().glob("*/*.json")) if (result := _read(file))}
-    stored = {file: r for file, r in stored.items() if file.parent.name in source_of}
+    stored = {f: store.read(f) for f in sorted(store.folder().glob("*/*.json")) if f.parent.name in source_of}
     affordable = [file for file, result in stored.items() if _seconds(result) <= at_most_s]
     chosen = random.Random(seed).sample(affordable, min(count, len(affordable)))
     jobs: dict[tuple, list[Path]] = defaultdict(list)
@@ -65,11 +64,6 @@ def audit(count: int, sources: Sequence[Path], seed: int = 0, at_most_s: float =
                 print(f"{notebook}: {error}")
             for file in audited:
                 yield _compared(file, stored[file], store.load(stored[file].key))
-
-
-def _read(file: Path) -> Result | None:
-    body = files.read_json(file)
-    return Result(**body) if "provenance" in body else None
 
 
 def _seconds(result: Result) -> float:

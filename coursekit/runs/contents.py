@@ -33,7 +33,7 @@ def text() -> str:
 
 def _runs(folder: Path):
     for file in sorted(folder.glob("*-????????.json")):
-        yield Result(**files.read_json(file))
+        yield store.read(file)
 
 
 def _section(folder: Path) -> str:

@@ -12,7 +12,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -86,8 +86,26 @@ def save(result: Result) -> Path:
     return file
 
 
+def read(file: Path) -> Result:
+    """The result that `save` wrote to this file; raises ValueError or TypeError where it is none."""
+    return _result(files.read_json(file))
+
+
 def _body(result: Result) -> dict:
-    return {name: value for name, value in asdict(result).items() if name != "replayed"}
+    """What a file holds: probes, of which there are thousands, by column where each has the same names."""
+    body = {name: value for name, value in asdict(result).items() if name != "replayed"}
+    names = {tuple(row) for row in result.probes}
+    if len(names) == 1:
+        body["probes"] = {name: [row[name] for row in result.probes] for name in names.pop()}
+    return body
+
+
+def _result(body: dict) -> Result:
+    probes = body.get("probes")
+    if isinstance(probes, dict):
+        rows = zip(*probes.values(), strict=True)
+        body = body | {"probes": [dict(zip(probes, row, strict=True)) for row in rows]}
+    return Result(**body)
 
 
 def keep(result: Result, weights: dict | None = None) -> Result:
@@ -101,7 +119,7 @@ def keep(result: Result, weights: dict | None = None) -> Result:
         save(result)
     except StorageError as error:
         print(f"warning: the result of {result.name or 'this run'} is not kept: {error}", file=sys.stderr)
-    return Result(**files.as_read(_body(result)))
+    return _result(files.as_read(_body(result)))
 
 
 def load(key: str) -> Result | None:
@@ -113,7 +131,7 @@ def _kept(key: str) -> Iterator[tuple[Path, Result]]:
     """File and result of this key, in the folder of whichever notebook made it."""
     for file in folder().glob(f"*/*-{key[:8]}.json"):
         try:
-            result = Result(**files.read_json(file), replayed=True)
+            result = replace(read(file), replayed=True)
         except OSError:
             continue
         except (ValueError, TypeError, RecursionError) as error:

@@ -114,7 +114,7 @@ def same(left, right) -> bool:
 
 
 def main(folder: Path, seeds: int, kills: int) -> dict:
-    """Trainings of so many seeds until so many kills hit one that was running; each is compared with the same left alone."""
+    """Train with so many seeds until so many kills hit a training; each result is compared with one left alone."""
     rng = random.Random(0)
     runs = identical = approximate = total = 0
     for seed in range(seeds):

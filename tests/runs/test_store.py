@@ -33,6 +33,42 @@ def test_round_trip():
     assert "replayed" not in path.read_text()
 
 
+@pytest.mark.parametrize(
+    ("probes", "in_the_file"),
+    [
+        ([], []),
+        ([{"step": 0, "loss": 2.5}, {"step": 10, "loss": 1.5}], {"step": [0, 10], "loss": [2.5, 1.5]}),
+        ([{"step": 0}, {"step": 10, "loss": 1.5}], [{"step": 0}, {"step": 10, "loss": 1.5}]),
+    ],
+)
+def test_probes_of_one_kind_are_kept_by_column_and_read_as_rows(probes, in_the_file):
+    result = replace(RESULT, probes=probes)
+    path = store.save(result)
+    assert files.read_json(path)["probes"] == in_the_file
+    assert store.load(KEY).probes == store.read(path).probes == store.keep(result).probes == probes
+
+
+def test_a_file_with_probes_by_row_is_read_too():
+    body = {field.name: getattr(RESULT, field.name) for field in fields(RESULT) if field.name != "replayed"}
+    files.write_json(store.path(RESULT), body)
+    assert store.load(KEY) == RESULT
+
+
+@pytest.mark.parametrize("part", ["probes", "history", "provenance"])
+def test_a_file_that_lacks_a_part_is_set_aside(part, capsys):
+    path = store.save(RESULT)
+    files.write_json(path, {name: value for name, value in files.read_json(path).items() if name != part})
+    assert store.load(KEY) is None
+    assert f"result {path.name} is damaged" in capsys.readouterr().err
+
+
+def test_columns_of_unequal_length_are_damage(capsys):
+    path = store.save(RESULT)
+    files.write_json(path, files.read_json(path) | {"probes": {"step": [0, 1], "loss": [1.0]}})
+    assert store.load(KEY) is None
+    assert "is damaged" in capsys.readouterr().err
+
+
 def test_missing():
     assert store.load(KEY) is None
 
