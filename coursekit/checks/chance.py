@@ -171,17 +171,17 @@ DROPOUT = Piece(
         Mistake("It drops in eval mode too.", _other_dropout(always=True)),
         Mistake("The scale belongs into training, 1 / (1 − p); in eval mode nothing happens.", _scaled_in_eval),
         Mistake(
-            "Whole rows are dropped: draw for every number.",
+            "Whole rows are dropped: draw for each number.",
             _other_dropout(lambda rng, x, p: rng.random((len(x), 1)) >= p),
         ),
         Mistake(
-            "The same units are dropped for all examples: draw for every number.",
+            "The same units are dropped for all examples: draw for each number.",
             _other_dropout(lambda rng, x, p: rng.random((1, x.shape[1])) >= p),
         ),
         Mistake("Nothing is dropped.", _other_dropout(lambda rng, x, p: 1, lambda p: 1)),
     ],
     probe=_dropped,
-    hint="A mask of zeros and ones, drawn for every number, times x, divided by 1 − p; nothing in eval mode.",
+    hint="A mask of zeros and ones, drawn for each number, times x, divided by 1 − p; nothing in eval mode.",
 )
 
 PIECES = (HE_WEIGHTS, DROPOUT)

@@ -160,7 +160,7 @@ SGD = Piece(
         ),
     ],
     probe=_in_place("weights"),
-    hint="w ← w − lr · g, for every name.",
+    hint="w ← w − lr · g, for each name.",
     changes=frozenset({"weights"}),
 )
 

@@ -1,4 +1,4 @@
-"""Random crop and flip of a whole batch at once, with a draw of its own for every image."""
+"""Random crop and flip of a whole batch at once, with a draw of its own for each image."""
 
 import torch
 from torch import Tensor

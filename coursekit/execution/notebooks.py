@@ -144,7 +144,7 @@ def run(
 
 
 def _tell(process: subprocess.Popen, on_cell: Callable[[], object]) -> None:
-    """Call for every line that the executor says after a cell; what its kernel printed by itself is passed on."""
+    """Call for each line that the executor says after a cell; what its kernel printed by itself is passed on."""
     with process.stdout as said:
         for line in said:
             if line.endswith(DONE):

@@ -98,7 +98,7 @@ def _without_outputs(cell):
 
 
 def _checked(raw: dict, half_characters: bool = False) -> NotebookNode:
-    """A notebook's JSON as a valid NotebookNode with an id for every cell."""
+    """A notebook's JSON as a valid NotebookNode with an id for each cell."""
     if _depth(raw) > DEEPEST:
         raise ValueError(f"nested deeper than {DEEPEST} levels")
     raw = _upgraded(raw) if raw["nbformat"] == 3 else raw
