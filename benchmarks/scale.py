@@ -1,4 +1,4 @@
-"""What executors gain and cost: python -m benchmarks.scale --into docs/scale.md, on an idle machine of two cores.
+"""What executors gain and cost: python -m benchmarks.scale --into docs/scale.md, on an idle machine.
 
 Forty short runs of one experiment by one process, by two of ours, by two of dask where it is installed, each started
 for the first time and again; then runs of one step, of which hardly anything is left but what an engine adds; and what

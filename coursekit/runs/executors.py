@@ -42,7 +42,7 @@ def processes(workers: int | None = None, threads: int = 1) -> Factory:
 def side_by_side() -> Factory | None:
     """Two processes with half of this one's threads each, for runs of minutes; None, which is this process, otherwise.
 
-    On two cores two trainings of ResNet-20 side by side took 0.85 of their time in turn. There is nothing to gain
+    Two trainings of ResNet-20 side by side, a thread each, took 0.85 of their time in turn. There is nothing to gain
     with one thread or where a GPU does the work. A script would be run again by its workers.
     """
     threads, in_script = torch.get_num_threads(), hasattr(sys.modules["__main__"], "__file__")

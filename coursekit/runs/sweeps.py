@@ -20,7 +20,7 @@ from coursekit.runs.experiment import Experiment
 from coursekit.runs.store import Result
 from coursekit.training import stacked
 
-TOGETHER = 8  # more gain little on two cores, and memory grows
+TOGETHER = 8  # more gain little, and memory grows
 OWN = ("model", "optimizer", "seed", "initialization", "schedule", "schedule_by", "penalty", "measure")
 OWN += ("probe", "probe_every", "watch_test", "keep_weights")  # what runs of one stack may differ in
 Watch = Callable[[Mapping[Run, Result], Iterable[Run], Iterable[Run]], None]
