@@ -1221,7 +1221,7 @@ val_loader = DataLoader(val_set, batch_size=100)
 
 
 # %% [markdown]
-# **Step, epoch and evaluation.** A step is a forward pass with its loss, a backward pass and an update of the weights. An epoch is one step for every batch.
+# **Step, epoch and evaluation.** A step is a forward pass with its loss, a backward pass and an update of the weights. An epoch is one step for each batch.
 # The evaluation is a forward pass only. Three details matter in PyTorch:
 #
 # - `zero_grad` is needed because `backward` *adds* its gradients to those already stored.

@@ -1115,7 +1115,7 @@ finding(
 # 1. **Change** the learning rate of `SGD lr 0.1` to 1, then to 2. **Predict** where it breaks.
 #
 #    <details><summary>Answer</summary>At 1 it still trains, with a first epoch that is better than at 0.1 for some seeds and worse for others. At 2 the first steps throw the weights so
-#    far that the hidden units output 0 for every image. The loss stays at about ln 10 = 2.303, the price of guessing: no NaN, and nothing learnt.</details>
+#    far that the hidden units output 0 for each image. The loss stays at about ln 10 = 2.303, the price of guessing: no NaN, and nothing learnt.</details>
 #
 # 2. **Change** momentum to 0.99 at lr 0.001. **Predict** which of our curves it resembles.
 #

@@ -755,7 +755,7 @@ finding(
 # ## How much weight decay?
 #
 # The lab homework trains SimpleNN with BatchNorm after each convolution, augmentation on, lr 0.01, with five strengths of weight decay. Its rules:
-# at least 70 % on validation, no decay of the learning rate in this lab, and new weights for every run.
+# at least 70 % on validation, no decay of the learning rate in this lab, and new weights for each run.
 # The half-lives ([table](#05-half-life)) predict that 1e-4, 1e-5 and 0 behave alike and that 1e-2 underfits. Of each trained
 # network we keep the histograms of its weights for the next section.
 
