@@ -882,7 +882,8 @@ for row, name in enumerate(("ReLU", "sigmoid")):
     plots.learning_curves(chosen, "loss", axes[2 * row], x="step").set(
         title=name, ylabel="batch loss (nats)", ylim=(min(1.2, chosen["loss"].min()), 2.5)
     )
-    plots.learning_curves(chosen, "gradient", axes[2 * row + 1], x="step", log=True)
+    medians = chosen.groupby(["variant", "step"], sort=False)["gradient"].median().reset_index()
+    plots.learning_curves(medians, "gradient", axes[2 * row + 1], x="step", log=True)
     axes[2 * row + 1].set(title=name, ylabel="L2 norm, first layer", ylim=(1e-6, 10))
 for ax in axes[:2]:
     ax.tick_params(labelbottom=False)
@@ -891,8 +892,8 @@ legend_above(fig, axes, columns=5)
 show_figure(
     fig,
     "04-five-nets",
-    f"Five networks, {CIFAR_EPOCHS} epochs: batch loss and gradient norm of the first layer, read every 10 steps, running median of 20 readings; "
-    f"{history.spread_over(len(CIFAR_SEEDS))}.",
+    f"Five networks, {CIFAR_EPOCHS} epochs: batch loss and gradient norm of the first layer, read every 10 steps, running median of 20 readings. "
+    f"Loss: {history.spread_over(len(CIFAR_SEEDS))}; gradient: their median.",
 )
 
 # %% tags=["figure"]
