@@ -64,7 +64,7 @@ def show_source(*objects) -> None:
 def show_figure(fig: Figure, name: str, caption: str, pixels: bool = False) -> None:
     """Show a figure with its caption and close it; `name` is its file under figures/.
 
-    Lines are drawn as SVG. `pixels` makes a PNG of 130 dpi and 256 colours instead: smaller for pictures and for many
+    Lines are drawn as SVG. `pixels` makes a PNG of 130 dpi and 128 colours instead: smaller for pictures and for many
     thousand points.
     """
     kind, mime = ("png", "image/png") if pixels else ("svg", "image/svg+xml")
@@ -80,9 +80,9 @@ def show_figure(fig: Figure, name: str, caption: str, pixels: bool = False) -> N
 
 
 def _in_few_colours(png: bytes) -> bytes:
-    """A PNG with a palette of 256 colours: less than half the size, and the same to the eye."""
+    """A PNG with a palette of 128 colours: less than half the size, and the same to the eye."""
     smaller = io.BytesIO()
-    Image.open(io.BytesIO(png)).convert("RGB").quantize(256).save(smaller, "png", optimize=True, dpi=(150, 150))
+    Image.open(io.BytesIO(png)).convert("RGB").quantize(128).save(smaller, "png", optimize=True, dpi=(150, 150))
     return smaller.getvalue()
 
 

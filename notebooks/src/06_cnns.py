@@ -821,7 +821,7 @@ claim(
 better_mlp = max(mlps, key=lambda name: on_test[name].mean)
 times = sizes["mlp1"].parameters / sizes["cnn5"].parameters
 finding(
-    f"Every CNN scores higher on the test set than both MLPs, which have 7 to 12 times the parameters ([the table](#06-five-table)). "
+    f"Every CNN is better on the test set than both MLPs, which have 7 to 12 times the parameters ([the table](#06-five-table)). "
     f"The smallest margin is {min(ahead, key=lambda c: c.difference):+.3f} ({ALL_SEEDS}).",
     when=REAL,
     headline=f"On CIFAR-10, cnn5 with {sizes['cnn5'].parameters:,} parameters scores {on_test['cnn5']:.3f} on the test set; the better of two MLPs, with "

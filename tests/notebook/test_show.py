@@ -62,7 +62,7 @@ def test_a_picture_is_a_png_of_few_colours_that_are_those_it_was_drawn_with(show
     show.show_figure(fig, "01-x", "What is seen.", pixels=True)
     picture = Image.open(io.BytesIO(shown[0][0]["image/png"]))
     assert picture.mode == "P"
-    assert len(picture.getcolors()) <= 256
+    assert len(picture.getcolors()) <= 128
     assert picture.convert("RGB").getpixel((5, 5)) == (51, 102, 204)
 
 
