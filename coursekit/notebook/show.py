@@ -82,7 +82,8 @@ def show_figure(fig: Figure, name: str, caption: str, pixels: bool = False) -> N
 def _in_few_colours(png: bytes) -> bytes:
     """A PNG with a palette of 128 colours: less than half the size, and the same to the eye."""
     smaller = io.BytesIO()
-    Image.open(io.BytesIO(png)).convert("RGB").quantize(128).save(smaller, "png", optimize=True, dpi=(150, 150))
+    picture = Image.open(io.BytesIO(png)).convert("RGB").quantize(128, method=Image.Quantize.MAXCOVERAGE)
+    picture.save(smaller, "png", optimize=True, dpi=(150, 150))
     return smaller.getvalue()
 
 
