@@ -829,7 +829,7 @@ finding(
     f"{times:.0f} times as many, score {on_test['mlp1']:.3f} and {on_test['mlp2']:.3f} ({SEEDED}).",
 )
 finding(
-    f"cnn5 overfits least: its gap between training and test accuracy is {gaps['cnn5'].mean:.3f} on average. That is smaller than that of each other network, by {gap_differences[next_gap]:+.3f} against {next_gap}, the next one.",
+    f"cnn5 overfits least: its gap between training and test accuracy, {gaps['cnn5'].mean:.3f} on average, is smaller than that of each other network. The difference from {next_gap}, the next one, is {gap_differences[next_gap]:+.3f}.",
     when=REAL,
 )
 finding(
