@@ -33,9 +33,7 @@ def after_backward(cls: type, inputs: dict, sizes: tuple, results: Callable) -> 
                 if name in weights
                 else f"weights has no {name!r}"
             )
-            raise Wrong(
-                f"{said}, expected {array.shape}", "The names are W1, b1, W2, b2; W1 has a row for each input."
-            )
+            raise Wrong(f"{said}, expected {array.shape}", "The names are W1, b1, W2, b2; W1 has a row for each input.")
     net.weights.update({name: array.copy() for name, array in inputs["weights"].items()})
     found = results(net)
     gradients = getattr(net, "gradients", None) or {}

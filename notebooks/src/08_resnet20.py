@@ -499,8 +499,8 @@ claim(
 
 # %% tags=["finding"]
 finding(
-    f"In {FAST_EPOCHS} epochs the recipe reaches {reached:.3f} on validation ({history.spread_over(len(FAST_SEEDS))}); the published network with 38 layers reached {theirs['ResNet']} in 30. "
-    "Schedule, rate, momentum, decay and targets change together, so which of them does it stays open.",
+    f"In {FAST_EPOCHS} epochs the recipe reaches {reached:.3f} on validation ({history.seeds(len(FAST_SEEDS))}); the published network with 38 layers reached {theirs['ResNet']} in 30. "
+    "Schedule, rate, momentum, decay and targets change together, so which of them matters stays open.",
     when=REAL,
     headline=f"ResNet-20 reaches {reached:.3f} on CIFAR-10's validation images in {FAST_EPOCHS} epochs ({history.spread_over(len(FAST_SEEDS))}), where a published network of 38 layers reached "
     f"{theirs['ResNet']} after 30.",
