@@ -784,7 +784,7 @@ axes[0].legend()
 show_figure(
     fig,
     "08-landscape",
-    f"Loss on {LOOK_AT} training images along {DIRECTIONS} random directions from the trained weights (thin) and their median.",
+    f"Loss on {LOOK_AT} training images along {DIRECTIONS} random directions from the trained weights of every run (thin), and the median of these lines.",
 )
 
 # %% tags=["figure"]
