@@ -115,7 +115,7 @@ def recorded_activations(model: nn.Module) -> Iterator[dict[str, Tensor]]:
 
 
 def dead_units(model: nn.Module, images: Tensor) -> dict[str, float]:
-    """Share of units (or channels) of each activation layer whose output is 0 for every one of the images."""
+    """Share of units (or channels) of each activation layer whose output is 0 on all of the images."""
     with torch.no_grad(), recorded_activations(model) as outputs:
         model(images)
     return {

@@ -71,7 +71,7 @@ class Comparison:
 def compare(
     a: Iterable[float], b: Iterable[float], equal_within: float | None = None, lower_is_better: bool = False
 ) -> Comparison:
-    """Compare two methods whose values come in pairs, one of each for every seed: the t interval of the differences.
+    """Compare two methods whose values come in pairs, one pair for each seed: the t interval of the differences.
 
     Pairs with a value that is not finite are left out; fewer than two decide nothing.
     """

@@ -9,7 +9,7 @@ from coursekit import settings
 
 
 def show_sliders(draw: Callable[..., Figure], choices: Mapping[str, Mapping[str, tuple]]) -> None:
-    """A menu of `choices`, and a slider (lowest, highest, step) for every parameter of the one that was chosen.
+    """A menu of `choices`, and a slider (lowest, highest, step) for each parameter of the one that was chosen.
 
     Shows draw(choice, **values), again whenever one is moved. Says what is missing where there are no sliders to show.
     """

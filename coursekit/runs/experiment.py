@@ -39,7 +39,7 @@ LEAST = dict(epochs=1, batch_size=1, seed=0, validation=0, train_size=1, probe_e
 class Experiment:
     """The whole configuration of a run, as values and callables; two equal ones are the same run.
 
-    `validation` examples per class are held out, stratified, the same for every run (0: train on all). `train_size`
+    `validation` examples per class are held out, stratified, the same for each run (0: train on all). `train_size`
     cuts the training split to its first examples; `classes` keeps these alone, numbered from 0. `pixels`: "unit"
     [0, 1], "standard" mean 0, std 1 per channel (of the training split), "raw" [0, 255]. `precision` "bfloat16" is
     autocast where the device gains by it and float32 elsewhere; never for studies of gradients. `watch_test`
@@ -180,7 +180,7 @@ def train_and_keep(
 
 
 class _Run(NamedTuple):
-    """What is to be trained, where its checkpoints are, and the callback for every step."""
+    """What is to be trained, where its checkpoints are, and the callback for each step."""
 
     experiment: Experiment
     folder: Path

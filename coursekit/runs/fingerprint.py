@@ -56,7 +56,7 @@ def key(description, *handed_over) -> str:
 
 
 def describe(value):
-    """A configuration value as plain JSON, the same for every spelling of it.
+    """A configuration value as plain JSON, the same for each spelling of it.
 
     Arguments go by name and are left out where they equal the default, so that a new parameter renames nothing. Ours go
     by name without their module, so that files may move. Raises UsageError for what has no description of its own.

@@ -13,7 +13,7 @@ from coursekit.training import loop
 
 
 def validation_slice(model: nn.Module, name: str, per_class: int = 500, count: int = 1000) -> dict[str, float]:
-    """Accuracy on the first `count` validation images, standard pixels: a probe cheap enough for every tenth step."""
+    """Accuracy on the first `count` validation images, standard pixels: a probe cheap enough for each tenth step."""
     return {"val_accuracy": loop.evaluate(model, _slice(name, settings.source(), per_class, count))[1]}
 
 

@@ -1,4 +1,4 @@
-"""Numerical gradients: the oracle for every derivative written by hand."""
+"""Numerical gradients: the oracle for each derivative written by hand."""
 
 from collections.abc import Callable
 

@@ -64,7 +64,7 @@ class _Classifier:
 class SoftmaxRegression(_Classifier):
     """One linear layer without bias, then, as one course prescribes it, a ReLU before the softmax.
 
-    That ReLU is a hazard: a class whose logit is negative for every image gets no gradient and stays dead. `relu=False`
+    That ReLU is a hazard: a class whose logit is negative for all images gets no gradient and stays dead. `relu=False`
     is the usual softmax regression.
     """
 

@@ -83,6 +83,13 @@ BUILD = Path("build")
 BUILD.mkdir(exist_ok=True)
 show_data(cifar, digits)
 
+
+def with_verdicts(comparisons: dict, what: str) -> pd.DataFrame:
+    """A row for each comparison: the difference with its interval, and the verdict."""
+    rows = {name: {"difference": f"{c:+.3f}", "verdict": c.verdict} for name, c in comparisons.items()}
+    return pd.DataFrame(rows).T.rename_axis(what)
+
+
 # %% [markdown]
 # The split is the same almost everywhere: 45,000 images to train, 5,000 to validate (500 of each class, always the same ones), 10,000 to
 # test. Epochs and settings are chosen on validation images. The test set is read after that and chooses nothing.
@@ -1299,9 +1306,7 @@ versus = {
     for a, b in (("CNN_B", "CNN_A"), ("CNN_C", "CNN_A"), ("CNN_B", "CNN_C"), ("CNN_C max", "CNN_C"))
 }
 show_table(
-    pd.DataFrame({pair: {"difference": f"{c:+.3f}", "verdict": c.verdict} for pair, c in versus.items()}).T.rename_axis(
-        "networks"
-    ),
+    with_verdicts(versus, "networks"),
     "Test accuracy of the last weights, paired by seed: difference, 95 % interval where there are several seeds, and the verdict on the first of the two. Rows with CNN_C use seed 0 of both networks, so they are not the differences of the means above.",
     name="06-three-differences",
 )
@@ -1587,9 +1592,7 @@ PAIRS = {
 }
 comparisons = {title: norms.compare(*pair, "val_accuracy", at="best") for title, pair in PAIRS.items()}
 show_table(
-    pd.DataFrame(
-        {title: {"difference": f"{c:+.3f}", "verdict": c.verdict} for title, c in comparisons.items()}
-    ).T.rename_axis("comparison"),
+    with_verdicts(comparisons, "comparison"),
     f"Differences in best validation accuracy, paired by seed, with 95 % intervals; {history.seeds(len(SEEDS))}.",
     name="06-norm-differences",
 )

@@ -736,14 +736,11 @@ def surroundings(model: nn.Module) -> dict:
 
 
 # %% tags=["key"]
-variants = {
-    f"{name}-{depth}": partial(models.resnet, depth, word) for depth in DEPTHS for name, word in SHORTCUTS.items()
-}
-short = partial(fast, epochs=DEPTH_EPOCHS, count=DEPTH_IMAGES, lr=0.1)
+short = partial(fast, epochs=DEPTH_EPOCHS, count=DEPTH_IMAGES, lr=0.1, measure=surroundings)
 twins = Runs()
 for depth, seeds in TWIN_SEEDS.items():
-    of_depth = {name: net for name, net in variants.items() if name.endswith(f"-{depth}")}
-    twins |= sweep({name: short(net, measure=surroundings) for name, net in of_depth.items()}, seeds)
+    nets = {f"{name}-{depth}": partial(models.resnet, depth, word) for name, word in SHORTCUTS.items()}
+    twins |= sweep({name: short(net) for name, net in nets.items()}, seeds)
 
 # %% tags=["figure"]
 TWINS = "; ".join(f"{depth} layers: {history.spread_over(len(seeds))}" for depth, seeds in TWIN_SEEDS.items())

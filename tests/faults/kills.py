@@ -124,13 +124,13 @@ def main(folder: Path, seeds: int, kills: int) -> dict:
         whole = torch.load(folder / f"{seed}-whole" / "final", weights_only=True)
         until = -(-kills * (seed + 1) // seeds)
         while total < until:
-            count = killed(folder / f"{seed}-{runs}", seed, until - total, seconds, rng)
+            run = folder / f"{seed}-{runs}"
+            count = killed(run, seed, until - total, seconds, rng)
             if count == 0:
                 seconds /= 2  # the run left alone was the slower one, so kills came too late
-            final = folder / f"{seed}-{runs}" / "final"
             total, runs = total + count, runs + 1
-            if final.exists():
-                ended = torch.load(final, weights_only=True)
+            if (run / "final").exists():
+                ended = torch.load(run / "final", weights_only=True)
                 identical += same(ended, whole)
                 approximate += not all(ended.get("exact", [True]))
     return {"runs": runs, "kills": total, "identical": identical, "approximate": approximate}

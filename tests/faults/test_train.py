@@ -23,7 +23,7 @@ from coursekit.training import checkpoint, loop
 from tests.faults import kills
 
 LONG = os.environ.get("COURSEKIT_FAULTS") == "long"
-SEEDS, KILLS, DAMAGES, STACKS = (40, 210, 300, 10) if LONG else (2, 6, 30, 2)
+SEEDS, KILLS, DAMAGES, STACKS, STACK_KILLS = (40, 210, 300, 10, 60) if LONG else (2, 6, 30, 2, 4)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
@@ -42,14 +42,14 @@ def test_t1_killed_at_random_moments_and_resumed_bit_for_bit(tmp_path, record_pr
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
 def test_t12_a_stack_killed_at_random_moments_is_bit_identical_or_says_that_it_is_not_exact(tmp_path, record_property):
     script = Path(__file__).with_name("kills.py")
-    command = [sys.executable, "-W", "error", str(script), str(tmp_path), str(STACKS), str(2 * STACKS), "stack"]
+    command = [sys.executable, "-W", "error", str(script), str(tmp_path), str(STACKS), str(STACK_KILLS), "stack"]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=600)
     found = json.loads(done.stdout)
     record_property("injected", f"{found['kills']} SIGKILLs in {found['runs']} stacks of three")
     record_property("lost", f"{found['runs'] - found['identical']} stacks not bit-identical, all of them said so")
     assert done.stderr == ""
     assert found["identical"] + found["approximate"] == found["runs"] >= STACKS
-    assert found["kills"] == 2 * STACKS
+    assert found["kills"] == STACK_KILLS
 
 
 def flipped(content: bytes, rng: random.Random) -> bytes:
